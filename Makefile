@@ -1,0 +1,56 @@
+# StableNew: `make run` and `make test` need Python 3.11 or newer, nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+CONSTRAINTS := scripts/constraints.txt
+UV := $(shell command -v uv 2>/dev/null)
+
+ifdef UV
+  VENV := $(UV) venv -q --allow-existing --python $(PYTHON) .venv
+  INSTALL := VIRTUAL_ENV=.venv $(UV) pip install -q -c $(CONSTRAINTS)
+else
+  VENV := $(PYTHON) -m venv .venv && $(BIN)/python -m pip install -q -c $(CONSTRAINTS) --upgrade pip
+  INSTALL := $(BIN)/python -m pip install -q -c $(CONSTRAINTS)
+endif
+
+.PHONY: run test bench lint type ci clean
+
+run: .venv/.run
+	$(BIN)/python -m stablenew.run --pack tiny --prompt-index 1 --sweep txt2img.cfg_scale=1,3,5,8 \
+	    --images-per-step 4 --set img2img.enabled=true --set upscale.enabled=true \
+	    --set upscale.upscaling_resize=4 --seed 7 --experiment-name "cfg scale" --learn
+
+test: .venv/.test
+	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage report --skip-covered --show-missing
+
+bench: .venv/.test
+	$(BIN)/python scripts/bench_spine.py
+	$(BIN)/python scripts/bench_embedded.py
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+type: .venv/.dev
+	$(BIN)/mypy
+
+ci: lint type test
+	$(BIN)/python scripts/check_main_job.py
+
+.venv/bin/python:
+	$(VENV)
+
+.venv/.run: pyproject.toml $(CONSTRAINTS) | .venv/bin/python
+	$(INSTALL) -e .
+	@touch $@
+
+.venv/.test: pyproject.toml $(CONSTRAINTS) | .venv/bin/python
+	$(INSTALL) -e . --group test
+	@touch $@ .venv/.run
+
+.venv/.dev: pyproject.toml $(CONSTRAINTS) | .venv/bin/python
+	$(INSTALL) -e . --group dev
+	@touch $@ .venv/.run .venv/.test
+
+clean:
+	rm -rf .venv runs .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -1,0 +1,58 @@
+"""Time and identity: one value that is handed in wherever either is used."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import attrs
+
+from stablenew.errors import ConfigError
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+
+
+def utc_now() -> datetime:
+    """Return the time, in UTC."""
+    return datetime.now(UTC)
+
+
+def _token() -> str:
+    return secrets.token_hex(3)
+
+
+@attrs.frozen(kw_only=True)
+class Clock:
+    """Where times, durations, ids and random seeds come from.
+
+    Attributes:
+        now: The time in UTC, as events and records carry it.
+        monotonic: Seconds from an arbitrary start, for durations.
+        token: A few random letters that keep ids apart within a microsecond.
+        draw_seed: A seed in place of −1, from 0 to 2³²−1 as the WebUI draws it.
+    """
+
+    now: Callable[[], datetime] = utc_now
+    monotonic: Callable[[], float] = time.monotonic
+    token: Callable[[], str] = _token
+    draw_seed: Callable[[], int] = lambda: secrets.randbelow(2**32)
+
+    def new_id(self) -> str:
+        """Return an id that sorts by time and is safe as a file name."""
+        return f"{self.now():%Y%m%dT%H%M%S-%f}-{self.token()}"
+
+
+def checked_id(name: str, given: str) -> str:
+    """Return `given` if it is safe as a file name.
+
+    Raises:
+        ConfigError: It is not: a separator, a dot or nothing at all.
+    """
+    if not _ID.fullmatch(given):
+        raise ConfigError(
+            f"{name}: given {given!r}, expected up to 100 letters, digits, '-' and '_'"
+        )
+    return given

@@ -1,0 +1,227 @@
+"""From plain data to our classes and back: the only home of cattrs.
+
+The strict converter is for what a person wrote: it takes nothing that it would have to guess
+at (5 is no "5", true is no 1, NaN is no number), refuses unknown keys by naming the nearest
+right one, and reports every problem at once. The lenient one is for records, which may be
+older than this program: what does not fit is kept as it came.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TypeVar
+
+import attrs
+import msgspec
+from cattrs import Converter, ForbiddenExtraKeysError, IterableValidationNote
+from cattrs.errors import AttributeValidationNote, BaseValidationError
+from cattrs.gen import AttributeOverride, make_dict_structure_fn, override
+
+from stablenew._names import suggestion
+from stablenew.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def frozen_mapping(value: Mapping[str, object]) -> Mapping[str, object]:
+    """Return a copy of `value` that nobody can change (an attrs converter)."""
+    return MappingProxyType(dict(value))
+
+
+def structure(data: object, kind: type[T], path: str = "") -> T:
+    """Build a `kind` from plain data, strictly.
+
+    Args:
+        data: Mappings, sequences, strings, numbers, booleans and None.
+        kind: An attrs class.
+        path: Where `data` came from, for messages: `txt2img`.
+
+    Raises:
+        ConfigError: With every problem: path, what was given, what would be right.
+    """
+    try:
+        return _strict.structure(data, kind)
+    except BaseValidationError as error:
+        raise ConfigError(*_problems(error, path)) from None
+    except (ConfigError, ValueError, TypeError) as error:
+        raise ConfigError(*_problems(error, path)) from None
+
+
+def structure_lenient(data: object, kind: type[T]) -> T:
+    """Build a `kind` from an older program's data: values of another type are kept as they are."""
+    return _lenient.structure(data, kind)
+
+
+def unstructure(value: object) -> object:
+    """Return `value` as mappings, lists, strings, numbers, booleans and None."""
+    return msgspec.to_builtins(value, enc_hook=_plain, str_keys=True)
+
+
+def given(value: object) -> object:
+    """Return `value` as plain data without what is None: what somebody really set."""
+    return _without_none(unstructure(value))
+
+
+def json_line(value: object) -> bytes:
+    """Return `value` as one line of JSON, without the newline; order of keys as declared."""
+    return msgspec.json.encode(value, enc_hook=_plain)
+
+
+def sorted_json(data: object) -> str:
+    """Return plain data as one line of JSON with sorted keys.
+
+    Raises:
+        ValueError: There is a NaN or an infinity in it, which JSON does not have.
+    """
+    try:
+        text = json.dumps(data, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair: only an escape can hold it
+        text = json.dumps(data, sort_keys=True, allow_nan=False)
+    return text
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"no plain form for {type(value).__name__}")
+
+
+def _without_none(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    return value
+
+
+def _problems(error: BaseException, path: str) -> Iterator[str]:
+    """Yield one line for each leaf of a validation error, with its path."""
+    if isinstance(error, ForbiddenExtraKeysError):
+        names = [field.name for field in attrs.fields(error.cl)]
+        for key in sorted(error.extra_fields):
+            yield f"{_join(path, key)}: unknown key, {suggestion(key, names)}"
+    elif isinstance(error, BaseValidationError):
+        noted, bare = error.group_exceptions()  # type: ignore[attr-defined]  # both subclasses have it
+        for inner, note in noted:
+            yield from _problems(inner, _join(path, _noted(note)))
+        for inner in bare:
+            yield from _problems(inner, path)
+    elif isinstance(error, ConfigError):
+        yield from (_join(path, problem) for problem in error.problems)
+    else:
+        yield f"{path or 'input'}: {error}"
+
+
+def _noted(note: AttributeValidationNote | IterableValidationNote) -> str:
+    return note.name if isinstance(note, AttributeValidationNote) else f"[{note.index}]"
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}{name}" if name.startswith("[") or not path else f"{path}.{name}"
+
+
+def _wrong(value: object, expected: str) -> ValueError:
+    return ValueError(f"given {value!r}, expected {expected}")
+
+
+def _to_str(value: object, _: type) -> str:
+    if not isinstance(value, str):
+        raise _wrong(value, "text")
+    return value
+
+
+def _to_int(value: object, _: type) -> int:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _wrong(value, "a whole number")
+    return value
+
+
+def _to_float(value: object, _: type) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _wrong(value, "a number")
+    if not math.isfinite(value):
+        raise _wrong(value, "a finite number")
+    return value  # an int stays an int: 7 is shown as 7
+
+
+def _to_bool(value: object, _: type) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong(value, "true or false")
+    return value
+
+
+def _to_path(value: object, _: type) -> Path:
+    if not isinstance(value, str | Path) or not str(value):
+        raise _wrong(value, "a path")
+    return Path(value)
+
+
+def _attrs_hook(kind: type) -> Callable[[object, type], object]:
+    """Structure an attrs class field by field, its validators included, collecting all problems."""
+    attrs.resolve_types(kind)
+    build = make_dict_structure_fn(
+        kind,
+        _strict,
+        _cattrs_forbid_extra_keys=True,
+        **{field.name: _checked(field) for field in attrs.fields(kind)},
+    )
+
+    def hook(value: object, _: type) -> object:
+        if isinstance(value, kind):
+            return value
+        if not isinstance(value, Mapping):
+            raise _wrong(value, "a table of keys and values")
+        return build(dict(value), kind)
+
+    return hook
+
+
+def _checked(field: attrs.Attribute[object]) -> AttributeOverride:
+    """Run a field's own validator with its conversion, so that no problem hides another."""
+
+    def hook(value: object, kind: type[object]) -> object:
+        converted = _strict.structure(value, kind)
+        if field.validator is not None:
+            try:
+                field.validator(None, field, converted)
+            except ConfigError as error:  # it names its field, and so does the note around it
+                raise ValueError(error.problems[0].partition(": ")[2]) from None
+        return converted
+
+    return override(struct_hook=hook)
+
+
+def _unchanged(value: object, _: type) -> object:
+    return value
+
+
+_strict = Converter(detailed_validation=True, forbid_extra_keys=True)
+_strict.register_structure_hook(str, _to_str)
+_strict.register_structure_hook(int, _to_int)
+_strict.register_structure_hook(float, _to_float)
+_strict.register_structure_hook(bool, _to_bool)
+_strict.register_structure_hook(Path, _to_path)
+_strict.register_structure_hook_func(lambda kind: kind is object, _unchanged)
+_strict.register_structure_hook_factory(attrs.has, _attrs_hook)
+
+_lenient = Converter(detailed_validation=False, prefer_attrib_converters=True)
+for _kind in (str, int, float, bool):
+    _lenient.register_structure_hook(_kind, _unchanged)
+_lenient.register_structure_hook_func(lambda kind: kind is object, _unchanged)
+
+__all__ = [
+    "frozen_mapping",
+    "given",
+    "json_line",
+    "sorted_json",
+    "structure",
+    "structure_lenient",
+    "unstructure",
+]

@@ -1,0 +1,234 @@
+"""What a person asks of each stage, in the WebUI API's own words.
+
+Nothing is filled in here: None means "not given", and the backend's default takes its place when
+the run is planned. Bounds are the API's, not those of a user interface's sliders.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import attrs
+
+from stablenew._convert import given, structure
+from stablenew.errors import ConfigError
+
+Setting = str | int | float | bool | None
+"""What the value of one setting can be."""
+
+STAGES = ("txt2img", "img2img", "adetailer", "upscale")
+"""The stages, in the order in which they run."""
+
+
+def bounded(
+    low: float, high: float
+) -> Callable[[object, attrs.Attribute[object], object], None]:
+    """Return an attrs validator for a number from `low` to `high`; None passes."""
+
+    def check(_: object, field: attrs.Attribute[object], value: object) -> None:
+        if value is None:
+            return
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not low <= value <= high:  # type: ignore[operator]  # a number by now
+            raise ConfigError(f"{field.name}: given {value!r}, expected {low:,} to {high:,}")
+
+    return check
+
+
+_steps = bounded(1, 10_000)
+_cfg_scale = bounded(0, 1_000)
+_side = bounded(8, 16_384)
+_fraction = bounded(0, 1)
+_seed = bounded(-1, 2**63 - 1)  # 2⁶⁴ is an overflow on AUTOMATIC1111
+
+
+@attrs.frozen(kw_only=True)
+class Txt2ImgConfig:
+    """Settings of `txt2img`, hires fix and refiner included.
+
+    Attributes:
+        steps: Sampling steps, 1 to 10,000.
+        seed: −1 draws one, which is then kept for the whole plan.
+        clip_skip: Layers of the text encoder to leave out, 1 to 12.
+        denoising_strength: Of the hires pass, 0 to 1.
+    """
+
+    enabled: bool = True
+    prompt: str | None = None
+    negative_prompt: str | None = None
+    model: str | None = None
+    vae: str | None = None
+    clip_skip: int | None = attrs.field(default=None, validator=bounded(1, 12))
+    seed: int | None = attrs.field(default=None, validator=_seed)
+    subseed: int | None = attrs.field(default=None, validator=_seed)
+    subseed_strength: float | None = attrs.field(default=None, validator=_fraction)
+    steps: int | None = attrs.field(default=None, validator=_steps)
+    cfg_scale: float | None = attrs.field(default=None, validator=_cfg_scale)
+    sampler_name: str | None = None
+    scheduler: str | None = None
+    width: int | None = attrs.field(default=None, validator=_side)
+    height: int | None = attrs.field(default=None, validator=_side)
+    enable_hr: bool | None = None
+    hr_scale: float | None = attrs.field(default=None, validator=bounded(0.1, 16))
+    hr_upscaler: str | None = None
+    hr_second_pass_steps: int | None = attrs.field(default=None, validator=bounded(0, 10_000))
+    hr_resize_x: int | None = attrs.field(default=None, validator=bounded(0, 16_384))
+    hr_resize_y: int | None = attrs.field(default=None, validator=bounded(0, 16_384))
+    hr_sampler_name: str | None = None
+    hr_scheduler: str | None = None
+    hr_prompt: str | None = None
+    hr_negative_prompt: str | None = None
+    denoising_strength: float | None = attrs.field(default=None, validator=_fraction)
+    refiner_checkpoint: str | None = None
+    refiner_switch_at: float | None = attrs.field(default=None, validator=_fraction)
+
+
+@attrs.frozen(kw_only=True)
+class Img2ImgConfig:
+    """Settings of `img2img`; prompts, seed, model, VAE, clip skip and size come from `txt2img`
+    where they are not given here.
+
+    Attributes:
+        denoising_strength: 0 keeps the picture, 1 makes another one.
+        resize_mode: 0 stretch, 1 crop, 2 fill, 3 latent.
+    """
+
+    enabled: bool = False
+    prompt: str | None = None
+    negative_prompt: str | None = None
+    model: str | None = None
+    vae: str | None = None
+    clip_skip: int | None = attrs.field(default=None, validator=bounded(1, 12))
+    seed: int | None = attrs.field(default=None, validator=_seed)
+    steps: int | None = attrs.field(default=None, validator=_steps)
+    cfg_scale: float | None = attrs.field(default=None, validator=_cfg_scale)
+    sampler_name: str | None = None
+    scheduler: str | None = None
+    width: int | None = attrs.field(default=None, validator=_side)
+    height: int | None = attrs.field(default=None, validator=_side)
+    denoising_strength: float | None = attrs.field(default=None, validator=_fraction)
+    resize_mode: int | None = attrs.field(default=None, validator=bounded(0, 3))
+
+
+@attrs.frozen(kw_only=True)
+class ADetailerConfig:
+    """Settings of the ADetailer script; prompts, seed, model, VAE and clip skip come from
+    `txt2img` where they are not given here.
+
+    Attributes:
+        ad_model: The detector, such as `face_yolov8n.pt`.
+        ad_confidence: How sure the detector must be, 0 to 1.
+    """
+
+    enabled: bool = False
+    prompt: str | None = None
+    negative_prompt: str | None = None
+    model: str | None = None
+    vae: str | None = None
+    clip_skip: int | None = attrs.field(default=None, validator=bounded(1, 12))
+    seed: int | None = attrs.field(default=None, validator=_seed)
+    ad_model: str | None = None
+    ad_prompt: str | None = None
+    ad_negative_prompt: str | None = None
+    ad_confidence: float | None = attrs.field(default=None, validator=_fraction)
+    ad_mask_k: int | None = attrs.field(default=None, validator=bounded(0, 100))
+    ad_mask_blur: int | None = attrs.field(default=None, validator=bounded(0, 1_000))
+    ad_dilate_erode: int | None = attrs.field(default=None, validator=bounded(-1_000, 1_000))
+    ad_denoising_strength: float | None = attrs.field(default=None, validator=_fraction)
+    ad_inpaint_only_masked: bool | None = None
+    ad_inpaint_only_masked_padding: int | None = attrs.field(
+        default=None, validator=bounded(0, 1_000)
+    )
+    ad_steps: int | None = attrs.field(default=None, validator=_steps)
+    ad_cfg_scale: float | None = attrs.field(default=None, validator=_cfg_scale)
+    ad_sampler: str | None = None
+    ad_scheduler: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class UpscaleConfig:
+    """Settings of `extra-single-image`.
+
+    Attributes:
+        resize_mode: 0 by the factor `upscaling_resize`, 1 to `upscaling_resize_w` × `_h`.
+        upscaling_crop: With a size: cut what does not fit instead of keeping all of it.
+    """
+
+    enabled: bool = False
+    upscaler_1: str | None = None
+    resize_mode: int | None = attrs.field(default=None, validator=bounded(0, 1))
+    upscaling_resize: float | None = attrs.field(default=None, validator=bounded(0.05, 64))
+    upscaling_resize_w: int | None = attrs.field(default=None, validator=_side)
+    upscaling_resize_h: int | None = attrs.field(default=None, validator=_side)
+    upscaling_crop: bool | None = None
+    upscaler_2: str | None = None
+    extras_upscaler_2_visibility: float | None = attrs.field(default=None, validator=_fraction)
+    gfpgan_visibility: float | None = attrs.field(default=None, validator=_fraction)
+    codeformer_visibility: float | None = attrs.field(default=None, validator=_fraction)
+    codeformer_weight: float | None = attrs.field(default=None, validator=_fraction)
+
+
+@attrs.frozen(kw_only=True)
+class PipelineConfig:
+    """What a run does, stage by stage. Only `txt2img` is on unless somebody turns another on."""
+
+    txt2img: Txt2ImgConfig = Txt2ImgConfig()
+    img2img: Img2ImgConfig = Img2ImgConfig()
+    adetailer: ADetailerConfig = ADetailerConfig()
+    upscale: UpscaleConfig = UpscaleConfig()
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, object]) -> PipelineConfig:
+        """Build a config from plain data such as a parsed TOML or JSON file.
+
+        Raises:
+            ConfigError: With every problem: path, what was given, what would be right.
+        """
+        return structure(data, cls)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return what was given, as plain data that `from_dict` takes."""
+        plain = given(self)
+        assert isinstance(plain, dict)
+        return plain
+
+
+def read_table(path: Path) -> dict[str, object]:
+    """Read a TOML file (or, by its ending, a JSON file) into plain data.
+
+    Raises:
+        ConfigError: No such file, a folder, not text, or broken: with line and column.
+    """
+    text = read_text(path)
+    try:
+        table = _parse_json(text) if path.suffix == ".json" else tomllib.loads(text)
+    except ValueError as error:  # both parsers say line and column
+        raise ConfigError(f"{path}: {error}") from error
+    if not isinstance(table, dict):
+        raise ConfigError(f"{path}: given a {type(table).__name__}, expected an object of keys")
+    return table
+
+
+def read_text(path: Path) -> str:
+    """Read a UTF-8 file that a person wrote; a byte order mark is dropped.
+
+    Raises:
+        ConfigError: No such file, a folder, or not text.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not a UTF-8 text file (byte {error.start})") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from error
+    if "\0" in text:
+        raise ConfigError(f"{path}: not a text file (a zero byte at {text.index(chr(0))})")
+    return text
+
+
+def _parse_json(text: str) -> object:
+    import json
+
+    return json.loads(text)

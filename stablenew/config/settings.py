@@ -1,0 +1,64 @@
+"""What holds for the whole program, whatever it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import attrs
+
+from stablenew._convert import structure
+from stablenew.config.pipeline_config import bounded
+from stablenew.errors import ConfigError
+
+RECORDS_FILE = "learning_records.jsonl"
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """Where things go, what makes the pictures, and how long to wait.
+
+    Attributes:
+        out: The folder of all runs.
+        backend: Which backend makes the pictures.
+        learning_enabled: Whether runs leave learning records.
+        step_timeout: Seconds after which a step is given up, None for never.
+        stall_timeout: Seconds without progress after which a stage is given up.
+    """
+
+    out: Path = Path("runs")
+    backend: str = "embedded"
+    learning_enabled: bool = False
+    step_timeout: float | None = attrs.field(default=None, validator=bounded(0.001, 1e9))
+    stall_timeout: float = attrs.field(default=120.0, validator=bounded(0.001, 1e9))
+
+    @property
+    def records_path(self) -> Path:
+        """The record file."""
+        return self.out / RECORDS_FILE
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, object]) -> Settings:
+        """Build settings from plain data.
+
+        Raises:
+            ConfigError: With every problem: the key, what was given, what would be right.
+        """
+        return structure(data, cls)
+
+
+def prepare_out_folder(out: Path) -> None:
+    """Make the output folder and see that it can be written to.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    probe = out / ".stablenew-probe"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise ConfigError(
+            f"out: cannot write to {str(out)!r} ({error.strerror}); expected a folder to write to"
+        ) from error

@@ -1,0 +1,328 @@
+"""The event bus.
+
+What it promises, with a test for each line:
+
+1. One task and one bounded mailbox per subscriber. A subscriber handles one event at a time, in
+   the order its publisher sent them.
+2. Matching by `isinstance`; a tuple of classes is allowed; `Event` means all. Events are frozen,
+   keyword-only attrs classes, named in the past participle (`StageFinished`).
+3. A handler's `Exception` is logged with subscriber and event, counted in `subscription.failed`,
+   and the next event goes on. `EventBus(strict=True)` raises it at exit.
+4. Two policies when a mailbox is full: `Overflow.WAIT` (`publish` waits) and
+   `Overflow.DROP_OLDEST` (the newest is kept, `dropped` counted; transient events go first and
+   terminal ones last). `publish` first offers to all, then waits for the full ones.
+5. Publishing from a handler is refused (`ReentrantPublishError`). A task that a handler starts
+   elsewhere may publish.
+6. `async with EventBus() as bus`; outside it, publishing or subscribing raises `BusClosedError`.
+   Enter and leave in one task.
+7. Leaving the block by any route closes the inlets at once and lets every subscriber finish what
+   was accepted, under its own shield whose deadline (`grace`, 5 s) starts then. The body stays
+   cancellable. What was cut is counted and logged as an error.
+8. Terminal events are published shielded, with a deadline. `await subscription.drained()` and
+   `await bus.drain()` mean: everything published so far has been handled.
+9. `with bus.stream(StageEvent) as events: async for e in events`: a stream object, never an async
+   generator.
+10. The bus numbers events when they are published (`sequence`), without a gap, so that whoever
+    missed one can tell.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+import anyio
+import attrs
+from anyio import AsyncContextManagerMixin
+from anyio.lowlevel import checkpoint
+
+from stablenew.errors import BusClosedError, ReentrantPublishError, ungrouped
+from stablenew.events.event import Event
+from stablenew.events.mailbox import Mailbox, Overflow
+
+logger = logging.getLogger(__name__)
+
+E = TypeVar("E", bound=Event)
+
+GRACE = 5.0
+"""Seconds that a shielded wait may take at the most."""
+
+# The task that handles events; a task started by a handler inherits it but has another id.
+_handling: ContextVar[int | None] = ContextVar("_handling", default=None)
+
+_PUBLISHES_PER_YIELD = 64
+_HANDLED_PER_YIELD = 16
+
+
+class Subscription:
+    """One subscriber: its mailbox, its task, and what became of its events.
+
+    Attributes:
+        name: How the log calls it.
+        handled: Events handled without an exception.
+        failed: Events whose handler raised.
+        cut: Events accepted but not handled when the bus closed and `grace` was over.
+    """
+
+    def __init__(
+        self,
+        bus: EventBus,
+        handler: Callable[[Event], Awaitable[None]],
+        mailbox: Mailbox,
+        name: str,
+    ) -> None:
+        self.name = name
+        self.handled = 0
+        self.failed = 0
+        self.cut = 0
+        self._bus = bus
+        self._handler = handler
+        self._mailbox = mailbox
+        self._current: Event | None = None
+        self._turn: anyio.Event | None = None
+        self._scope = anyio.CancelScope(shield=True)
+
+    @property
+    def dropped(self) -> int:
+        """How many events were dropped because the mailbox was full."""
+        return self._mailbox.dropped
+
+    async def drained(self) -> None:
+        """Wait until everything published so far has been handled (or dropped)."""
+        target = self._bus.sequence
+        while (oldest := self._oldest()) is not None and oldest <= target:
+            if self._turn is None:
+                self._turn = anyio.Event()
+            await self._turn.wait()
+
+    def close(self) -> None:
+        """Take no more events; what was accepted is still handled."""
+        self._bus._forget(self._mailbox)
+        self._mailbox.close()
+
+    def _oldest(self) -> int | None:
+        return self._current.sequence if self._current else self._mailbox.oldest()
+
+    async def _run(self) -> None:
+        """Handle events until the mailbox is closed and empty, or the shield's deadline."""
+        _handling.set(anyio.get_current_task().id)
+        try:
+            with self._scope:
+                while (event := await self._mailbox.next()) is not None:
+                    self._current = event
+                    await self._handle(event)
+                    self._current = None
+                    self._tell_turn()
+        finally:
+            self.close()
+            self._end()
+
+    async def _handle(self, event: Event) -> None:
+        try:
+            await self._handler(event)
+        except Exception as error:  # promise 3: a broken subscriber harms nobody else
+            self.failed += 1
+            logger.error("subscriber %s failed at %r", self.name, event, exc_info=True)
+            self._bus._failures.append(error)
+        else:
+            self.handled += 1
+        if (self.handled + self.failed) % _HANDLED_PER_YIELD == 0:
+            await checkpoint()
+
+    def _end(self) -> None:
+        self.cut = self._mailbox.clear() + (self._current is not None)
+        self._current = None
+        self._tell_turn()
+        if self.cut:
+            logger.error("subscriber %s was cut with %d events left", self.name, self.cut)
+
+    def _tell_turn(self) -> None:
+        if self._turn is not None:
+            self._turn.set()
+            self._turn = None
+
+
+class EventStream(Generic[E]):
+    """Events to iterate over, for a reader with a task of its own.
+
+    Use as `with bus.stream(StageEvent) as events: async for event in events: …`. The iteration
+    ends when the bus has closed and everything accepted was read.
+    """
+
+    def __init__(self, bus: EventBus, mailbox: Mailbox) -> None:
+        self._bus = bus
+        self._mailbox = mailbox
+
+    @property
+    def dropped(self) -> int:
+        """How many events were dropped because nobody read them in time."""
+        return self._mailbox.dropped
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bus._forget(self._mailbox)
+        self._mailbox.close()
+        self._mailbox.clear()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> E:
+        event = await self._mailbox.next()
+        if event is None:
+            raise StopAsyncIteration
+        return event  # type: ignore[return-value]  # the mailbox holds what `stream` was asked for
+
+
+class EventBus(AsyncContextManagerMixin):
+    """Carries events from publishers to subscribers in this process; see the module.
+
+    Args:
+        strict: Raise what handlers raised when the block is left without another error.
+        grace: Seconds that subscribers have for what was accepted once the block is left, and
+            that a terminal event waits for room.
+        sequence: The number of the last event published before, for a plan that goes on.
+    """
+
+    def __init__(self, *, strict: bool = False, grace: float = GRACE, sequence: int = 0) -> None:
+        self.sequence = sequence
+        self._strict = strict
+        self._grace = grace
+        self._open = False
+        self._subscriptions: list[Subscription] = []
+        self._inlets: list[tuple[type[Event] | tuple[type[Event], ...], Mailbox]] = []
+        self._routes: dict[type[Event], tuple[Mailbox, ...]] = {}
+        self._failures: list[Exception] = []
+
+    @asynccontextmanager
+    async def __asynccontextmanager__(self) -> AsyncIterator[Self]:
+        with ungrouped():
+            async with anyio.create_task_group() as self._tasks:
+                self._open = True
+                try:
+                    yield self
+                finally:
+                    self._close()
+        if self._strict and self._failures:
+            if len(self._failures) == 1:
+                raise self._failures[0]
+            raise ExceptionGroup("subscribers failed", self._failures)
+
+    def subscribe(
+        self,
+        kind: type[E] | tuple[type[E], ...],
+        handler: Callable[[E], Awaitable[None]],
+        *,
+        overflow: Overflow = Overflow.DROP_OLDEST,
+        mailbox: int = 1_000,
+        name: str | None = None,
+    ) -> Subscription:
+        """Have `handler` awaited for every event of `kind` from now on.
+
+        Args:
+            kind: An event class or several; subclasses are included.
+            handler: Awaited with one event at a time, in a task of the bus.
+            overflow: What happens when the handler is slower than the publishers.
+            mailbox: How many events may wait, at least 1.
+            name: How the log calls it; the handler's own name if not given.
+
+        Raises:
+            BusClosedError: The bus is not open.
+        """
+        box = self._inlet(kind, mailbox, overflow)
+        label = name or getattr(handler, "__qualname__", type(handler).__name__)
+        subscription = Subscription(self, handler, box, label)  # type: ignore[arg-type]  # routed by kind
+        self._subscriptions = [s for s in self._subscriptions if not s._mailbox.closed]
+        self._subscriptions.append(subscription)
+        self._tasks.start_soon(subscription._run, name=f"subscriber {label}")
+        return subscription
+
+    def stream(
+        self,
+        kind: type[E] | tuple[type[E], ...],
+        *,
+        overflow: Overflow = Overflow.DROP_OLDEST,
+        mailbox: int = 1_000,
+    ) -> EventStream[E]:
+        """Return a stream of the events of `kind` from now on; enter it with `with`.
+
+        Raises:
+            BusClosedError: The bus is not open.
+        """
+        return EventStream(self, self._inlet(kind, mailbox, overflow))
+
+    async def publish(self, event: Event) -> None:
+        """Number an event and offer it to every subscriber, then wait for those that are full.
+
+        Once this has begun to wait, the event is accepted: a cancelled publisher loses nothing.
+
+        Raises:
+            BusClosedError: The bus is not open.
+            ReentrantPublishError: A handler called this.
+        """
+        if not self._open:
+            raise BusClosedError(f"publishing {type(event).__name__}: the event bus is not open")
+        if (handler := _handling.get()) and handler == anyio.get_current_task().id:
+            raise ReentrantPublishError(f"publishing {type(event).__name__} from a handler")
+        if event.sequence:
+            event = attrs.evolve(event)
+        self.sequence += 1
+        # The number is the bus's to give, and giving it in place costs a tenth of a copy.
+        object.__setattr__(event, "sequence", self.sequence)
+        full = [box for box in self._route(type(event)) if not box.put(event)]
+        if full:
+            await self._wait_for_room(full, terminal=event.terminal)
+        elif self.sequence % _PUBLISHES_PER_YIELD == 0 and not event.terminal:
+            await checkpoint()
+
+    async def drain(self) -> None:
+        """Wait until every subscriber has handled everything published so far."""
+        for subscription in list(self._subscriptions):
+            await subscription.drained()
+
+    async def _wait_for_room(self, full: list[Mailbox], *, terminal: bool) -> None:
+        deadline = anyio.current_time() + self._grace if terminal else math.inf
+        with anyio.CancelScope(deadline=deadline, shield=terminal):
+            for box in full:
+                await box.wait_for_room()
+
+    def _inlet(
+        self, kind: type[Event] | tuple[type[Event], ...], capacity: int, overflow: Overflow
+    ) -> Mailbox:
+        if not self._open:
+            raise BusClosedError("subscribing: the event bus is not open")
+        box = Mailbox(max(1, capacity), overflow)
+        self._inlets.append((kind, box))
+        self._routes.clear()
+        return box
+
+    def _forget(self, box: Mailbox) -> None:
+        self._inlets = [inlet for inlet in self._inlets if inlet[1] is not box]
+        self._routes.clear()
+
+    def _route(self, kind: type[Event]) -> tuple[Mailbox, ...]:
+        route = self._routes.get(kind)
+        if route is None:
+            route = tuple(box for kinds, box in self._inlets if issubclass(kind, kinds))
+            self._routes[kind] = route
+        return route
+
+    def _close(self) -> None:
+        self._open = False
+        deadline = anyio.current_time() + self._grace
+        for subscription in self._subscriptions:
+            subscription._scope.deadline = deadline
+        for _, box in self._inlets:
+            box.close()
