@@ -1,0 +1,1 @@
+"""What makes the pictures: the protocol, and those who keep it."""

@@ -1,0 +1,141 @@
+"""What a backend is: something that makes one picture at a time and can be told to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+import attrs
+
+from stablenew._convert import frozen_mapping
+from stablenew.config.pipeline_config import Setting
+
+Report = Callable[[float], Awaitable[None]]
+"""Awaited with how much of a picture is done, 0 to 1; each call is a sign of life."""
+
+
+@attrs.frozen(kw_only=True)
+class Capabilities:
+    """What a backend can do.
+
+    Attributes:
+        backend: Its kind: `embedded`, `webui`.
+        version: Its version, as it says itself.
+        stages: For each stage it has: the settings it understands, each with the value it takes
+            when none is given (None where there is no such value).
+        samplers: Valid values of `sampler_name`; empty where it does not tell.
+        schedulers: Valid values of `scheduler`; empty where it does not tell.
+        models: Valid values of `model`; empty where it does not tell.
+        upscalers: Valid values of `upscaler_1`; empty where it does not tell.
+        sizes: The (width, height) pairs it can make; empty for any.
+    """
+
+    backend: str
+    version: str = ""
+    stages: Mapping[str, Mapping[str, Setting]] = attrs.field(converter=frozen_mapping)
+    samplers: tuple[str, ...] = ()
+    schedulers: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    upscalers: tuple[str, ...] = ()
+    sizes: tuple[tuple[int, int], ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class StageRequest:
+    """One picture to make.
+
+    Attributes:
+        request_id: Names the job, for `interrupt`.
+        stage: One of the stages.
+        settings: Every setting of the stage, defaults filled in.
+        image: The encoded picture to start from; None for `txt2img`.
+    """
+
+    request_id: str
+    stage: str
+    settings: Mapping[str, Setting] = attrs.field(converter=frozen_mapping)
+    image: bytes | None = attrs.field(default=None, repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class Picture:
+    """A picture as the backend made it.
+
+    Attributes:
+        data: The encoded picture: PNG, JPEG or WebP.
+        width: In pixels, of the picture itself.
+        height: In pixels, of the picture itself.
+        settings: What the backend really used: seed, sampler_name, model, model_hash, …
+        ignored_words: Words of the prompt that the model does not know.
+        warnings: What was rounded or left out, one line each.
+    """
+
+    data: bytes = attrs.field(repr=False)
+    width: int
+    height: int
+    settings: Mapping[str, Setting] = attrs.field(converter=frozen_mapping)
+    ignored_words: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class InterruptReceipt:
+    """What came of asking a backend to stop.
+
+    Attributes:
+        request_id: The job that was to stop.
+        call: How the backend was asked; "" where it cannot be asked.
+        confirmed: Whether the job is known to be gone.
+        seconds: How long that took.
+    """
+
+    request_id: str
+    call: str
+    confirmed: bool
+    seconds: float
+
+
+class Backend(Protocol):
+    """Makes pictures. Entered with `async with` for as long as it is used."""
+
+    @property
+    def name(self) -> str:
+        """Its kind, as `--backend` names it."""
+        ...
+
+    async def __aenter__(self) -> Self:
+        """Connect, if there is anything to connect to."""
+        ...
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        """Let go of everything."""
+        ...
+
+    async def capabilities(self) -> Capabilities:
+        """Tell what it can do.
+
+        Raises:
+            BackendUnavailableError: Nobody answers.
+        """
+        ...
+
+    async def run_stage(self, request: StageRequest, report: Report) -> Sequence[Picture]:
+        """Make one picture, reporting progress.
+
+        Cancelling this must leave nothing behind here; what still runs elsewhere is stopped by
+        `interrupt`, which the sequencer calls next.
+
+        Raises:
+            BackendError: It could not be made.
+        """
+        ...
+
+    async def interrupt(self, request_id: str) -> InterruptReceipt:
+        """Stop a job; return when it is gone, or when there is nothing more to try."""
+        ...

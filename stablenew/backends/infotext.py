@@ -1,0 +1,51 @@
+"""The WebUI's infotext: the line of parameters that pictures carry and other tools read.
+
+Two or three lines: the prompt, `Negative prompt: …` where there is one, and `Steps: 20, Sampler:
+Euler, …`. A value with a comma, a colon or a newline is quoted as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from stablenew.config.pipeline_config import Setting
+
+_LABELS = {
+    "steps": "Steps",
+    "sampler_name": "Sampler",
+    "scheduler": "Schedule type",
+    "cfg_scale": "CFG scale",
+    "seed": "Seed",
+    "size": "Size",
+    "model_hash": "Model hash",
+    "model": "Model",
+    "denoising_strength": "Denoising strength",
+}
+
+
+def infotext(settings: Mapping[str, Setting], version: str) -> str:
+    """Return the infotext for what a picture was made with.
+
+    Args:
+        settings: In the API's names; `width` and `height` become `Size`.
+        version: What made it.
+    """
+    values = {**settings, "size": f"{settings['width']}x{settings['height']}"}
+    pairs = [
+        f"{label}: {_quoted(values[name])}"
+        for name, label in _LABELS.items()
+        if values.get(name) is not None
+    ]
+    negative = settings.get("negative_prompt")
+    lines = [
+        str(settings.get("prompt") or ""),
+        *([f"Negative prompt: {negative}"] if negative else []),
+        ", ".join([*pairs, f"Version: {version}"]),
+    ]
+    return "\n".join(lines)
+
+
+def _quoted(value: Setting) -> str:
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if any(c in text for c in ",:\n") else text
