@@ -1,0 +1,62 @@
+"""One coroutine per run: from a request to what became of it. Knows nothing of learning."""
+
+from __future__ import annotations
+
+import attrs
+
+from stablenew._clock import Clock, checked_id
+from stablenew.backends.base import Backend, Capabilities
+from stablenew.config.overrides import with_seed
+from stablenew.pipeline.results import PipelineRunResult
+from stablenew.pipeline.run_request import RunRequest
+from stablenew.pipeline.stage_plan import plan_stages
+from stablenew.pipeline.stage_sequencer import StageSequencer
+
+
+class PipelineRunner:
+    """Plans a run and has the sequencer run it.
+
+    Args:
+        backend: Asked once what it can do.
+        sequencer: Runs the stages on that backend.
+        clock: Where seeds come from.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        sequencer: StageSequencer,
+        *,
+        clock: Clock = Clock(),  # noqa: B008  # frozen
+    ) -> None:
+        self._backend = backend
+        self._sequencer = sequencer
+        self._clock = clock
+        self._capabilities: Capabilities | None = None
+
+    @property
+    def last_result(self) -> PipelineRunResult | None:
+        """What became of the run that ended last, a cancelled one included."""
+        return self._sequencer.last_result
+
+    async def capabilities(self) -> Capabilities:
+        """Return what the backend can do, as it said the first time.
+
+        Raises:
+            BackendUnavailableError: Nobody answers.
+        """
+        if self._capabilities is None:
+            self._capabilities = await self._backend.capabilities()
+        return self._capabilities
+
+    async def run(self, request: RunRequest) -> PipelineRunResult:
+        """Run the pipeline once.
+
+        Raises:
+            ConfigError: The request cannot be planned; nothing ran and nothing was told.
+            BackendUnavailableError: The backend did not say what it can do; likewise.
+        """
+        checked_id("run_id", request.run_id)
+        config = with_seed(request.config, self._clock.draw_seed)
+        plan = plan_stages(config, await self.capabilities())
+        return await self._sequencer.run(plan, attrs.evolve(request, config=config))

@@ -1,0 +1,142 @@
+"""What became of a run: values that hold everything a record, a GUI or a test needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+
+import attrs
+
+from stablenew._clock import utc_now
+from stablenew._convert import frozen_mapping
+from stablenew.backends.base import InterruptReceipt
+from stablenew.config.pipeline_config import PipelineConfig, Setting
+from stablenew.errors import BackendError
+from stablenew.pipeline.stage_plan import StagePlan
+
+
+class Outcome(StrEnum):
+    """How a stage, a run, a step or a plan ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed_out"
+
+
+@attrs.frozen(kw_only=True)
+class Failure:
+    """An error as a value.
+
+    Attributes:
+        kind: The error's class.
+        message: What it says.
+        stage: The stage that was running, None where none was.
+    """
+
+    kind: str
+    message: str
+    stage: str | None = None
+
+    @classmethod
+    def of(cls, error: BaseException, stage: str | None = None) -> Failure:
+        """Turn an error into a value."""
+        if isinstance(error, BackendError):
+            stage = error.stage or stage
+        return cls(kind=type(error).__name__, message=str(error) or repr(error), stage=stage)
+
+    def __str__(self) -> str:
+        return f"{self.stage}: {self.message}" if self.stage else self.message
+
+
+@attrs.frozen(kw_only=True)
+class StageOutput:
+    """One picture that was kept.
+
+    Attributes:
+        image_id: `<stage>_<n>`, with n from 1.
+        path: Where it is, relative to the folder of all runs.
+        width: In pixels.
+        height: In pixels.
+        sha256: Of the file.
+        settings: What it was really made with; for an upscaled picture those of its source too.
+        ignored_words: Words of the prompt that the model does not know.
+        warnings: What the backend rounded or left out.
+    """
+
+    stage: str
+    image_id: str
+    path: str
+    width: int
+    height: int
+    sha256: str
+    settings: Mapping[str, Setting] = attrs.field(converter=frozen_mapping)
+    ignored_words: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class StageResult:
+    """What became of one stage.
+
+    Attributes:
+        duration: Seconds.
+        images_requested: How many pictures it was to make.
+        receipt: What came of asking the backend to stop, where that was done.
+    """
+
+    stage: str
+    outcome: Outcome
+    started_at: datetime
+    finished_at: datetime
+    duration: float
+    images_requested: int
+    outputs: tuple[StageOutput, ...] = ()
+    error: Failure | None = None
+    receipt: InterruptReceipt | None = None
+
+
+@attrs.frozen(kw_only=True)
+class PipelineRunResult:
+    """What became of one run; whole, so that a record needs nothing else.
+
+    Attributes:
+        outputs: The pictures of all stages, in order.
+        metadata: What the caller tagged the run with.
+        config: What was asked for, the seed resolved.
+        duration: Seconds.
+    """
+
+    run_id: str
+    outcome: Outcome
+    plan_id: str | None = None
+    error: Failure | None = None
+    stage_plan: StagePlan = StagePlan()
+    stage_results: tuple[StageResult, ...] = ()
+    outputs: tuple[StageOutput, ...] = attrs.field()
+    metadata: Mapping[str, object] = attrs.field(factory=dict, converter=frozen_mapping)
+    config: PipelineConfig = PipelineConfig()
+    started_at: datetime = attrs.field(factory=utc_now)
+    finished_at: datetime = attrs.field(factory=utc_now)
+    duration: float = 0.0
+
+    @outputs.default
+    def _all_outputs(self) -> tuple[StageOutput, ...]:
+        return tuple(output for result in self.stage_results for output in result.outputs)
+
+    @property
+    def success(self) -> bool:
+        """Whether every stage made its pictures."""
+        return self.outcome is Outcome.SUCCEEDED
+
+    @property
+    def final_outputs(self) -> tuple[StageOutput, ...]:
+        """The pictures of the last planned stage."""
+        last = self.stage_plan.names[-1:]
+        return tuple(output for output in self.outputs if output.stage in last)
+
+    @property
+    def variant_count(self) -> int:
+        """How many finished pictures there are to choose from."""
+        return len(self.final_outputs)

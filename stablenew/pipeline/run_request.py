@@ -1,0 +1,32 @@
+"""What one run is asked to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from stablenew._convert import frozen_mapping
+from stablenew.config.pipeline_config import PipelineConfig, bounded
+
+
+@attrs.frozen(kw_only=True)
+class RunRequest:
+    """One run of the pipeline.
+
+    Attributes:
+        run_id: Safe as a file name.
+        config: What to run; a seed of −1 is drawn when the run starts.
+        images: How many pictures txt2img makes, the seed counting up from one to the next.
+        plan_id: The plan it is a step of.
+        metadata: Tags that are kept with the run.
+        timeout: Seconds after which whoever runs this gives it up; a cancel after that is told as
+            a timeout.
+    """
+
+    run_id: str
+    config: PipelineConfig
+    images: int = attrs.field(default=1, validator=bounded(1, 100_000))
+    plan_id: str | None = None
+    metadata: Mapping[str, object] = attrs.field(factory=dict, converter=frozen_mapping)
+    timeout: float | None = None

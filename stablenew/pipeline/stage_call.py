@@ -1,0 +1,84 @@
+"""One call to a backend: watched for signs of life, and stopped for good when it is cut short."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import anyio
+from anyio.lowlevel import checkpoint_if_cancelled
+
+from stablenew.backends.base import Backend, InterruptReceipt, Picture, Report, StageRequest
+from stablenew.errors import BackendProtocolError, StageTimeoutError
+
+logger = logging.getLogger(__name__)
+
+
+class StageCall:
+    """Has a backend make pictures, one call at a time.
+
+    Args:
+        backend: Makes them.
+        stall_timeout: Seconds without a sign of life after which a call is given up.
+        grace: Seconds that the backend has to stop once it was asked to.
+    """
+
+    def __init__(self, backend: Backend, *, stall_timeout: float, grace: float) -> None:
+        self._backend = backend
+        self._stall_timeout = stall_timeout
+        self._grace = grace
+
+    async def make(
+        self,
+        request: StageRequest,
+        report: Report,
+        stopped: Callable[[InterruptReceipt], None],
+    ) -> Picture:
+        """Make one picture.
+
+        Args:
+            request: What to make.
+            report: Awaited with how much is done.
+            stopped: Told what came of it, if the backend had to be asked to stop.
+
+        Raises:
+            StageTimeoutError: There was no sign of life for too long.
+            BackendError: The backend could not make it, or returned no image.
+        """
+        pictures: tuple[Picture, ...] = ()
+        with anyio.CancelScope() as stall:
+
+            async def alive(fraction: float) -> None:
+                stall.deadline = anyio.current_time() + self._stall_timeout
+                await report(fraction)
+
+            stall.deadline = anyio.current_time() + self._stall_timeout
+            try:
+                pictures = tuple(await self._backend.run_stage(request, alive))
+            except anyio.get_cancelled_exc_class():
+                stopped(await self._interrupt(request.request_id))
+                raise
+        if stall.cancelled_caught:
+            raise StageTimeoutError(
+                f"no progress for {self._stall_timeout:g} s", stage=request.stage, retryable=True
+            )
+        await checkpoint_if_cancelled()  # what a cancelled call returned late is thrown away
+        if not pictures:
+            raise BackendProtocolError("the backend returned no image", stage=request.stage)
+        return pictures[0]
+
+    async def _interrupt(self, request_id: str) -> InterruptReceipt:
+        """Ask the backend to stop; never raises, for a cancellation is on its way out."""
+        started = anyio.current_time()
+        receipt: InterruptReceipt | None = None
+        with anyio.move_on_after(self._grace, shield=True):
+            try:
+                receipt = await self._backend.interrupt(request_id)
+            except Exception as error:  # it would take the cancellation's place
+                logger.warning("%s: the interrupt failed: %s", request_id, error)
+        return receipt or InterruptReceipt(
+            request_id=request_id,
+            call="interrupt",
+            confirmed=False,
+            seconds=anyio.current_time() - started,
+        )

@@ -1,0 +1,172 @@
+"""What a run will do, decided and checked before anything runs. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import attrs
+
+from stablenew._convert import frozen_mapping
+from stablenew._names import suggestion
+from stablenew.backends.base import Capabilities
+from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
+from stablenew.errors import ConfigError
+
+REQUIRED: Mapping[str, tuple[str, ...]] = {
+    "txt2img": ("prompt",),
+    "img2img": ("prompt", "denoising_strength"),
+    "adetailer": ("prompt", "ad_model"),
+    "upscale": ("upscaler_1",),
+}
+"""What each stage cannot do without; None and "" count as missing, 0 and False do not."""
+
+_FROM_TXT2IMG = ("prompt", "negative_prompt", "seed", "model", "vae", "clip_skip")
+_INHERITED: Mapping[str, tuple[str, ...]] = {
+    "img2img": (*_FROM_TXT2IMG, "width", "height"),
+    "adetailer": _FROM_TXT2IMG,
+}
+_NAMED_IN = {
+    "sampler_name": "samplers",
+    "hr_sampler_name": "samplers",
+    "ad_sampler": "samplers",
+    "scheduler": "schedulers",
+    "hr_scheduler": "schedulers",
+    "ad_scheduler": "schedulers",
+    "model": "models",
+    "refiner_checkpoint": "models",
+    "upscaler_1": "upscalers",
+    "upscaler_2": "upscalers",
+}
+
+
+@attrs.frozen(kw_only=True)
+class PlannedStage:
+    """A stage that will run.
+
+    Attributes:
+        name: One of the stages.
+        settings: Every setting it runs with: given, inherited from txt2img, or the backend's own.
+    """
+
+    name: str
+    settings: Mapping[str, Setting] = attrs.field(converter=frozen_mapping)
+
+
+@attrs.frozen(kw_only=True)
+class StagePlan:
+    """The stages that will run, in order."""
+
+    stages: tuple[PlannedStage, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the stages, in order."""
+        return tuple(stage.name for stage in self.stages)
+
+
+def plan_stages(config: PipelineConfig, capabilities: Capabilities) -> StagePlan:
+    """Decide which stages run and with which settings.
+
+    Args:
+        config: What was asked for.
+        capabilities: What the backend has.
+
+    Raises:
+        ConfigError: With every problem: its path, what was given, the nearest valid names.
+    """
+    problems: list[str] = []
+    planned: list[PlannedStage] = []
+    wanted = [name for name in STAGES if getattr(config, name).enabled]
+    if not wanted:
+        problems.append(f"stages: none is enabled, expected one of {', '.join(STAGES)}")
+    txt2img: Mapping[str, Setting] = {}
+    for name in wanted:
+        if name not in capabilities.stages:
+            has = ", ".join(capabilities.stages)
+            problems.append(f"{name}: the {capabilities.backend} backend has no such stage; it has {has}")
+            continue
+        if name != "txt2img" and "txt2img" not in wanted:
+            problems.append(f"{name}: no image to work on; enable txt2img before it")
+        asked = _asked(config, name)
+        settings = _resolved(name, asked, txt2img, capabilities)
+        txt2img = txt2img or settings
+        problems.extend(_problems(name, asked, settings, capabilities))
+        planned.append(PlannedStage(name=name, settings=settings))
+    if problems:
+        raise ConfigError(*problems)
+    return StagePlan(stages=tuple(planned))
+
+
+def _asked(config: PipelineConfig, stage: str) -> dict[str, Setting]:
+    values = {field.name: getattr(getattr(config, stage), field.name) for field in _fields(stage)}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _fields(stage: str) -> tuple[attrs.Attribute[object], ...]:
+    kind = type(getattr(_DEFAULT, stage))
+    return tuple(field for field in attrs.fields(kind) if field.name != "enabled")
+
+
+def _resolved(
+    stage: str,
+    asked: Mapping[str, Setting],
+    txt2img: Mapping[str, Setting],
+    capabilities: Capabilities,
+) -> dict[str, Setting]:
+    """Fill in what was not given: from txt2img where a stage inherits, else the backend's own."""
+    understood = capabilities.stages[stage]
+    inherited = {
+        name: txt2img[name]
+        for name in _INHERITED.get(stage, ())
+        if name in understood and txt2img.get(name) is not None
+    }
+    settings = {**understood, **inherited, **asked}
+    sized = "upscaling_resize_w" in asked or "upscaling_resize_h" in asked
+    if stage == "upscale" and sized and "resize_mode" not in asked:
+        settings["resize_mode"] = 1
+    return settings
+
+
+def _problems(
+    stage: str,
+    asked: Mapping[str, Setting],
+    settings: Mapping[str, Setting],
+    capabilities: Capabilities,
+) -> Iterator[str]:
+    understood = capabilities.stages[stage]
+    for name, value in asked.items():
+        if name not in understood and value not in (False, ""):
+            has = suggestion(name, understood, listed=30)
+            yield (
+                f"{stage}.{name}: given {value!r}, but the {capabilities.backend} backend has"
+                f" no such setting; {has}"
+            )
+    for name in REQUIRED[stage]:
+        if settings.get(name) is None or settings[name] == "":
+            yield f"{stage}.{name}: missing, expected {_expected(name, capabilities)}"
+    for name, listed in _NAMED_IN.items():
+        names: tuple[str, ...] = getattr(capabilities, listed)
+        value = settings.get(name)
+        if name in understood and value and names and value not in names:
+            yield f"{stage}.{name}: given {value!r}, {suggestion(value, names)}"
+    yield from _size_problems(stage, settings, capabilities)
+
+
+def _size_problems(
+    stage: str, settings: Mapping[str, Setting], capabilities: Capabilities
+) -> Iterator[str]:
+    size = settings.get("width"), settings.get("height")
+    if capabilities.sizes and None not in size and size not in capabilities.sizes:
+        has = ", ".join(f"{width}x{height}" for width, height in capabilities.sizes)
+        yield (
+            f"{stage}.width, {stage}.height: given {size[0]}x{size[1]},"
+            f" the {capabilities.backend} backend makes {has}"
+        )
+
+
+def _expected(name: str, capabilities: Capabilities) -> str:
+    listed = getattr(capabilities, _NAMED_IN.get(name, ""), ())
+    return f"one of {', '.join(listed)}" if listed else "some text" if "prompt" in name else "a value"
+
+
+_DEFAULT = PipelineConfig()

@@ -1,0 +1,277 @@
+"""Runs the stages of one run, in order, one picture at a time, and tells everything.
+
+What holds, whatever happens:
+
+- Whoever saw `RunStarted` or `StageStarted` sees the matching end, once, with the outcome.
+- A stage is never run twice. One that fails ends the run; what was done is kept and told.
+- A cancellation passes through after the backend was asked to stop and the ends were told; what a
+  cancelled stage returned late is thrown away.
+- A stage without a sign of progress for `stall_timeout` seconds fails as `StageTimeoutError`.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from typing import Protocol
+
+import attrs
+
+from stablenew._clock import Clock
+from stablenew.backends.base import Backend, InterruptReceipt, Picture, Report, StageRequest
+from stablenew.errors import StageTimeoutError
+from stablenew.events.bus import GRACE, EventBus
+from stablenew.events.event import Event
+from stablenew.pipeline.results import (
+    Failure,
+    Outcome,
+    PipelineRunResult,
+    StageOutput,
+    StageResult,
+)
+from stablenew.pipeline.run_request import RunRequest
+from stablenew.pipeline.stage_call import StageCall
+from stablenew.pipeline.stage_events import (
+    PictureSaved,
+    RunFinished,
+    RunStarted,
+    StageFinished,
+    StageProgress,
+    StageStarted,
+)
+from stablenew.pipeline.stage_plan import PlannedStage, StagePlan
+
+logger = logging.getLogger(__name__)
+
+_TIMER_SLACK = 0.05
+"""Seconds by which a cancel may come before the deadline it came from, as measured here."""
+
+
+class RunStore(Protocol):
+    """Keeps what a run makes."""
+
+    async def save(self, run_id: str, stage: str, number: int, picture: Picture) -> StageOutput:
+        """Keep a picture, never in the place of an earlier one.
+
+        Raises:
+            OSError: It could not be kept.
+        """
+        ...
+
+    async def load(self, output: StageOutput) -> bytes:
+        """Return the encoded picture that was kept."""
+        ...
+
+    async def conclude(self, result: PipelineRunResult) -> None:
+        """Keep what became of the run.
+
+        Raises:
+            OSError: It could not be kept.
+        """
+        ...
+
+
+@attrs.define(eq=False)
+class _Run:
+    """One run under way."""
+
+    plan: StagePlan
+    request: RunRequest
+    started_at: datetime
+    started: float
+    results: list[StageResult] = attrs.field(factory=list)
+
+
+@attrs.define(eq=False)
+class _Stage:
+    """One stage under way; cancelled, unless it gets to say otherwise."""
+
+    planned: PlannedStage
+    sources: tuple[StageOutput, ...]
+    images: int
+    started_at: datetime
+    started: float
+    furthest: float = 0.0
+    outputs: list[StageOutput] = attrs.field(factory=list)
+    outcome: Outcome = Outcome.CANCELLED
+    error: Failure | None = None
+    receipt: InterruptReceipt | None = None
+
+    def fail(self, error: Exception) -> None:
+        timed_out = isinstance(error, StageTimeoutError)
+        self.outcome = Outcome.TIMED_OUT if timed_out else Outcome.FAILED
+        self.error = Failure.of(error, self.planned.name)
+
+    def stopped(self, receipt: InterruptReceipt) -> None:
+        self.receipt = receipt
+
+
+class StageSequencer:
+    """Runs stage plans on a backend; see the module.
+
+    Args:
+        backend: Makes the pictures, one at a time.
+        bus: Hears of everything.
+        store: Keeps the pictures and what became of the run.
+        clock: Where times come from.
+        stall_timeout: Seconds without a sign of progress after which a stage is given up.
+        grace: Seconds that the backend has to stop once it was asked to.
+
+    Attributes:
+        last_result: Of the run that ended last, a cancelled one included.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        bus: EventBus,
+        store: RunStore,
+        *,
+        clock: Clock = Clock(),  # noqa: B008  # frozen
+        stall_timeout: float = 120.0,
+        grace: float = GRACE,
+    ) -> None:
+        self.last_result: PipelineRunResult | None = None
+        self._bus = bus
+        self._store = store
+        self._clock = clock
+        self._call = StageCall(backend, stall_timeout=stall_timeout, grace=grace)
+
+    async def run(self, plan: StagePlan, request: RunRequest) -> PipelineRunResult:
+        """Run every stage of a plan and return what became of it; only a cancellation raises."""
+        run = _Run(plan, request, self._clock.now(), self._clock.monotonic())
+        outcome = Outcome.CANCELLED
+        try:
+            await self._tell(run, RunStarted, stages=plan.names, images=request.images)
+            outcome = await self._run_stages(run)
+        finally:
+            result = await self._conclude(run, outcome)
+        return result
+
+    async def _run_stages(self, run: _Run) -> Outcome:
+        for planned in run.plan.stages:
+            outcome = await self._run_stage(run, planned)
+            if outcome is not Outcome.SUCCEEDED:
+                return outcome
+        return Outcome.SUCCEEDED
+
+    async def _run_stage(self, run: _Run, planned: PlannedStage) -> Outcome:
+        sources = run.results[-1].outputs if run.results else ()
+        images = len(sources) or run.request.images
+        stage = _Stage(planned, sources, images, self._clock.now(), self._clock.monotonic())
+        try:
+            await self._tell(run, StageStarted, stage=planned.name, images=images)
+            for number in range(1, images + 1):
+                await self._make_picture(run, stage, number)
+            stage.outcome = Outcome.SUCCEEDED
+        except Exception as error:  # whatever a backend or a disk raises is an outcome
+            logger.debug("run %s: %s failed", run.request.run_id, planned.name, exc_info=True)
+            stage.fail(error)
+        finally:
+            result = self._stage_result(run, stage)
+            run.results.append(result)
+            await self._tell(run, StageFinished, stage=planned.name, result=result)
+        return stage.outcome
+
+    async def _make_picture(self, run: _Run, stage: _Stage, number: int) -> None:
+        """Make one picture of a stage, keep it, and tell."""
+        name, run_id = stage.planned.name, run.request.run_id
+        source = stage.sources[number - 1] if stage.sources else None
+        settings = dict(stage.planned.settings)
+        if isinstance(seed := settings.get("seed"), int):
+            settings["seed"] = seed + number - 1
+        request = StageRequest(
+            request_id=f"{run_id}-{name}_{number}",
+            stage=name,
+            settings=settings,
+            image=await self._store.load(source) if source else None,
+        )
+        picture = await self._call.make(request, self._reporter(run, stage, number), stage.stopped)
+        if source:
+            picture = _with_origin(picture, source)
+        output = await self._store.save(run_id, name, number, picture)
+        stage.outputs.append(output)
+        await self._tell(
+            run, PictureSaved, stage=name, output=output, image=number, images=stage.images
+        )
+
+    def _reporter(self, run: _Run, stage: _Stage, number: int) -> Report:
+        """Return what turns a picture's progress into the stage's, which never goes back."""
+
+        async def report(fraction: float) -> None:
+            so_far = (number - 1 + min(max(fraction, 0.0), 1.0)) / stage.images
+            stage.furthest = max(stage.furthest, so_far)
+            await self._tell(
+                run,
+                StageProgress,
+                stage=stage.planned.name,
+                fraction=stage.furthest,
+                image=number,
+                images=stage.images,
+            )
+
+        return report
+
+    def _stage_result(self, run: _Run, stage: _Stage) -> StageResult:
+        return StageResult(
+            stage=stage.planned.name,
+            outcome=self._told_as(run, stage.outcome),
+            started_at=stage.started_at,
+            finished_at=self._clock.now(),
+            duration=self._clock.monotonic() - stage.started,
+            images_requested=stage.images,
+            outputs=tuple(stage.outputs),
+            error=stage.error,
+            receipt=stage.receipt,
+        )
+
+    async def _conclude(self, run: _Run, outcome: Outcome) -> PipelineRunResult:
+        """Keep and tell what became of a run; the store and the bus shield what they do."""
+        result = PipelineRunResult(
+            run_id=run.request.run_id,
+            plan_id=run.request.plan_id,
+            outcome=self._told_as(run, outcome),
+            error=next((stage.error for stage in run.results if stage.error), None),
+            stage_plan=run.plan,
+            stage_results=tuple(run.results),
+            metadata=run.request.metadata,
+            config=run.request.config,
+            started_at=run.started_at,
+            finished_at=self._clock.now(),
+            duration=self._clock.monotonic() - run.started,
+        )
+        try:
+            await self._store.conclude(result)
+        except OSError as error:
+            logger.error("run %s: its metadata is lost: %s", result.run_id, error)
+            if result.success:
+                result = attrs.evolve(result, outcome=Outcome.FAILED, error=Failure.of(error))
+        self.last_result = result
+        await self._tell(run, RunFinished, result=result)
+        return result
+
+    def _told_as(self, run: _Run, outcome: Outcome) -> Outcome:
+        """Return `outcome`, or a timeout where a cancellation came with the run's deadline."""
+        timeout = run.request.timeout
+        elapsed = self._clock.monotonic() - run.started
+        if outcome is Outcome.CANCELLED and timeout and elapsed >= timeout - _TIMER_SLACK:
+            return Outcome.TIMED_OUT
+        return outcome
+
+    async def _tell(self, run: _Run, kind: type[Event], **values: object) -> None:
+        event = kind(
+            at=self._clock.now(),
+            plan_id=run.request.plan_id,
+            run_id=run.request.run_id,
+            **values,  # type: ignore[arg-type]  # each caller names the fields of its event
+        )
+        await self._bus.publish(event)
+
+
+def _with_origin(picture: Picture, source: StageOutput) -> Picture:
+    """Give a picture what its source was made with, where its own stage does not say."""
+    return attrs.evolve(
+        picture,
+        settings={**source.settings, **picture.settings},
+        ignored_words=picture.ignored_words or source.ignored_words,
+    )
