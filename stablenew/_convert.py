@@ -157,6 +157,14 @@ def _to_bool(value: object, _: type) -> bool:
     return value
 
 
+def _to_scalar(value: object, _: type) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _wrong(value, "a finite number")
+    if value is not None and not isinstance(value, str | int | float):
+        raise _wrong(value, "text, a number, true or false")
+    return value
+
+
 def _to_path(value: object, _: type) -> Path:
     if not isinstance(value, str | Path) or not str(value):
         raise _wrong(value, "a path")
@@ -209,6 +217,7 @@ _strict.register_structure_hook(float, _to_float)
 _strict.register_structure_hook(bool, _to_bool)
 _strict.register_structure_hook(Path, _to_path)
 _strict.register_structure_hook_func(lambda kind: kind is object, _unchanged)
+_strict.register_structure_hook_func(lambda kind: kind == str | int | float | bool | None, _to_scalar)
 _strict.register_structure_hook_factory(attrs.has, _attrs_hook)
 
 _lenient = Converter(detailed_validation=False, prefer_attrib_converters=True)

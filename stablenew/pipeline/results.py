@@ -137,6 +137,12 @@ class PipelineRunResult:
         return tuple(output for output in self.outputs if output.stage in last)
 
     @property
+    def resolved_config(self) -> dict[str, object]:
+        """The config with every default filled in, as plain data; as given if nothing was planned."""
+        stages = {stage.name: {"enabled": True, **stage.settings} for stage in self.stage_plan.stages}
+        return {**self.config.to_dict(), **stages}
+
+    @property
     def variant_count(self) -> int:
         """How many finished pictures there are to choose from."""
         return len(self.final_outputs)

@@ -20,7 +20,7 @@ def build_run_metadata(result: PipelineRunResult) -> dict[str, object]:
         "timestamp": result.finished_at.isoformat(),
         "packs": [tags["prompt_pack_id"]] if tags.get("prompt_pack_id") else [],
         "one_click_action": tags.get("one_click_action_id"),
-        "config": result.config.to_dict(),
+        "config": result.resolved_config,
         "stage_outputs": [given(output) for output in result.outputs],
         "outcome": str(result.outcome),
         "error": unstructure(result.error),

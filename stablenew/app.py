@@ -1,0 +1,152 @@
+"""The only place that wires things together.
+
+    async with open_app(Settings(out=Path("runs"))) as app:
+        result = await app.learning.run_learning_plan(plan, config)
+
+A GUI hosts it in one task of its own loop: `app = await task_group.start(host_app, settings)`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+
+import anyio
+import attrs
+from anyio.abc import TaskStatus
+
+from stablenew._clock import Clock
+from stablenew._names import suggestion
+from stablenew.backends.base import Backend
+from stablenew.config.settings import Settings
+from stablenew.controller.learning_execution_controller import LearningExecutionController
+from stablenew.controller.pipeline_controller import PipelineController
+from stablenew.errors import ConfigError, StableNewError
+from stablenew.events.bus import EventBus, Subscription
+from stablenew.pipeline.image_store import ImageStore
+from stablenew.pipeline.pipeline_runner import PipelineRunner
+from stablenew.pipeline.stage_sequencer import StageSequencer
+from stablenew.report.reporter import Reporter
+
+
+def _embedded() -> Backend:
+    from stablenew.backends.embedded.backend import EmbeddedBackend
+
+    return EmbeddedBackend()
+
+
+def _fake() -> Backend:
+    from stablenew.backends.fake import FakeBackend
+
+    return FakeBackend()
+
+
+BACKENDS: Mapping[str, Callable[[], Backend]] = {"embedded": _embedded, "fake": _fake}
+"""What `--backend` can name."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class App:
+    """What a host holds on to.
+
+    Attributes:
+        bus: Where everything is told.
+        backend: What makes the pictures.
+        pipeline: Single runs.
+        learning: Plans.
+        reporter: Draws contact sheets.
+        reports: The reporter's subscription: `await app.reports.drained()` waits for a sheet.
+        closing: Set by the host to end `host_app`.
+    """
+
+    settings: Settings
+    bus: EventBus
+    backend: Backend
+    pipeline: PipelineController
+    learning: LearningExecutionController
+    reporter: Reporter
+    reports: Subscription
+    closing: anyio.Event = attrs.field(factory=anyio.Event)
+
+
+@asynccontextmanager
+async def open_app(
+    settings: Settings = Settings(),  # noqa: B008  # frozen
+    *,
+    backend: Backend | None = None,
+    clock: Clock = Clock(),  # noqa: B008  # frozen
+    bus: EventBus | None = None,
+) -> AsyncIterator[App]:
+    """Open an app in the running asyncio loop; enter and leave it in one task.
+
+    Args:
+        settings: Where things go, what makes the pictures, how long to wait.
+        backend: In place of the one that the settings name.
+        clock: Where times, ids and seeds come from.
+        bus: In place of a bus of its own; not entered yet.
+
+    Raises:
+        ConfigError: No such backend.
+        StableNewError: The running loop is none that this can live in.
+    """
+    _check_loop()
+    backend = backend or make_backend(settings.backend)
+    async with bus or EventBus() as bus, backend:
+        sequencer = StageSequencer(
+            backend,
+            bus,
+            ImageStore(settings.out),
+            clock=clock,
+            stall_timeout=settings.stall_timeout,
+        )
+        runner = PipelineRunner(backend, sequencer, clock=clock)
+        pipeline = PipelineController(runner, bus, settings, clock=clock)
+        reporter = Reporter(settings.out)
+        yield App(
+            settings=settings,
+            bus=bus,
+            backend=backend,
+            pipeline=pipeline,
+            learning=LearningExecutionController(pipeline, bus, settings, clock=clock),
+            reporter=reporter,
+            reports=reporter.subscribe(bus),
+        )
+
+
+async def host_app(
+    settings: Settings = Settings(),  # noqa: B008  # frozen
+    *,
+    backend: Backend | None = None,
+    task_status: TaskStatus[App] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    """Host an app in one task until it is cancelled or `app.closing` is set.
+
+    `app = await task_group.start(host_app, settings)` returns the app once it is open.
+    """
+    async with open_app(settings, backend=backend) as app:
+        task_status.started(app)
+        await app.closing.wait()
+
+
+def make_backend(name: str) -> Backend:
+    """Return a new backend of a kind.
+
+    Raises:
+        ConfigError: There is no such kind.
+    """
+    if name not in BACKENDS:
+        raise ConfigError(f"backend: given {name!r}, {suggestion(name, BACKENDS)}")
+    return BACKENDS[name]()
+
+
+def _check_loop() -> None:
+    """Refuse loops that would hang instead of failing."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError as error:
+        raise StableNewError("needs a running asyncio loop (trio has no aiofiles)") from error
+    if type(loop).__module__.startswith("PySide6.QtAsyncio"):
+        raise StableNewError(
+            "PySide6.QtAsyncio never fires timeouts; use qasync's loop instead"
+        )

@@ -1,0 +1,63 @@
+"""Whether something is under way: one thing at a time, and never stuck."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+
+import anyio
+
+from stablenew.errors import StableNewError
+
+
+class State(StrEnum):
+    """What a controller is doing; a run can start from `idle` and from `error`."""
+
+    IDLE = "idle"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    ERROR = "error"
+
+
+class Activity:
+    """The state that controllers of one app share.
+
+    Attributes:
+        state: What is going on now.
+        error: What the last activity failed with, None if it did not.
+    """
+
+    def __init__(self) -> None:
+        self.state = State.IDLE
+        self.error: BaseException | None = None
+        self._scope: anyio.CancelScope | None = None
+
+    @contextmanager
+    def under(self, scope: anyio.CancelScope) -> Iterator[None]:
+        """Be running for as long as this is entered; `cancel` cancels the scope.
+
+        Raises:
+            StableNewError: Something is under way already.
+        """
+        if self._scope is not None:
+            raise StableNewError("a run is under way; cancel it or wait for its end")
+        self._scope, self.state, self.error = scope, State.RUNNING, None
+        try:
+            yield
+        except anyio.get_cancelled_exc_class():
+            self.state = State.IDLE
+            raise
+        except BaseException as error:
+            self.state, self.error = State.ERROR, error
+            raise
+        else:
+            self.state = State.IDLE
+        finally:
+            self._scope = None
+
+    def cancel(self) -> None:
+        """Cancel what is under way, if anything is; it tells its end as always."""
+        if self._scope is not None:
+            self.state = State.STOPPING
+            self._scope.cancel()

@@ -1,0 +1,178 @@
+"""Runs learning plans, on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import attrs
+import msgspec
+
+from stablenew import _files
+from stablenew._clock import Clock, checked_id
+from stablenew._convert import given, json_line
+from stablenew.backends.base import Capabilities
+from stablenew.config.overrides import with_seed
+from stablenew.config.pipeline_config import PipelineConfig
+from stablenew.config.settings import Settings
+from stablenew.controller.activity import State
+from stablenew.controller.pipeline_controller import PipelineController
+from stablenew.errors import ConfigError
+from stablenew.events.bus import EventBus
+from stablenew.learning.learning_adapter import build_learning_plan_from_dict
+from stablenew.learning.learning_events import PlanFinished, StepFinished
+from stablenew.learning.learning_execution import LearningExecutionRunner
+from stablenew.learning.learning_plan import (
+    LearningExecutionContext,
+    LearningExecutionResult,
+    LearningPlan,
+    derive_steps,
+    summarize,
+)
+from stablenew.pipeline.results import Outcome
+from stablenew.pipeline.stage_plan import plan_stages
+
+PLAN_FILE = "plan.json"
+
+
+class LearningExecutionController:
+    """Starts plans, cancels them or a step of them, and keeps the last result.
+
+    Args:
+        pipeline: Runs each step and decides whether it is recorded.
+        bus: Where plans are told.
+        settings: Where things go and how long to wait.
+        clock: Where ids and seeds come from.
+    """
+
+    def __init__(
+        self,
+        pipeline: PipelineController,
+        bus: EventBus,
+        settings: Settings,
+        *,
+        clock: Clock = Clock(),  # noqa: B008  # frozen
+    ) -> None:
+        self._pipeline = pipeline
+        self._settings = settings
+        self._clock = clock
+        self._runner = LearningExecutionRunner(pipeline.runner.run, bus=bus, clock=clock)
+        self._last_result: LearningExecutionResult | None = None
+
+    @property
+    def state(self) -> State:
+        """What is going on now."""
+        return self._pipeline.state
+
+    @property
+    def last_result(self) -> LearningExecutionResult | None:
+        """What became of the plan that ended last, in whatever way; None before the first."""
+        return self._last_result
+
+    def get_last_learning_execution_result_for_tests(self) -> LearningExecutionResult | None:
+        """Return `last_result`, under the name that older callers know."""
+        return self._last_result
+
+    def cancel_plan(self) -> None:
+        """Cancel the plan under way; `run_learning_plan` then returns what was done."""
+        self._pipeline.activity.cancel()
+
+    def cancel_step(self) -> None:
+        """Cancel the step under way; the plan goes on with the next."""
+        self._runner.cancel_step()
+
+    async def run_learning_plan(
+        self,
+        plan: LearningPlan | Mapping[str, object],
+        base_config: PipelineConfig | Mapping[str, object],
+        metadata: Mapping[str, object] | None = None,
+        *,
+        max_steps: int | None = None,
+        plan_id: str | None = None,
+    ) -> LearningExecutionResult:
+        """Run a plan. With learning on, its records are on disk when this returns.
+
+        Args:
+            plan: What to explore; plain data is checked strictly.
+            base_config: What each step's config is derived from.
+            metadata: Tags to keep with every record, over the plan's own.
+            max_steps: Run the first so many steps, None for all.
+            plan_id: Safe as a file name; made up if not given.
+
+        Raises:
+            ConfigError: Plan or config is wrong, or the backend lacks something; nothing ran.
+            BackendUnavailableError: The backend cannot be reached; nothing ran.
+            StableNewError: Something is under way already.
+        """
+        plan_id = checked_id("plan_id", plan_id or self._clock.new_id())
+        if not isinstance(plan, LearningPlan):
+            plan = build_learning_plan_from_dict(plan)
+        if not isinstance(base_config, PipelineConfig):
+            base_config = PipelineConfig.from_dict(base_config)
+        context = LearningExecutionContext(
+            plan=plan,
+            base_config=with_seed(base_config, self._clock.draw_seed),
+            max_steps=max_steps,
+            step_timeout=self._settings.step_timeout,
+            metadata=metadata or {},
+            plan_id=plan_id,
+        )
+        with anyio.CancelScope() as scope, self._pipeline.activity.under(scope):
+            try:
+                await self._run(context, self._settings.out / plan_id)
+            finally:
+                self._last_result = self._result(context)
+        return self._last_result
+
+    async def _run(self, context: LearningExecutionContext, folder: Path) -> None:
+        capabilities = await self._pipeline.runner.capabilities()
+        await anyio.to_thread.run_sync(check_steps, context, capabilities)
+        async with self._pipeline.logging(folder, (StepFinished, PlanFinished), context.plan_id):
+            await _files.replace(folder / PLAN_FILE, self._plan_file(context))
+            async with self._pipeline.recording():
+                await self._runner.run(context)
+
+    def _plan_file(self, context: LearningExecutionContext) -> bytes:
+        content = {
+            "plan_id": context.plan_id,
+            "created_at": self._clock.now(),
+            "plan": given(context.plan),
+            "config": context.base_config.to_dict(),
+            "max_steps": context.max_steps,
+            "step_timeout": context.step_timeout,
+            "backend": self._settings.backend,
+            "learning_enabled": self._pipeline.learning_enabled,
+            "metadata": context.metadata,
+        }
+        return msgspec.json.format(json_line(content), indent=2) + b"\n"
+
+    def _result(self, context: LearningExecutionContext) -> LearningExecutionResult:
+        """Return what became of the plan, or that it ended before its first step."""
+        result = self._runner.result
+        if result is not None and result.plan_id == context.plan_id:
+            return result
+        return LearningExecutionResult(
+            plan=context.plan,
+            plan_id=context.plan_id or "",
+            outcome=Outcome.CANCELLED,
+            metadata={**context.plan.metadata, **context.metadata},
+            summary=summarize((), len(context.plan.sweep_values), Outcome.CANCELLED),
+        )
+
+
+def check_steps(context: LearningExecutionContext, capabilities: Capabilities) -> None:
+    """See that every step can be planned on a backend. Pure.
+
+    Raises:
+        ConfigError: With every problem of every step, each once.
+    """
+    problems: dict[str, None] = {}
+    for step in derive_steps(context.plan, context.base_config):
+        try:
+            plan_stages(step.config_snapshot, capabilities)
+        except ConfigError as error:
+            problems.update(dict.fromkeys(error.problems))
+    if problems:
+        raise ConfigError(*problems)

@@ -1,0 +1,63 @@
+"""Events as lines of JSON, and a file of them.
+
+A line has `schema`, `type`, `sequence`, `at`, `plan_id` and `run_id` (null where there is none),
+then what the event itself has.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+
+from stablenew import _files
+from stablenew._convert import json_line
+from stablenew.events.event import Event
+
+SCHEMA = "stablenew.event/1"
+
+_HEAD = ("sequence", "at", "plan_id", "run_id")
+_MOST_PENDING = 256
+
+
+def encode_event(event: Event) -> bytes:
+    """Return an event as one line of JSON, without the newline."""
+    body = {
+        field.name: getattr(event, field.name)
+        for field in attrs.fields(type(event))
+        if field.name not in _HEAD
+    }
+    head = {name: getattr(event, name) for name in _HEAD}
+    return json_line({"schema": SCHEMA, "type": type(event).__name__, **head, **body})
+
+
+class EventLog:
+    """Appends the events of one plan or run to a file, in batches.
+
+    Args:
+        path: The file; its folder exists.
+        forced_by: After an event of these classes everything so far is forced to disk.
+        plan_id: Only events of this plan, if given.
+    """
+
+    def __init__(
+        self, path: Path, *, forced_by: tuple[type[Event], ...], plan_id: str | None = None
+    ) -> None:
+        self._path = path
+        self._forced_by = forced_by
+        self._plan_id = plan_id
+        self._pending: list[bytes] = []
+
+    async def write(self, event: Event) -> None:
+        """Take one event; it is on disk after the next that forces.
+
+        Raises:
+            OSError: The disk said no; what was pending is lost to the file.
+        """
+        if self._plan_id is not None and event.plan_id != self._plan_id:
+            return
+        self._pending.append(encode_event(event))
+        forced = isinstance(event, self._forced_by)
+        if forced or len(self._pending) >= _MOST_PENDING:
+            lines, self._pending = self._pending, []
+            await _files.append(self._path, b"\n".join([*lines, b""]), durable=forced)

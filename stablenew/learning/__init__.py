@@ -1,0 +1,1 @@
+"""From a plan of steps to records, ratings and a dataset."""

@@ -1,0 +1,86 @@
+"""What the execution of a plan tells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import attrs
+
+from stablenew._convert import frozen_mapping
+from stablenew.config.pipeline_config import Setting
+from stablenew.events.event import Event
+from stablenew.pipeline.results import Failure, Outcome, StageOutput
+
+
+@attrs.frozen(kw_only=True)
+class PlanEvent(Event):
+    """About a plan as a whole."""
+
+
+@attrs.frozen(kw_only=True)
+class PlanStarted(PlanEvent):
+    """A plan has begun.
+
+    Attributes:
+        steps: How many steps it will run.
+        values: The value of each step.
+        images: Pictures per step.
+        metadata: What the plan is tagged with.
+    """
+
+    steps: int
+    stage: str
+    variable: str
+    values: tuple[Setting, ...]
+    images: int
+    metadata: Mapping[str, object] = attrs.field(factory=dict, converter=frozen_mapping)
+
+
+@attrs.frozen(kw_only=True)
+class PlanFinished(PlanEvent):
+    """A plan has ended, in whatever way.
+
+    Attributes:
+        summary: How many steps there were, how they ended, and how many were not run.
+    """
+
+    terminal: ClassVar[bool] = True
+
+    outcome: Outcome
+    summary: Mapping[str, object] = attrs.field(converter=frozen_mapping)
+
+
+@attrs.frozen(kw_only=True)
+class StepEvent(Event):
+    """About one step of a plan.
+
+    Attributes:
+        index: From 0.
+        steps: How many steps the plan will run.
+        value: The swept setting's value in this step.
+    """
+
+    index: int
+    steps: int
+    value: Setting
+
+
+@attrs.frozen(kw_only=True)
+class StepStarted(StepEvent):
+    """A step has begun."""
+
+
+@attrs.frozen(kw_only=True)
+class StepFinished(StepEvent):
+    """A step has ended, in whatever way.
+
+    Attributes:
+        outputs: The pictures of the last stage.
+    """
+
+    terminal: ClassVar[bool] = True
+
+    outcome: Outcome
+    error: Failure | None = None
+    outputs: tuple[StageOutput, ...] = ()

@@ -1,0 +1,215 @@
+"""Runs a plan: one pipeline coroutine per step, each in its own cancel scope.
+
+- A failed step does not end the plan and loses nothing that was done.
+- The runner's own cancel (`cancel_step`, a step's deadline) becomes an outcome; anybody
+  else's cancellation passes through untouched, and `result` still says what was finished.
+- Seed −1 is drawn once per plan, so that steps differ by the swept value alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Awaitable, Callable, Mapping
+
+import anyio
+import anyio.to_thread
+import attrs
+
+from stablenew._clock import Clock, checked_id
+from stablenew.config.overrides import with_seed
+from stablenew.errors import StageTimeoutError
+from stablenew.events.bus import EventBus
+from stablenew.events.event import Event
+from stablenew.learning.learning_events import PlanFinished, PlanStarted, StepFinished, StepStarted
+from stablenew.learning.learning_plan import (
+    LearningExecutionContext,
+    LearningExecutionResult,
+    LearningRunResult,
+    LearningRunStep,
+    derive_steps,
+    summarize,
+)
+from stablenew.pipeline.results import Failure, Outcome, PipelineRunResult
+from stablenew.pipeline.run_request import RunRequest
+
+logger = logging.getLogger(__name__)
+
+
+@attrs.define(eq=False)
+class _Execution:
+    """One plan under way."""
+
+    context: LearningExecutionContext
+    plan_id: str
+    metadata: Mapping[str, object]
+    steps: tuple[LearningRunStep, ...]
+    results: list[LearningRunResult] = attrs.field(factory=list)
+    outcome: Outcome = Outcome.CANCELLED
+
+    @property
+    def to_run(self) -> tuple[LearningRunStep, ...]:
+        return self.steps[: self.context.max_steps]
+
+    def result(self) -> LearningExecutionResult:
+        return LearningExecutionResult(
+            plan=self.context.plan,
+            plan_id=self.plan_id,
+            outcome=self.outcome,
+            step_results=tuple(self.results),
+            metadata=self.metadata,
+            summary=summarize(self.results, len(self.steps), self.outcome),
+        )
+
+
+class LearningExecutionRunner:
+    """Runs plans, one at a time; see the module.
+
+    Args:
+        run_pipeline: Awaited once per step.
+        bus: Hears of the plan and its steps, if given.
+        clock: Where times, ids and seeds come from.
+    """
+
+    def __init__(
+        self,
+        run_pipeline: Callable[[RunRequest], Awaitable[PipelineRunResult]],
+        *,
+        bus: EventBus | None = None,
+        clock: Clock = Clock(),  # noqa: B008  # frozen
+    ) -> None:
+        self._run_pipeline = run_pipeline
+        self._bus = bus
+        self._clock = clock
+        self._execution: _Execution | None = None
+        self._step_scope: anyio.CancelScope | None = None
+
+    @property
+    def result(self) -> LearningExecutionResult | None:
+        """What is known of the plan under way, or of the one that ended last."""
+        return self._execution.result() if self._execution else None
+
+    def cancel_step(self) -> None:
+        """Cancel the step under way; the plan goes on with the next."""
+        if self._step_scope is not None:
+            self._step_scope.deadline = math.inf  # so that it is not taken for a timeout
+            self._step_scope.cancel()
+
+    async def run(self, context: LearningExecutionContext) -> LearningExecutionResult:
+        """Run every step of a plan, in order.
+
+        Raises:
+            ConfigError: The plan or its id is wrong; nothing ran and nothing was told.
+        """
+        plan_id = checked_id("plan_id", context.plan_id or self._clock.new_id())
+        config = with_seed(context.base_config, self._clock.draw_seed)
+        steps = await anyio.to_thread.run_sync(
+            derive_steps, context.plan, config, context.max_images_per_step
+        )
+        metadata = {**context.plan.metadata, **context.metadata}
+        execution = self._execution = _Execution(context, plan_id, metadata, steps)
+        await self._run_steps(execution)
+        return execution.result()
+
+    async def _run_steps(self, execution: _Execution) -> None:
+        plan = execution.context.plan
+        to_run = execution.to_run
+        try:
+            await self._tell(
+                execution,
+                PlanStarted,
+                steps=len(to_run),
+                stage=plan.stage,
+                variable=plan.target_variable,
+                values=tuple(step.value for step in to_run),
+                images=max((step.images_requested for step in to_run), default=0),
+                metadata=execution.metadata,
+            )
+            for step in to_run:
+                await self._run_step(execution, step)
+            succeeded = all(each.outcome is Outcome.SUCCEEDED for each in execution.results)
+            execution.outcome = Outcome.SUCCEEDED if succeeded else Outcome.FAILED
+        finally:
+            summary = summarize(execution.results, len(execution.steps), execution.outcome)
+            await self._tell(execution, PlanFinished, outcome=execution.outcome, summary=summary)
+
+    async def _run_step(self, execution: _Execution, step: LearningRunStep) -> None:
+        request = self._request(execution, step)
+        about = {"index": step.index, "steps": len(execution.to_run), "value": step.value}
+        started = self._clock.monotonic()
+        result = LearningRunResult(
+            step=step, outcome=Outcome.CANCELLED, run_id=request.run_id, tags=request.metadata
+        )
+        try:
+            await self._tell(execution, StepStarted, run_id=request.run_id, **about)
+            result = await self._outcome(result, request)
+        finally:
+            duration = self._clock.monotonic() - started
+            result = attrs.evolve(result, duration=duration)
+            execution.results.append(result)
+            await self._tell(
+                execution,
+                StepFinished,
+                run_id=request.run_id,
+                outcome=result.outcome,
+                error=result.error,
+                outputs=result.run_result.final_outputs if result.run_result else (),
+                **about,
+            )
+
+    async def _outcome(self, result: LearningRunResult, request: RunRequest) -> LearningRunResult:
+        """Run one step in its own scope and return `result` with what became of it."""
+        with anyio.CancelScope() as self._step_scope:
+            if request.timeout is not None:
+                self._step_scope.deadline = anyio.current_time() + request.timeout
+            try:
+                run = await self._run_pipeline(request)
+            except StageTimeoutError as error:
+                return attrs.evolve(result, outcome=Outcome.TIMED_OUT, error=Failure.of(error))
+            except Exception as error:  # a failed step does not end the plan
+                logger.warning("run %s failed: %s", request.run_id, error, exc_info=True)
+                return attrs.evolve(result, outcome=Outcome.FAILED, error=Failure.of(error))
+            return attrs.evolve(result, outcome=run.outcome, error=run.error, run_result=run)
+        if anyio.current_time() < self._step_scope.deadline:
+            return result
+        error = Failure(kind="TimeoutError", message=f"not done after {request.timeout:g} s")
+        return attrs.evolve(result, outcome=Outcome.TIMED_OUT, error=error)
+
+    def _request(self, execution: _Execution, step: LearningRunStep) -> RunRequest:
+        """Return the step's run, tagged as every learning run is."""
+        tags = {
+            **execution.metadata,
+            "run_type": "learning",
+            "plan_id": execution.plan_id,
+            "step_index": step.index,
+            "experiment_name": execution.metadata.get("experiment_name") or "",
+            "stage": step.stage,
+            "variable_name": step.variable,
+            "variable_value": step.value,
+            "plan_steps": len(execution.to_run),
+        }
+        return RunRequest(
+            run_id=f"{execution.plan_id}-{step.index + 1:05d}",
+            plan_id=execution.plan_id,
+            config=step.config_snapshot,
+            images=step.images_requested,
+            metadata=tags,
+            timeout=execution.context.step_timeout,
+        )
+
+    async def _tell(
+        self,
+        execution: _Execution,
+        kind: type[Event],
+        run_id: str | None = None,
+        **values: object,
+    ) -> None:
+        if self._bus is None:
+            return
+        event = kind(
+            at=self._clock.now(),
+            plan_id=execution.plan_id,
+            run_id=run_id,
+            **values,  # type: ignore[arg-type]  # each caller names the fields of its event
+        )
+        await self._bus.publish(event)

@@ -1,0 +1,209 @@
+"""What is to be learned, the steps that follow from it, and what became of them. Values."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+import attrs
+
+from stablenew._convert import frozen_mapping
+from stablenew._names import suggestion
+from stablenew.config.overrides import override, split_path
+from stablenew.config.pipeline_config import PipelineConfig, Setting, bounded
+from stablenew.errors import ConfigError, OverrideError
+from stablenew.pipeline.results import Failure, Outcome, PipelineRunResult
+
+MODES = ("sweep",)
+"""How the steps of a plan follow from it: `sweep` runs one per value of one variable."""
+
+
+def as_values(given: object) -> tuple[Setting, ...]:
+    """Return the values of a sweep; a scalar is a sweep of one value."""
+    if given is None or isinstance(given, str | int | float):
+        given = () if given is None else (given,)
+    if not isinstance(given, Iterable) or isinstance(given, Mapping):
+        raise ConfigError(f"sweep_values: given {given!r}, expected a list of values")
+    return tuple(given)
+
+
+def _known_mode(_: object, __: attrs.Attribute[str], mode: str) -> None:
+    if mode not in MODES:
+        raise ConfigError(f"mode: given {mode!r}, {suggestion(mode, MODES)}")
+
+
+@attrs.frozen(kw_only=True)
+class LearningPlan:
+    """One setting to explore, by running the pipeline once for each of its values.
+
+    Attributes:
+        mode: One of `MODES`.
+        stage: The stage that the setting belongs to.
+        target_variable: The setting's name in that stage, such as `cfg_scale`.
+        sweep_values: Its values, one step each.
+        images_per_step: Pictures for each value, 1 or more.
+        metadata: Kept with every record: `experiment_name`, `one_click_action_id`, …
+    """
+
+    mode: str = attrs.field(default="sweep", validator=_known_mode)
+    stage: str = "txt2img"
+    target_variable: str
+    sweep_values: tuple[Setting, ...] = attrs.field(converter=as_values)
+    images_per_step: int = attrs.field(default=1, validator=bounded(1, 100_000))
+    metadata: Mapping[str, object] = attrs.field(factory=dict, converter=frozen_mapping)
+
+    @property
+    def path(self) -> str:
+        """Stage and setting: `txt2img.cfg_scale`."""
+        return f"{self.stage}.{self.target_variable}"
+
+
+@attrs.frozen(kw_only=True)
+class LearningRunStep:
+    """One value of a plan, and the config that follows from it.
+
+    Attributes:
+        index: From 0.
+        variable: The setting's name, without the stage.
+    """
+
+    index: int
+    stage: str
+    variable: str
+    value: Setting
+    images_requested: int
+    config_snapshot: PipelineConfig
+
+
+@attrs.frozen(kw_only=True)
+class LearningRunResult:
+    """What became of one step.
+
+    Attributes:
+        run_result: None where the run was cut short or raised.
+        tags: What the run was tagged with.
+        duration: Seconds.
+    """
+
+    step: LearningRunStep
+    outcome: Outcome
+    run_id: str = ""
+    run_result: PipelineRunResult | None = None
+    error: Failure | None = None
+    tags: Mapping[str, object] = attrs.field(factory=dict, converter=frozen_mapping)
+    duration: float = 0.0
+
+
+@attrs.frozen(kw_only=True)
+class LearningExecutionContext:
+    """A plan made ready to run.
+
+    Attributes:
+        base_config: What every step's config is derived from; never changed.
+        max_steps: Run the first so many steps, None for all.
+        max_images_per_step: Make no more pictures per step, None for as many as planned.
+        step_timeout: Seconds after which a step is given up, None for never.
+        metadata: Kept with every record, over the plan's own.
+        plan_id: Safe as a file name; made up when the plan starts if not given.
+    """
+
+    plan: LearningPlan
+    base_config: PipelineConfig
+    max_steps: int | None = attrs.field(default=None, validator=bounded(1, 10**9))
+    max_images_per_step: int | None = attrs.field(default=None, validator=bounded(1, 10**9))
+    step_timeout: float | None = attrs.field(default=None, validator=bounded(0.001, 1e9))
+    metadata: Mapping[str, object] = attrs.field(factory=dict, converter=frozen_mapping)
+    plan_id: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class LearningExecutionResult:
+    """What became of a plan.
+
+    Attributes:
+        step_results: One per step that was begun, in order.
+        metadata: The context's, over the plan's own.
+        summary: How many steps there were, how they ended, and how many were not run.
+    """
+
+    plan: LearningPlan
+    step_results: tuple[LearningRunResult, ...] = ()
+    metadata: Mapping[str, object] = attrs.field(factory=dict, converter=frozen_mapping)
+    summary: Mapping[str, object] = attrs.field(factory=dict, converter=frozen_mapping)
+    plan_id: str = ""
+    outcome: Outcome = Outcome.SUCCEEDED
+
+    @property
+    def steps_executed(self) -> int:
+        """How many steps were begun."""
+        return len(self.step_results)
+
+    @property
+    def success(self) -> bool:
+        """Whether every step succeeded."""
+        return self.outcome is Outcome.SUCCEEDED
+
+
+def derive_steps(
+    plan: LearningPlan, base_config: PipelineConfig, max_images_per_step: int | None = None
+) -> tuple[LearningRunStep, ...]:
+    """Derive a plan's steps. Pure.
+
+    Raises:
+        OverrideError: An unknown path, a stage that is off, no value, a value given twice or of
+            the wrong type: with every problem.
+    """
+    split_path(plan.path)
+    problems = [*_plan_problems(plan, base_config)]
+    images = min(plan.images_per_step, max_images_per_step or plan.images_per_step)
+    steps: list[LearningRunStep] = []
+    for index, value in enumerate(plan.sweep_values):
+        try:
+            config = override(base_config, plan.path, value)
+        except OverrideError as error:
+            problems.extend(error.problems)
+            continue
+        steps.append(
+            LearningRunStep(
+                index=index,
+                stage=plan.stage,
+                variable=plan.target_variable,
+                value=value,
+                images_requested=images,
+                config_snapshot=config,
+            )
+        )
+    if problems:
+        raise OverrideError(*problems)
+    return tuple(steps)
+
+
+def summarize(
+    results: Iterable[LearningRunResult], steps: int, outcome: Outcome
+) -> dict[str, object]:
+    """Count how the steps of a plan ended.
+
+    Args:
+        results: Of the steps that were begun.
+        steps: How many the plan has.
+        outcome: Of the plan as a whole.
+    """
+    counted = Counter(result.outcome for result in results)
+    ended = {str(each): counted[each] for each in Outcome}
+    return {
+        "outcome": str(outcome),
+        "steps": steps,
+        **ended,
+        "not_run": steps - counted.total(),
+    }
+
+
+def _plan_problems(plan: LearningPlan, base_config: PipelineConfig) -> Iterable[str]:
+    if not plan.sweep_values:
+        yield f"{plan.path}: the sweep is empty, expected one value or more"
+    if plan.target_variable != "enabled" and not getattr(base_config, plan.stage).enabled:
+        yield f"{plan.path}: {plan.stage} is off, so the sweep would change nothing; enable it"
+    counted = Counter(plan.sweep_values)
+    if len(counted) < len(plan.sweep_values):
+        twice = ", ".join(repr(value) for value, count in counted.items() if count > 1)
+        yield f"{plan.path}: {twice} is given more than once, expected different values"

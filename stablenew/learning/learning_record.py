@@ -1,0 +1,116 @@
+"""One line of the record file: what a successful run was made with and what it made.
+
+The first keys are those of StableNew's earlier record files; those files load, and what this
+program does not know is kept in `extra` and written back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+import msgspec
+
+from stablenew._convert import frozen_mapping, sorted_json, structure_lenient, unstructure
+
+SCHEMA_VERSION = 3
+"""The version of records that this program writes; older lines have none, or a smaller one."""
+
+Table = Mapping[str, object]
+
+
+def _tables(value: object) -> object:
+    return tuple(value) if isinstance(value, list | tuple) else value
+
+
+@attrs.frozen(kw_only=True)
+class LearningRecord:
+    """What one run was made with and what it made.
+
+    Attributes:
+        timestamp: When the run ended, ISO 8601.
+        base_config: The config with every default filled in.
+        variant_configs: What set this run apart from its base, such as `{"txt2img.steps": 20}`.
+        randomizer_mode: How the run was varied: `sweep`, or "" for a single run.
+        randomizer_plan_size: How many runs its plan has.
+        metadata: The run's tags: `run_type`, `variable_name`, `variable_value`, …
+        stage_plan: The names of the stages, in order.
+        stage_events: One object per stage: status, started_at, finished_at, duration_s, images.
+        outputs: One object per picture: stage, path, sha256, what it was made with.
+        extra: Keys that this program does not know, as they came.
+    """
+
+    run_id: str
+    timestamp: str = ""
+    base_config: Table = attrs.field(factory=dict)
+    variant_configs: tuple[Table, ...] = attrs.field(default=(), converter=_tables)
+    randomizer_mode: str = ""
+    randomizer_plan_size: int = 0
+    primary_model: str = ""
+    primary_sampler: str = ""
+    primary_scheduler: str = ""
+    primary_steps: int = 0
+    primary_cfg_scale: float = 0.0
+    metadata: Table = attrs.field(factory=dict)
+    stage_plan: tuple[str, ...] = attrs.field(default=(), converter=_tables)
+    stage_events: tuple[Table, ...] = attrs.field(default=(), converter=_tables)
+    outputs: tuple[Table, ...] = attrs.field(default=(), converter=_tables)
+    sidecar_priors: Table = attrs.field(factory=dict)
+    schema_version: int | None = None
+    plan_id: str | None = None
+    prompt_pack_id: str | None = None
+    prompt_id: str | None = None
+    extra: Table = attrs.field(factory=dict, converter=frozen_mapping)
+
+    def to_json(self) -> str:
+        """Return the record as one line of JSON with sorted keys, without the newline.
+
+        Raises:
+            ValueError: There is a NaN or an infinity in it.
+        """
+        plain = {name: _plain(getattr(self, name)) for name in _NAMES}
+        for name in _ADDED:  # absent in older lines, and so in what was read from one
+            if plain[name] is None:
+                del plain[name]
+        return sorted_json({**plain, **self.extra})
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> LearningRecord:
+        """Read a record from a line of JSON.
+
+        Raises:
+            ValueError: It is no JSON object with a `run_id`.
+        """
+        data = _decode(text)
+        if not isinstance(data, dict):
+            raise ValueError(f"given a JSON {type(data).__name__}, expected an object")
+        if not isinstance(data.get("run_id"), str) or not data["run_id"]:
+            raise ValueError(f"run_id: given {data.get('run_id')!r}, expected some text")
+        known = {name: data[name] for name in _NAMES if name in data}
+        extra = {name: value for name, value in data.items() if name not in _NAMES}
+        return structure_lenient({**known, "extra": extra}, cls)
+
+
+_NAMES = tuple(field.name for field in attrs.fields(LearningRecord) if field.name != "extra")
+_ADDED = ("schema_version", "plan_id", "prompt_pack_id", "prompt_id")
+
+
+def _plain(value: object) -> object:
+    return value if isinstance(value, str | int | float | None) else unstructure(value)
+
+
+def _decode(text: str | bytes) -> object:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        return _decode_leniently(text, error)
+
+
+def _decode_leniently(text: str | bytes, error: Exception) -> object:
+    """Read what the fast decoder refuses though it is a record: half of a surrogate pair."""
+    import json
+
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise ValueError(f"not JSON: {error}") from error
