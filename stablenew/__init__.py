@@ -1,1 +1,292 @@
-"""placeholder"""
+"""StableNew finds the Stable Diffusion settings that make good pictures.
+
+Names are loaded when they are first used, so that `import stablenew` stays quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stablenew._clock import Clock as Clock
+    from stablenew.app import App as App
+    from stablenew.app import host_app as host_app
+    from stablenew.app import open_app as open_app
+    from stablenew.backends.base import Backend as Backend
+    from stablenew.backends.base import Capabilities as Capabilities
+    from stablenew.backends.base import InterruptReceipt as InterruptReceipt
+    from stablenew.backends.base import Picture as Picture
+    from stablenew.backends.base import StageRequest as StageRequest
+    from stablenew.backends.embedded.backend import EmbeddedBackend as EmbeddedBackend
+    from stablenew.backends.fake import Behaviour as Behaviour
+    from stablenew.backends.fake import FakeBackend as FakeBackend
+    from stablenew.config.overrides import override as override
+    from stablenew.config.overrides import override_all as override_all
+    from stablenew.config.pipeline_config import ADetailerConfig as ADetailerConfig
+    from stablenew.config.pipeline_config import Img2ImgConfig as Img2ImgConfig
+    from stablenew.config.pipeline_config import PipelineConfig as PipelineConfig
+    from stablenew.config.pipeline_config import Txt2ImgConfig as Txt2ImgConfig
+    from stablenew.config.pipeline_config import UpscaleConfig as UpscaleConfig
+    from stablenew.config.prompt_pack import Prompt as Prompt
+    from stablenew.config.prompt_pack import read_prompt_pack as read_prompt_pack
+    from stablenew.config.settings import Settings as Settings
+    from stablenew.controller.activity import State as State
+    from stablenew.controller.learning_execution_controller import (
+        LearningExecutionController as LearningExecutionController,
+    )
+    from stablenew.controller.pipeline_controller import PipelineController as PipelineController
+    from stablenew.errors import BackendError as BackendError
+    from stablenew.errors import BackendProtocolError as BackendProtocolError
+    from stablenew.errors import BackendRejectedError as BackendRejectedError
+    from stablenew.errors import BackendUnavailableError as BackendUnavailableError
+    from stablenew.errors import BusClosedError as BusClosedError
+    from stablenew.errors import BusError as BusError
+    from stablenew.errors import ConfigError as ConfigError
+    from stablenew.errors import OverrideError as OverrideError
+    from stablenew.errors import RecordError as RecordError
+    from stablenew.errors import ReentrantPublishError as ReentrantPublishError
+    from stablenew.errors import StableNewError as StableNewError
+    from stablenew.errors import StageTimeoutError as StageTimeoutError
+    from stablenew.events.bus import EventBus as EventBus
+    from stablenew.events.bus import EventStream as EventStream
+    from stablenew.events.bus import Subscription as Subscription
+    from stablenew.events.event import Event as Event
+    from stablenew.events.mailbox import Overflow as Overflow
+    from stablenew.learning.dataset_builder import build_learning_dataset as build_learning_dataset
+    from stablenew.learning.feedback_manager import record_feedback as record_feedback
+    from stablenew.learning.learning_adapter import (
+        build_learning_plan_from_config as build_learning_plan_from_config,
+    )
+    from stablenew.learning.learning_adapter import (
+        build_learning_plan_from_dict as build_learning_plan_from_dict,
+    )
+    from stablenew.learning.learning_adapter import prepare_learning_run as prepare_learning_run
+    from stablenew.learning.learning_events import PlanEvent as PlanEvent
+    from stablenew.learning.learning_events import PlanFinished as PlanFinished
+    from stablenew.learning.learning_events import PlanStarted as PlanStarted
+    from stablenew.learning.learning_events import StepEvent as StepEvent
+    from stablenew.learning.learning_events import StepFinished as StepFinished
+    from stablenew.learning.learning_events import StepStarted as StepStarted
+    from stablenew.learning.learning_execution import (
+        LearningExecutionRunner as LearningExecutionRunner,
+    )
+    from stablenew.learning.learning_plan import (
+        LearningExecutionContext as LearningExecutionContext,
+    )
+    from stablenew.learning.learning_plan import LearningExecutionResult as LearningExecutionResult
+    from stablenew.learning.learning_plan import LearningPlan as LearningPlan
+    from stablenew.learning.learning_plan import LearningRunResult as LearningRunResult
+    from stablenew.learning.learning_plan import LearningRunStep as LearningRunStep
+    from stablenew.learning.learning_record import LearningRecord as LearningRecord
+    from stablenew.learning.learning_record_builder import (
+        build_learning_record as build_learning_record,
+    )
+    from stablenew.learning.learning_record_writer import (
+        LearningRecordWriter as LearningRecordWriter,
+    )
+    from stablenew.learning.learning_recorder import LearningRecorder as LearningRecorder
+    from stablenew.pipeline.image_store import ImageStore as ImageStore
+    from stablenew.pipeline.pipeline_runner import PipelineRunner as PipelineRunner
+    from stablenew.pipeline.results import Failure as Failure
+    from stablenew.pipeline.results import Outcome as Outcome
+    from stablenew.pipeline.results import PipelineRunResult as PipelineRunResult
+    from stablenew.pipeline.results import StageOutput as StageOutput
+    from stablenew.pipeline.results import StageResult as StageResult
+    from stablenew.pipeline.run_request import RunRequest as RunRequest
+    from stablenew.pipeline.stage_events import PictureSaved as PictureSaved
+    from stablenew.pipeline.stage_events import RunEvent as RunEvent
+    from stablenew.pipeline.stage_events import RunFinished as RunFinished
+    from stablenew.pipeline.stage_events import RunStarted as RunStarted
+    from stablenew.pipeline.stage_events import StageEvent as StageEvent
+    from stablenew.pipeline.stage_events import StageFinished as StageFinished
+    from stablenew.pipeline.stage_events import StageProgress as StageProgress
+    from stablenew.pipeline.stage_events import StageStarted as StageStarted
+    from stablenew.pipeline.stage_plan import PlannedStage as PlannedStage
+    from stablenew.pipeline.stage_plan import StagePlan as StagePlan
+    from stablenew.pipeline.stage_plan import plan_stages as plan_stages
+    from stablenew.pipeline.stage_sequencer import StageSequencer as StageSequencer
+
+_HOMES = {
+    "ADetailerConfig": "config.pipeline_config",
+    "App": "app",
+    "Backend": "backends.base",
+    "BackendError": "errors",
+    "BackendProtocolError": "errors",
+    "BackendRejectedError": "errors",
+    "BackendUnavailableError": "errors",
+    "Behaviour": "backends.fake",
+    "BusClosedError": "errors",
+    "BusError": "errors",
+    "Capabilities": "backends.base",
+    "Clock": "_clock",
+    "ConfigError": "errors",
+    "EmbeddedBackend": "backends.embedded.backend",
+    "Event": "events.event",
+    "EventBus": "events.bus",
+    "EventStream": "events.bus",
+    "Failure": "pipeline.results",
+    "FakeBackend": "backends.fake",
+    "ImageStore": "pipeline.image_store",
+    "Img2ImgConfig": "config.pipeline_config",
+    "InterruptReceipt": "backends.base",
+    "LearningExecutionContext": "learning.learning_plan",
+    "LearningExecutionController": "controller.learning_execution_controller",
+    "LearningExecutionResult": "learning.learning_plan",
+    "LearningExecutionRunner": "learning.learning_execution",
+    "LearningPlan": "learning.learning_plan",
+    "LearningRecord": "learning.learning_record",
+    "LearningRecordWriter": "learning.learning_record_writer",
+    "LearningRecorder": "learning.learning_recorder",
+    "LearningRunResult": "learning.learning_plan",
+    "LearningRunStep": "learning.learning_plan",
+    "Outcome": "pipeline.results",
+    "Overflow": "events.mailbox",
+    "OverrideError": "errors",
+    "Picture": "backends.base",
+    "PictureSaved": "pipeline.stage_events",
+    "PipelineConfig": "config.pipeline_config",
+    "PipelineController": "controller.pipeline_controller",
+    "PipelineRunResult": "pipeline.results",
+    "PipelineRunner": "pipeline.pipeline_runner",
+    "PlanEvent": "learning.learning_events",
+    "PlanFinished": "learning.learning_events",
+    "PlanStarted": "learning.learning_events",
+    "PlannedStage": "pipeline.stage_plan",
+    "Prompt": "config.prompt_pack",
+    "RecordError": "errors",
+    "ReentrantPublishError": "errors",
+    "RunEvent": "pipeline.stage_events",
+    "RunFinished": "pipeline.stage_events",
+    "RunRequest": "pipeline.run_request",
+    "RunStarted": "pipeline.stage_events",
+    "Settings": "config.settings",
+    "StableNewError": "errors",
+    "StageEvent": "pipeline.stage_events",
+    "StageFinished": "pipeline.stage_events",
+    "StageOutput": "pipeline.results",
+    "StagePlan": "pipeline.stage_plan",
+    "StageProgress": "pipeline.stage_events",
+    "StageRequest": "backends.base",
+    "StageResult": "pipeline.results",
+    "StageSequencer": "pipeline.stage_sequencer",
+    "StageStarted": "pipeline.stage_events",
+    "StageTimeoutError": "errors",
+    "State": "controller.activity",
+    "StepEvent": "learning.learning_events",
+    "StepFinished": "learning.learning_events",
+    "StepStarted": "learning.learning_events",
+    "Subscription": "events.bus",
+    "Txt2ImgConfig": "config.pipeline_config",
+    "UpscaleConfig": "config.pipeline_config",
+    "build_learning_dataset": "learning.dataset_builder",
+    "build_learning_plan_from_config": "learning.learning_adapter",
+    "build_learning_plan_from_dict": "learning.learning_adapter",
+    "build_learning_record": "learning.learning_record_builder",
+    "host_app": "app",
+    "open_app": "app",
+    "override": "config.overrides",
+    "override_all": "config.overrides",
+    "plan_stages": "pipeline.stage_plan",
+    "prepare_learning_run": "learning.learning_adapter",
+    "read_prompt_pack": "config.prompt_pack",
+    "record_feedback": "learning.feedback_manager",
+}
+
+__all__ = [
+    "ADetailerConfig",
+    "App",
+    "Backend",
+    "BackendError",
+    "BackendProtocolError",
+    "BackendRejectedError",
+    "BackendUnavailableError",
+    "Behaviour",
+    "BusClosedError",
+    "BusError",
+    "Capabilities",
+    "Clock",
+    "ConfigError",
+    "EmbeddedBackend",
+    "Event",
+    "EventBus",
+    "EventStream",
+    "Failure",
+    "FakeBackend",
+    "ImageStore",
+    "Img2ImgConfig",
+    "InterruptReceipt",
+    "LearningExecutionContext",
+    "LearningExecutionController",
+    "LearningExecutionResult",
+    "LearningExecutionRunner",
+    "LearningPlan",
+    "LearningRecord",
+    "LearningRecordWriter",
+    "LearningRecorder",
+    "LearningRunResult",
+    "LearningRunStep",
+    "Outcome",
+    "Overflow",
+    "OverrideError",
+    "Picture",
+    "PictureSaved",
+    "PipelineConfig",
+    "PipelineController",
+    "PipelineRunResult",
+    "PipelineRunner",
+    "PlanEvent",
+    "PlanFinished",
+    "PlanStarted",
+    "PlannedStage",
+    "Prompt",
+    "RecordError",
+    "ReentrantPublishError",
+    "RunEvent",
+    "RunFinished",
+    "RunRequest",
+    "RunStarted",
+    "Settings",
+    "StableNewError",
+    "StageEvent",
+    "StageFinished",
+    "StageOutput",
+    "StagePlan",
+    "StageProgress",
+    "StageRequest",
+    "StageResult",
+    "StageSequencer",
+    "StageStarted",
+    "StageTimeoutError",
+    "State",
+    "StepEvent",
+    "StepFinished",
+    "StepStarted",
+    "Subscription",
+    "Txt2ImgConfig",
+    "UpscaleConfig",
+    "build_learning_dataset",
+    "build_learning_plan_from_config",
+    "build_learning_plan_from_dict",
+    "build_learning_record",
+    "host_app",
+    "open_app",
+    "override",
+    "override_all",
+    "plan_stages",
+    "prepare_learning_run",
+    "read_prompt_pack",
+    "record_feedback",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'stablenew' has no attribute {name!r}")
+    value: object = getattr(import_module(f"stablenew.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -19,7 +19,7 @@ import attrs
 import msgspec
 from cattrs import Converter, ForbiddenExtraKeysError, IterableValidationNote
 from cattrs.errors import AttributeValidationNote, BaseValidationError
-from cattrs.gen import AttributeOverride, make_dict_structure_fn, override
+from cattrs.gen import make_dict_structure_fn, override
 
 from stablenew._names import suggestion
 from stablenew.errors import ConfigError
@@ -174,11 +174,11 @@ def _to_path(value: object, _: type) -> Path:
 def _attrs_hook(kind: type) -> Callable[[object, type], object]:
     """Structure an attrs class field by field, its validators included, collecting all problems."""
     attrs.resolve_types(kind)
-    build = make_dict_structure_fn(
+    hooks = {field.name: override(struct_hook=_checked(field)) for field in attrs.fields(kind)}
+    build: Callable[[dict[str, object], type], object] = make_dict_structure_fn(
         kind,
         _strict,
-        _cattrs_forbid_extra_keys=True,
-        **{field.name: _checked(field) for field in attrs.fields(kind)},
+        **hooks,  # type: ignore[arg-type]  # named as fields are, never as its own options
     )
 
     def hook(value: object, _: type) -> object:
@@ -191,7 +191,7 @@ def _attrs_hook(kind: type) -> Callable[[object, type], object]:
     return hook
 
 
-def _checked(field: attrs.Attribute[object]) -> AttributeOverride:
+def _checked(field: attrs.Attribute[object]) -> Callable[[object, type], object]:
     """Run a field's own validator with its conversion, so that no problem hides another."""
 
     def hook(value: object, kind: type[object]) -> object:
@@ -203,7 +203,7 @@ def _checked(field: attrs.Attribute[object]) -> AttributeOverride:
                 raise ValueError(error.problems[0].partition(": ")[2]) from None
         return converted
 
-    return override(struct_hook=hook)
+    return hook
 
 
 def _unchanged(value: object, _: type) -> object:
@@ -217,7 +217,9 @@ _strict.register_structure_hook(float, _to_float)
 _strict.register_structure_hook(bool, _to_bool)
 _strict.register_structure_hook(Path, _to_path)
 _strict.register_structure_hook_func(lambda kind: kind is object, _unchanged)
-_strict.register_structure_hook_func(lambda kind: kind == str | int | float | bool | None, _to_scalar)
+_strict.register_structure_hook_func(
+    lambda kind: kind == str | int | float | bool | None, _to_scalar
+)
 _strict.register_structure_hook_factory(attrs.has, _attrs_hook)
 
 _lenient = Converter(detailed_validation=False, prefer_attrib_converters=True)

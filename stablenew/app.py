@@ -72,10 +72,10 @@ class App:
 
 @asynccontextmanager
 async def open_app(
-    settings: Settings = Settings(),  # noqa: B008  # frozen
+    settings: Settings = Settings(),
     *,
     backend: Backend | None = None,
-    clock: Clock = Clock(),  # noqa: B008  # frozen
+    clock: Clock = Clock(),
     bus: EventBus | None = None,
 ) -> AsyncIterator[App]:
     """Open an app in the running asyncio loop; enter and leave it in one task.
@@ -115,7 +115,7 @@ async def open_app(
 
 
 async def host_app(
-    settings: Settings = Settings(),  # noqa: B008  # frozen
+    settings: Settings = Settings(),
     *,
     backend: Backend | None = None,
     task_status: TaskStatus[App] = anyio.TASK_STATUS_IGNORED,
@@ -147,6 +147,4 @@ def _check_loop() -> None:
     except RuntimeError as error:
         raise StableNewError("needs a running asyncio loop (trio has no aiofiles)") from error
     if type(loop).__module__.startswith("PySide6.QtAsyncio"):
-        raise StableNewError(
-            "PySide6.QtAsyncio never fires timeouts; use qasync's loop instead"
-        )
+        raise StableNewError("PySide6.QtAsyncio never fires timeouts; use qasync's loop instead")

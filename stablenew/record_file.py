@@ -31,8 +31,7 @@ async def append_lines(path: Path, lines: Sequence[bytes]) -> None:
     """
     if not lines:
         return
-    lock = _locks.setdefault(path.absolute(), anyio.Lock())
-    async with lock:
+    async with _lock_for(path):
         try:
             before = await _content(path)
             await _files.replace(path, before + b"".join(line + b"\n" for line in lines))
@@ -48,6 +47,11 @@ def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
         for number, line in enumerate(file, start=1):
             if line.strip():
                 yield number, line.rstrip(b"\n")
+
+
+def _lock_for(path: Path) -> anyio.Lock:
+    """Return the lock that all appenders to one file share, whatever they call it."""
+    return _locks.setdefault(path.resolve(), anyio.Lock())
 
 
 async def _content(path: Path) -> bytes:

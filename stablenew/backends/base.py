@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -11,7 +11,7 @@ import attrs
 from stablenew._convert import frozen_mapping
 from stablenew.config.pipeline_config import Setting
 
-Report = Callable[[float], Awaitable[None]]
+Report = Callable[[float], Coroutine[object, object, None]]
 """Awaited with how much of a picture is done, 0 to 1; each call is a sign of life."""
 
 

@@ -1,6 +1,6 @@
 """A backend that does what it is told, for tests: delays, failures, hangs, no picture.
 
-    backend = FakeBackend(lambda request, call: Behaviour(hang=call == 3))
+backend = FakeBackend(lambda request, call: Behaviour(hang=call == 3))
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class FakeBackend:
 
     def __init__(
         self,
-        behaviour: Behaviour | Callable[[StageRequest, int], Behaviour] = Behaviour(),  # noqa: B008  # frozen
+        behaviour: Behaviour | Callable[[StageRequest, int], Behaviour] = Behaviour(),
         *,
         capabilities: Capabilities = FAKE_CAPABILITIES,
     ) -> None:

@@ -35,9 +35,7 @@ def override(config: PipelineConfig, path: str, value: object) -> PipelineConfig
         checked = getattr(structure({name: value}, kind, stage), name)
     except ConfigError as error:
         raise OverrideError(*error.problems) from None
-    return attrs.evolve(
-        config, **{stage: attrs.evolve(getattr(config, stage), **{name: checked})}
-    )
+    return attrs.evolve(config, **{stage: attrs.evolve(getattr(config, stage), **{name: checked})})
 
 
 def override_all(config: PipelineConfig, values: Mapping[str, object]) -> PipelineConfig:
@@ -105,5 +103,3 @@ def _bare(hint: object) -> type:
         hint = next(each for each in typing.get_args(hint) if each is not type(None))
     assert isinstance(hint, type)
     return hint
-
-

@@ -7,13 +7,16 @@ the run is planned. Bounds are the API's, not those of a user interface's slider
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import attrs
 
 from stablenew._convert import given, structure
 from stablenew.errors import ConfigError
+
+T = TypeVar("T")
 
 Setting = str | int | float | bool | None
 """What the value of one setting can be."""
@@ -22,19 +25,25 @@ STAGES = ("txt2img", "img2img", "adetailer", "upscale")
 """The stages, in the order in which they run."""
 
 
-def bounded(
-    low: float, high: float
-) -> Callable[[object, attrs.Attribute[object], object], None]:
-    """Return an attrs validator for a number from `low` to `high`; None passes."""
+@attrs.frozen
+class bounded:  # noqa: N801  # used as a function, as attrs' own validators are
+    """An attrs validator for a number from `low` to `high`; None passes."""
 
-    def check(_: object, field: attrs.Attribute[object], value: object) -> None:
+    low: float
+    high: float
+
+    def __call__(self, _: object, field: attrs.Attribute[T], value: T) -> None:
+        """Check a field's value.
+
+        Raises:
+            ConfigError: It is none that is allowed.
+        """
         if value is None:
             return
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not low <= value <= high:  # type: ignore[operator]  # a number by now
-            raise ConfigError(f"{field.name}: given {value!r}, expected {low:,} to {high:,}")
-
-    return check
+        if not number or not self.low <= value <= self.high:  # type: ignore[operator]  # a number
+            expected = f"{self.low:,} to {self.high:,}"
+            raise ConfigError(f"{field.name}: given {value!r}, expected {expected}")
 
 
 _steps = bounded(1, 10_000)
@@ -87,8 +96,9 @@ class Txt2ImgConfig:
 
 @attrs.frozen(kw_only=True)
 class Img2ImgConfig:
-    """Settings of `img2img`; prompts, seed, model, VAE, clip skip and size come from `txt2img`
-    where they are not given here.
+    """Settings of `img2img`.
+
+    Prompts, seed, model, VAE, clip skip and size come from `txt2img` where not given here.
 
     Attributes:
         denoising_strength: 0 keeps the picture, 1 makes another one.
@@ -114,8 +124,9 @@ class Img2ImgConfig:
 
 @attrs.frozen(kw_only=True)
 class ADetailerConfig:
-    """Settings of the ADetailer script; prompts, seed, model, VAE and clip skip come from
-    `txt2img` where they are not given here.
+    """Settings of the ADetailer script.
+
+    Prompts, seed, model, VAE and clip skip come from `txt2img` where not given here.
 
     Attributes:
         ad_model: The detector, such as `face_yolov8n.pt`.

@@ -67,7 +67,9 @@ def find_prompt_pack(name: str) -> Path:
     if Path(name).is_dir():
         raise ConfigError(f"pack: given {name!r}, which is a folder; expected a file")
     own = sorted(path.stem for path in _SHIPPED.glob("*.txt"))
-    raise ConfigError(f"pack: there is no file {name!r}; of the package's own, {suggestion(name, own)}")
+    raise ConfigError(
+        f"pack: there is no file {name!r}; of the package's own, {suggestion(name, own)}"
+    )
 
 
 def pick_prompt(prompts: tuple[Prompt, ...], index: int) -> Prompt:

@@ -87,7 +87,8 @@ def _decimal(path: str, text: str) -> Decimal:
     except InvalidOperation:
         number = Decimal("NaN")
     if not number.is_finite():
-        raise OverrideError(f"{path}: given {text!r}, expected a number")
+        expected = "a whole number" if _type(path) is int else "a number"
+        raise OverrideError(f"{path}: given {text!r}, expected {expected}")
     return number
 
 

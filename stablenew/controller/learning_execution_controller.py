@@ -7,7 +7,6 @@ from pathlib import Path
 
 import anyio
 import anyio.to_thread
-import attrs
 import msgspec
 
 from stablenew import _files
@@ -53,7 +52,7 @@ class LearningExecutionController:
         bus: EventBus,
         settings: Settings,
         *,
-        clock: Clock = Clock(),  # noqa: B008  # frozen
+        clock: Clock = Clock(),
     ) -> None:
         self._pipeline = pipeline
         self._settings = settings
@@ -124,7 +123,7 @@ class LearningExecutionController:
                 await self._run(context, self._settings.out / plan_id)
             finally:
                 self._last_result = self._result(context)
-        return self._last_result
+        return self._result(context)
 
     async def _run(self, context: LearningExecutionContext, folder: Path) -> None:
         capabilities = await self._pipeline.runner.capabilities()

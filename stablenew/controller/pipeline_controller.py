@@ -51,7 +51,7 @@ class PipelineController:
         bus: EventBus,
         settings: Settings,
         *,
-        clock: Clock = Clock(),  # noqa: B008  # frozen
+        clock: Clock = Clock(),
         activity: Activity | None = None,
         make_writer: Callable[[Path], RecordWriter] = LearningRecordWriter,
         grace: float = GRACE,

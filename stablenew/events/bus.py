@@ -127,7 +127,7 @@ class Subscription:
             await self._handler(event)
         except Exception as error:  # promise 3: a broken subscriber harms nobody else
             self.failed += 1
-            logger.error("subscriber %s failed at %r", self.name, event, exc_info=True)
+            logger.exception("subscriber %s failed at %r", self.name, event)
             self._bus._failures.append(error)
         else:
             self.handled += 1

@@ -30,7 +30,9 @@ def build_learning_dataset(base_dir: str | Path) -> dict[str, list[dict[str, obj
     """
     base = Path(base_dir)
     runs = {str(run["run_id"]): run for run in _runs(base / RECORDS_FILE)}
-    feedback = [rating for path in sorted(base.glob(f"*/{FEEDBACK_FILE}")) for rating in _ratings(path)]
+    feedback = [
+        rating for path in sorted(base.glob(f"*/{FEEDBACK_FILE}")) for rating in _ratings(path)
+    ]
     return {"runs": list(runs.values()), "feedback": feedback}
 
 

@@ -19,7 +19,7 @@ async def record_feedback(
     notes: str | None = None,
     *,
     base_dir: str | Path = "runs",
-    clock: Clock = Clock(),  # noqa: B008  # frozen
+    clock: Clock = Clock(),
 ) -> Path:
     """Add a rating to `<run_id>/feedback.jsonl`; an earlier one stays.
 

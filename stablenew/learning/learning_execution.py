@@ -76,7 +76,7 @@ class LearningExecutionRunner:
         run_pipeline: Callable[[RunRequest], Awaitable[PipelineRunResult]],
         *,
         bus: EventBus | None = None,
-        clock: Clock = Clock(),  # noqa: B008  # frozen
+        clock: Clock = Clock(),
     ) -> None:
         self._run_pipeline = run_pipeline
         self._bus = bus
@@ -172,8 +172,8 @@ class LearningExecutionRunner:
             return attrs.evolve(result, outcome=run.outcome, error=run.error, run_result=run)
         if anyio.current_time() < self._step_scope.deadline:
             return result
-        error = Failure(kind="TimeoutError", message=f"not done after {request.timeout:g} s")
-        return attrs.evolve(result, outcome=Outcome.TIMED_OUT, error=error)
+        late = Failure(kind="TimeoutError", message=f"not done after {request.timeout:g} s")
+        return attrs.evolve(result, outcome=Outcome.TIMED_OUT, error=late)
 
     def _request(self, execution: _Execution, step: LearningRunStep) -> RunRequest:
         """Return the step's run, tagged as every learning run is."""

@@ -42,7 +42,9 @@ class LearningRecordWriter:
         try:
             lines = [record.to_json().encode() for record in records]
         except ValueError as error:
-            raise RecordError(f"a record cannot be written: {error}", path=self.records_path) from error
+            raise RecordError(
+                f"a record cannot be written: {error}", path=self.records_path
+            ) from error
         await append_lines(self.records_path, lines)
 
     write = append_record

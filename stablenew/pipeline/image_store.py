@@ -12,7 +12,12 @@ from stablenew.backends.base import Picture
 from stablenew.pipeline.results import PipelineRunResult, StageOutput
 from stablenew.pipeline.run_metadata import METADATA_FILE, build_run_metadata, encode_metadata
 
-_ENDINGS = {b"\x89PNG": "png", b"\xff\xd8\xff\xe0": "jpg", b"\xff\xd8\xff\xe1": "jpg", b"RIFF": "webp"}
+_ENDINGS = {
+    b"\x89PNG": "png",
+    b"\xff\xd8\xff\xe0": "jpg",
+    b"\xff\xd8\xff\xe1": "jpg",
+    b"RIFF": "webp",
+}
 _HASHED_HERE = 64 * 1024
 """Bytes up to which a hash is quicker than the way to another thread."""
 

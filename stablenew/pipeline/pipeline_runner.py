@@ -27,7 +27,7 @@ class PipelineRunner:
         backend: Backend,
         sequencer: StageSequencer,
         *,
-        clock: Clock = Clock(),  # noqa: B008  # frozen
+        clock: Clock = Clock(),
     ) -> None:
         self._backend = backend
         self._sequencer = sequencer

@@ -138,8 +138,10 @@ class PipelineRunResult:
 
     @property
     def resolved_config(self) -> dict[str, object]:
-        """The config with every default filled in, as plain data; as given if nothing was planned."""
-        stages = {stage.name: {"enabled": True, **stage.settings} for stage in self.stage_plan.stages}
+        """The config with every default filled in, as plain data."""
+        stages = {
+            stage.name: {"enabled": True, **stage.settings} for stage in self.stage_plan.stages
+        }
         return {**self.config.to_dict(), **stages}
 
     @property

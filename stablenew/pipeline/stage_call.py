@@ -74,7 +74,7 @@ class StageCall:
         with anyio.move_on_after(self._grace, shield=True):
             try:
                 receipt = await self._backend.interrupt(request_id)
-            except Exception as error:  # it would take the cancellation's place
+            except Exception as error:  # noqa: BLE001  # it would take the cancellation's place
                 logger.warning("%s: the interrupt failed: %s", request_id, error)
         return receipt or InterruptReceipt(
             request_id=request_id,

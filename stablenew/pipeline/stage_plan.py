@@ -83,7 +83,9 @@ def plan_stages(config: PipelineConfig, capabilities: Capabilities) -> StagePlan
     for name in wanted:
         if name not in capabilities.stages:
             has = ", ".join(capabilities.stages)
-            problems.append(f"{name}: the {capabilities.backend} backend has no such stage; it has {has}")
+            problems.append(
+                f"{name}: the {capabilities.backend} backend has no such stage; it has {has}"
+            )
             continue
         if name != "txt2img" and "txt2img" not in wanted:
             problems.append(f"{name}: no image to work on; enable txt2img before it")
@@ -166,7 +168,9 @@ def _size_problems(
 
 def _expected(name: str, capabilities: Capabilities) -> str:
     listed = getattr(capabilities, _NAMED_IN.get(name, ""), ())
-    return f"one of {', '.join(listed)}" if listed else "some text" if "prompt" in name else "a value"
+    return (
+        f"one of {', '.join(listed)}" if listed else "some text" if "prompt" in name else "a value"
+    )
 
 
 _DEFAULT = PipelineConfig()

@@ -127,7 +127,7 @@ class StageSequencer:
         bus: EventBus,
         store: RunStore,
         *,
-        clock: Clock = Clock(),  # noqa: B008  # frozen
+        clock: Clock = Clock(),
         stall_timeout: float = 120.0,
         grace: float = GRACE,
     ) -> None:

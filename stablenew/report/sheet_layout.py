@@ -67,5 +67,5 @@ def lay_out(rows: int, columns: int, longest_label: int) -> SheetLayout:
         gap=max(1, cell // 32),
         text=text,
         left=min(max(longest_label, 6), 28) * text * 5 // 8 + 2 * text,
-        top=5 * text,
+        top=6 * text,
     )

@@ -69,7 +69,7 @@ def attention(query: Array, key: Array, value: Array, heads: int, mask: Array | 
     scores = np.matmul(split(query * np.float32(width**-0.5)), split(key).transpose(0, 1, 3, 2))
     if mask is not None:
         scores += mask
-    mixed = np.matmul(softmax(scores), split(value))
+    mixed: Array = np.matmul(softmax(scores), split(value))
     return mixed.transpose(0, 2, 1, 3).reshape(batch, count, channels)
 
 
@@ -129,7 +129,7 @@ class Layers:
         squares = np.multiply(flat, flat, out=self._buffer("squares", flat.shape))
         mean = self._by_group(mean_row @ flat)
         variance = self._by_group(mean_row @ squares) - mean * mean
-        inverse = 1.0 / np.sqrt(np.maximum(variance, 0) + EPSILON)
+        inverse = (1.0 / np.sqrt(np.maximum(variance, 0) + EPSILON)).astype(np.float32)
         weight = self.operands[f"{name}.w"].reshape(1, self._groups, -1)
         scale = (inverse * weight).reshape(batch, channels)
         shift = self.operands[f"{name}.b"] - (mean * inverse * weight).reshape(batch, channels)
@@ -158,7 +158,8 @@ class Layers:
         return row
 
     def _by_group(self, rows: Array) -> Array:
-        return rows[:, 0].reshape(len(rows), self._groups, -1).mean(2, keepdims=True)
+        grouped: Array = rows[:, 0].reshape(len(rows), self._groups, -1).mean(2, keepdims=True)
+        return grouped
 
     def _buffer(self, use: str, shape: tuple[int, ...]) -> Array:
         found = self._scratch.get((use, shape))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
+from typing import TypedDict
 
 import attrs
 import numpy as np
@@ -44,6 +44,15 @@ class Drawing:
     cfg_scale: float
     sampler_name: str
     scheduler: str
+
+
+class _About(TypedDict):
+    """What the weights' file says of itself."""
+
+    cfg: dict[str, int]
+    vocab: list[str]
+    stop: list[str]
+    alias: dict[str, str]
 
 
 class Model:
@@ -95,7 +104,8 @@ class Model:
         x = noise() * np.float32(sigmas[0]) + start
         sampler = SAMPLERS[drawing.sampler_name]
         x = sampler(self._guided(drawing), x, sigmas, noise, told)
-        return np.clip(np.rint((x[0] + 1) * 127.5), 0, 255).astype(np.uint8)
+        pixels: Pixels = np.clip(np.rint((x[0] + 1) * 127.5), 0, 255).astype(np.uint8)
+        return pixels
 
     def _guided(self, drawing: Drawing) -> Denoise:
         """Return the denoiser with classifier-free guidance; the two sides go as one batch."""
@@ -108,16 +118,17 @@ class Model:
 
         def guided(x: Array, sigma: float) -> Array:
             wanted, unwanted = self.denoise(np.concatenate([x, x]), sigma, both)
-            return (unwanted + scale * (wanted - unwanted))[None]
+            mixed: Array = unwanted + scale * (wanted - unwanted)
+            return mixed[None]
 
         return guided
 
 
-def _load(path: Path) -> tuple[dict[str, Array], dict[str, dict[str, int]]]:
+def _load(path: Path) -> tuple[dict[str, Array], _About]:
     """Read the weights: int8 rows with float16 scales, and what the file says of itself."""
     weights: dict[str, Array] = {}
     with np.load(path, allow_pickle=False) as file:
-        about = json.loads(bytes(file["__meta__"]))
+        about: _About = json.loads(bytes(file["__meta__"]))
         for name in file.files:
             if name.startswith("__") or name.endswith(".scale"):
                 continue
@@ -127,5 +138,3 @@ def _load(path: Path) -> tuple[dict[str, Array], dict[str, dict[str, int]]]:
                 weight *= scale.reshape(-1, *[1] * (weight.ndim - 1))
             weights[name] = weight
     return weights, about
-
-

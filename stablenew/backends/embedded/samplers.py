@@ -82,7 +82,7 @@ def _ancestral(sigma: float, following: float) -> tuple[float, float]:
     return math.sqrt(following**2 - up**2), up
 
 
-def _euler(denoise: Denoise, x: Array, sigmas: list[float], noise: Noise, told: Told) -> Array:
+def _euler(denoise: Denoise, x: Array, sigmas: list[float], _: Noise, told: Told) -> Array:
     for sigma, following in _steps(sigmas, told):
         clean = denoise(x, sigma)
         x = clean + (x - clean) * (following / sigma)
@@ -99,7 +99,7 @@ def _euler_a(denoise: Denoise, x: Array, sigmas: list[float], noise: Noise, told
     return x
 
 
-def _heun(denoise: Denoise, x: Array, sigmas: list[float], noise: Noise, told: Told) -> Array:
+def _heun(denoise: Denoise, x: Array, sigmas: list[float], _: Noise, told: Told) -> Array:
     for sigma, following in _steps(sigmas, told):
         slope = (x - denoise(x, sigma)) / sigma
         ahead = x + slope * (following - sigma)
@@ -110,7 +110,7 @@ def _heun(denoise: Denoise, x: Array, sigmas: list[float], noise: Noise, told: T
     return x
 
 
-def _dpm2(denoise: Denoise, x: Array, sigmas: list[float], noise: Noise, told: Told) -> Array:
+def _dpm2(denoise: Denoise, x: Array, sigmas: list[float], _: Noise, told: Told) -> Array:
     for sigma, following in _steps(sigmas, told):
         slope = (x - denoise(x, sigma)) / sigma
         if following > 0:
@@ -121,7 +121,7 @@ def _dpm2(denoise: Denoise, x: Array, sigmas: list[float], noise: Noise, told: T
     return x
 
 
-def _lms(denoise: Denoise, x: Array, sigmas: list[float], noise: Noise, told: Told) -> Array:
+def _lms(denoise: Denoise, x: Array, sigmas: list[float], _: Noise, told: Told) -> Array:
     slopes: list[Array] = []
     for index, (sigma, following) in enumerate(_steps(sigmas, told)):
         slopes = [*slopes, (x - denoise(x, sigma)) / sigma][-_LMS_ORDER:]
@@ -135,7 +135,7 @@ def _lms(denoise: Denoise, x: Array, sigmas: list[float], noise: Noise, told: To
     return x
 
 
-def _dpmpp_2m(denoise: Denoise, x: Array, sigmas: list[float], noise: Noise, told: Told) -> Array:
+def _dpmpp_2m(denoise: Denoise, x: Array, sigmas: list[float], _: Noise, told: Told) -> Array:
     before: Array | None = None
     last = 0.0
     for sigma, following in _steps(sigmas, told):
@@ -178,9 +178,7 @@ def _dpmpp_2m_sde(
 def _dpmpp_single(stochastic: bool) -> Sampler:
     """Make the two singlestep samplers, which differ by noise in the middle of a step."""
 
-    def sampler(
-        denoise: Denoise, x: Array, sigmas: list[float], noise: Noise, told: Told
-    ) -> Array:
+    def sampler(denoise: Denoise, x: Array, sigmas: list[float], noise: Noise, told: Told) -> Array:
         for sigma, following in _steps(sigmas, told):
             clean = denoise(x, sigma)
             down, up = _ancestral(sigma, following)

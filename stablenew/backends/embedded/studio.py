@@ -109,7 +109,9 @@ def _decoded(request: StageRequest) -> Image.Image:
         image = Image.open(io.BytesIO(request.image or b""))
         image.load()
     except OSError as error:
-        raise BackendProtocolError(f"cannot read the picture: {error}", stage=request.stage) from error
+        raise BackendProtocolError(
+            f"cannot read the picture: {error}", stage=request.stage
+        ) from error
     return image
 
 
@@ -119,7 +121,10 @@ def _resized(image: Image.Image, settings: Mapping[str, Setting]) -> Image.Image
     if settings["resize_mode"] == 0:
         scale = float(settings["upscaling_resize"] or 1)
         return image.resize(_scaled(image, scale), resample)
-    width, height = int(settings["upscaling_resize_w"] or 0), int(settings["upscaling_resize_h"] or 0)
+    width, height = (
+        int(settings["upscaling_resize_w"] or 0),
+        int(settings["upscaling_resize_h"] or 0),
+    )
     ratios = width / image.width, height / image.height
     if not settings["upscaling_crop"]:
         return image.resize(_scaled(image, min(ratios)), resample)

@@ -137,7 +137,8 @@ class TextEncoder:
         centred = x - x.mean(-1, keepdims=True)
         deviation = np.sqrt((centred * centred).mean(-1, keepdims=True) + np.float32(1e-5))
         operands = self._layers.operands
-        return centred / deviation * operands[f"{name}.w"] + operands[f"{name}.b"]
+        normed: Array = centred / deviation * operands[f"{name}.w"] + operands[f"{name}.b"]
+        return normed
 
 
 def _weighted_words(prompt: str) -> Iterator[tuple[str, float]]:

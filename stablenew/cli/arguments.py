@@ -1,0 +1,86 @@
+"""The words of the command line; imports nothing heavy, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import argparse
+from typing import NoReturn
+
+EXAMPLES = """\
+examples (they work as they are):
+  python -m stablenew.run --prompt "a red mushroom in a forest" \\
+      --sweep txt2img.cfg_scale=1,3,5,8 --images-per-step 2 --learn
+  python -m stablenew.run --pack tiny --prompt-index 2 --set img2img.enabled=true \\
+      --sweep img2img.denoising_strength=0.2:0.8:0.2
+  python -m stablenew.run --prompt "a blue cat" --set upscale.enabled=true
+  python -m stablenew.run --prompt "a blue cat" --sweep txt2img.steps=4:20:4 --dry-run
+
+a plan file has the same words, and a table for each stage:
+  prompt = "a blue cat"
+  [txt2img]
+  steps = 12
+  [learning]
+  enabled = true
+  target_variable = "txt2img.cfg_scale"
+  sweep_values = [1, 3, 5, 8]
+
+flags beat STABLENEW_* (STABLENEW_OUT, STABLENEW_SEED, …) beat the file beat the defaults
+exit codes: 0 all steps succeeded, 1 some did not, 2 the input is wrong,
+            3 the backend cannot be reached, 130 and 143 for SIGINT and SIGTERM
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong in one line."""
+        self.exit(2, f"{self.prog}: {message} (--help shows what there is)\n")
+
+
+def run_parser() -> argparse.ArgumentParser:
+    """Return the parser of `stablenew.run`; values stay text until all sources are merged."""
+    parser = _Parser(
+        prog="stablenew.run",
+        usage="python -m stablenew.run [PLAN.toml] [options]",
+        description="Run a Stable Diffusion pipeline once per value of a setting, and learn"
+        " which value is best.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("file", nargs="?", metavar="PLAN.toml", help="a plan file (TOML or JSON)")
+    what = parser.add_argument_group("what to run")
+    what.add_argument("--prompt", metavar="TEXT")
+    what.add_argument("--negative-prompt", metavar="TEXT")
+    what.add_argument("--pack", metavar="PACK", help="a prompt pack: a file, or the name `tiny`")
+    what.add_argument("--prompt-index", metavar="N", help="which prompt of the pack (1)")
+    what.add_argument(
+        "--set",
+        metavar="PATH=VALUE",
+        action="append",
+        default=[],
+        help="a setting: txt2img.steps=12, img2img.enabled=true; repeatable",
+    )
+    what.add_argument("--seed", metavar="N", help="-1 draws one, and keeps it for all steps (-1)")
+    what.add_argument(
+        "--sweep",
+        metavar="PATH=VALUES",
+        action="append",
+        help="explore a setting: a list 1,3,5 or start:stop:step, stop included",
+    )
+    what.add_argument("--images-per-step", metavar="N", help="pictures for each value (1)")
+    what.add_argument("--max-steps", metavar="N", help="run the first N steps")
+    what.add_argument(
+        "--learn",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="leave a learning record for each run",
+    )
+    what.add_argument("--experiment-name", metavar="NAME", help="kept with every record")
+    how = parser.add_argument_group("how to run it")
+    how.add_argument("--backend", metavar="NAME", help="what makes the pictures (embedded)")
+    how.add_argument("--out", metavar="DIR", help="the folder of all runs (runs)")
+    how.add_argument("--step-timeout", metavar="SECONDS", help="give a step up after that")
+    how.add_argument("--dry-run", action="store_true", help="show the steps, run nothing")
+    how.add_argument("--json", action="store_true", help="one JSON object per event on stdout")
+    how.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    how.add_argument("-v", "--verbose", action="store_true", help="log more, show tracebacks")
+    return parser

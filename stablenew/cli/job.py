@@ -1,0 +1,172 @@
+"""What the command line asks for, put together from all its sources and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import attrs
+
+from stablenew.cli.options import (
+    LearningSection,
+    RunFile,
+    RunOptions,
+    merged,
+    options_from_environment,
+    options_from_file,
+    options_from_flags,
+)
+from stablenew.config.overrides import override_all
+from stablenew.config.pipeline_config import PipelineConfig, Setting, read_table
+from stablenew.config.prompt_pack import Prompt, find_prompt_pack, pick_prompt, read_prompt_pack
+from stablenew.config.settings import Settings
+from stablenew.config.sweep import parse_assignment, parse_sweep
+from stablenew.errors import ConfigError
+from stablenew.learning.learning_adapter import build_learning_plan_from_dict
+from stablenew.learning.learning_plan import LearningPlan
+
+_DEFAULTS = RunOptions(images_per_step=1, learn=False, backend="embedded", out="runs")
+
+
+@attrs.frozen(kw_only=True)
+class Job:
+    """One thing to do.
+
+    Attributes:
+        settings: Where things go and how long to wait.
+        config: What to run, or what each step is derived from.
+        plan: What to explore; None for a single run.
+        images: Pictures of a single run.
+        max_steps: Run the first so many steps.
+        metadata: Tags to keep.
+    """
+
+    settings: Settings
+    config: PipelineConfig
+    plan: LearningPlan | None
+    images: int
+    max_steps: int | None
+    metadata: Mapping[str, object]
+
+
+def read_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
+    """Put a job together.
+
+    Args:
+        flags: What the parser returned.
+        environ: The environment.
+
+    Raises:
+        ConfigError: With every problem that could be found in one go.
+    """
+    file = _read_file(flags.get("file"))
+    flags = {**flags, "sweep": _one_sweep(flags.get("sweep"))}
+    sources = (options_from_flags(flags), options_from_environment(environ), file)
+    section = file.learning
+    from_section = RunOptions(
+        learn=section.enabled,
+        images_per_step=section.images_per_step,
+        max_steps=section.max_steps,
+        experiment_name=section.experiment_name,
+    )
+    options = merged(*sources, from_section, _DEFAULTS)
+    prompt = _prompt(sources)
+    config = _config(file, options, prompt, _assignments(flags.get("set")))
+    metadata: dict[str, object] = dict(section.metadata)
+    if options.experiment_name:
+        metadata["experiment_name"] = options.experiment_name
+    if prompt:
+        metadata |= {
+            "prompt_pack_id": prompt.pack_id,
+            "prompt_id": f"{prompt.pack_id}#{prompt.index}",
+        }
+    return Job(
+        settings=Settings(
+            out=Path(options.out or ""),
+            backend=options.backend or "",
+            learning_enabled=bool(options.learn),
+            step_timeout=options.step_timeout,
+        ),
+        config=config,
+        plan=_plan(options, section),
+        images=options.images_per_step or 1,
+        max_steps=options.max_steps,
+        metadata=metadata,
+    )
+
+
+def _read_file(path: object) -> RunFile:
+    return options_from_file(read_table(Path(str(path))), str(path)) if path else RunFile()
+
+
+def _one_sweep(sweeps: object) -> object:
+    """Return the one value of the repeatable flag; it repeats only to say that it must not."""
+    if isinstance(sweeps, list) and len(sweeps) > 1:
+        raise ConfigError(f"--sweep: given {len(sweeps)} times, expected one setting to explore")
+    return sweeps[0] if isinstance(sweeps, list) else sweeps
+
+
+def _assignments(texts: object) -> dict[str, Setting]:
+    assert isinstance(texts, Sequence)
+    problems: list[str] = []
+    values: dict[str, Setting] = {}
+    for text in texts:
+        try:
+            path, value = parse_assignment(text)
+            values[path] = value
+        except ConfigError as error:
+            problems.extend(f"--set {problem}" for problem in error.problems)
+    if problems:
+        raise ConfigError(*problems)
+    return values
+
+
+def _prompt(sources: Sequence[RunOptions]) -> Prompt | None:
+    """Return the pack's prompt, unless a stronger source has a prompt of its own."""
+    index = merged(*sources).prompt_index
+    for source in sources:
+        if source.prompt and source.pack:
+            raise ConfigError("prompt, pack: both are given, expected one of them")
+        if source.prompt:
+            break
+        if source.pack:
+            return pick_prompt(read_prompt_pack(find_prompt_pack(source.pack)), index or 1)
+    if index is not None:
+        raise ConfigError(f"prompt_index: given {index} without a pack")
+    return None
+
+
+def _config(
+    file: RunFile, options: RunOptions, prompt: Prompt | None, assigned: Mapping[str, Setting]
+) -> PipelineConfig:
+    config = PipelineConfig(
+        txt2img=file.txt2img, img2img=file.img2img, adetailer=file.adetailer, upscale=file.upscale
+    )
+    values: dict[str, object] = {
+        "txt2img.prompt": prompt.positive if prompt else options.prompt,
+        "txt2img.negative_prompt": options.negative_prompt or (prompt and prompt.negative),
+        "txt2img.seed": options.seed,
+    }
+    given = {path: value for path, value in values.items() if value not in (None, "")}
+    return override_all(config, {**given, **assigned})
+
+
+def _plan(options: RunOptions, section: LearningSection) -> LearningPlan | None:
+    images = options.images_per_step or 1
+    if options.sweep is not None:
+        path, values = parse_sweep(options.sweep)
+        flat = {"target_variable": path, "sweep_values": list(values), "images_per_step": images}
+        return build_learning_plan_from_dict(flat)
+    if section.target_variable is None and section.sweep_values is None:
+        return None
+    words = {
+        "mode": section.mode,
+        "stage": section.stage,
+        "target_variable": section.target_variable,
+        "sweep_values": section.sweep_values,
+    }
+    given = {name: value for name, value in words.items() if value is not None}
+    try:
+        return build_learning_plan_from_dict({**given, "images_per_step": images})
+    except ConfigError as error:
+        raise ConfigError(*(f"learning.{problem}" for problem in error.problems)) from error

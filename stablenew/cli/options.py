@@ -1,0 +1,156 @@
+"""The same words from flags, environment and file, merged: flags beat environment beat file."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterator, Mapping
+
+import attrs
+
+from stablenew._convert import structure
+from stablenew.config.pipeline_config import (
+    ADetailerConfig,
+    Img2ImgConfig,
+    Txt2ImgConfig,
+    UpscaleConfig,
+    bounded,
+)
+from stablenew.errors import ConfigError
+
+PREFIX = "STABLENEW_"
+
+_BOOLS = {"1": True, "true": True, "yes": True, "on": True}
+_BOOLS |= {"0": False, "false": False, "no": False, "off": False}
+
+
+@attrs.frozen(kw_only=True)
+class RunOptions:
+    """The words that flags, environment and file share; None where nobody gave them."""
+
+    prompt: str | None = None
+    negative_prompt: str | None = None
+    pack: str | None = None
+    prompt_index: int | None = attrs.field(default=None, validator=bounded(1, 10**9))
+    seed: int | None = attrs.field(default=None, validator=bounded(-1, 2**63 - 1))
+    sweep: str | None = None
+    images_per_step: int | None = attrs.field(default=None, validator=bounded(1, 100_000))
+    max_steps: int | None = attrs.field(default=None, validator=bounded(1, 10**9))
+    learn: bool | None = None
+    experiment_name: str | None = None
+    backend: str | None = None
+    out: str | None = None
+    step_timeout: float | None = attrs.field(default=None, validator=bounded(0.001, 1e9))
+
+
+@attrs.frozen(kw_only=True)
+class LearningSection:
+    """The table `[learning]` of a plan file: the plan's own words, and whether to record."""
+
+    enabled: bool | None = None
+    mode: str | None = None
+    stage: str | None = None
+    target_variable: str | None = None
+    sweep_values: object = None
+    images_per_step: int | None = attrs.field(default=None, validator=bounded(1, 100_000))
+    max_steps: int | None = attrs.field(default=None, validator=bounded(1, 10**9))
+    experiment_name: str | None = None
+    metadata: Mapping[str, object] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class RunFile(RunOptions):
+    """A whole plan file."""
+
+    txt2img: Txt2ImgConfig = Txt2ImgConfig()
+    img2img: Img2ImgConfig = Img2ImgConfig()
+    adetailer: ADetailerConfig = ADetailerConfig()
+    upscale: UpscaleConfig = UpscaleConfig()
+    learning: LearningSection = LearningSection()
+
+
+def options_from_flags(flags: Mapping[str, object]) -> RunOptions:
+    """Read options from parsed flags: text, or None where a flag was not given.
+
+    Raises:
+        ConfigError: With every value that does not fit.
+    """
+    given = {name: flags.get(name) for name in _TYPES}
+    return _read(given, lambda name: f"--{name.replace('_', '-')}")
+
+
+def options_from_environment(environ: Mapping[str, str]) -> RunOptions:
+    """Read options from `STABLENEW_…` variables; an empty one counts as not given.
+
+    Raises:
+        ConfigError: With every value that does not fit.
+    """
+    given = {name: environ.get(_variable(name)) or None for name in _TYPES}
+    return _read(given, _variable)
+
+
+def options_from_file(table: Mapping[str, object], path: str) -> RunFile:
+    """Read a plan file's content.
+
+    Raises:
+        ConfigError: With every problem.
+    """
+    try:
+        return structure(table, RunFile)
+    except ConfigError as error:
+        raise ConfigError(*(f"{path}: {problem}" for problem in error.problems)) from error
+
+
+def merged(*sources: RunOptions) -> RunOptions:
+    """Return the options of several sources, the first that has one wins."""
+    values = {name: _first(getattr(source, name) for source in sources) for name in _TYPES}
+    return RunOptions(**values)
+
+
+def _first(values: Iterator[typing.Any]) -> typing.Any:
+    return next((value for value in values if value is not None), None)
+
+
+def _variable(name: str) -> str:
+    return PREFIX + name.upper()
+
+
+def _read(given: Mapping[str, object], label: typing.Callable[[str], str]) -> RunOptions:
+    problems: list[str] = []
+    values: dict[str, object] = {}
+    for name, value in given.items():
+        if value is None:
+            continue
+        try:
+            values[name] = _typed(_TYPES[name], value)
+            structure({name: values[name]}, RunOptions)
+        except ValueError as error:
+            problems.append(f"{label(name)}: {error}")
+        except ConfigError as error:
+            problems.extend(label(name) + each.removeprefix(name) for each in error.problems)
+    if problems:
+        raise ConfigError(*problems)
+    return structure(values, RunOptions)
+
+
+def _typed(kind: type, value: object) -> object:
+    if not isinstance(value, str) or kind is str:
+        return value
+    if kind is bool:
+        if value.lower() not in _BOOLS:
+            raise ValueError(f"given {value!r}, expected true or false")
+        return _BOOLS[value.lower()]
+    try:
+        return kind(value)
+    except ValueError:
+        expected = "a whole number" if kind is int else "a number"
+        raise ValueError(f"given {value!r}, expected {expected}") from None
+
+
+def _bare(hint: object) -> type:
+    assert isinstance(hint, types.UnionType)
+    kind: type = next(each for each in typing.get_args(hint) if each is not type(None))
+    return kind
+
+
+_TYPES = {name: _bare(hint) for name, hint in typing.get_type_hints(RunOptions).items()}

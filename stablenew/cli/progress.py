@@ -1,0 +1,159 @@
+"""What a person sees on stderr while something runs: a bar in a terminal, else a line a step."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Protocol, Self
+
+from stablenew.events.event import Event
+from stablenew.learning.learning_events import PlanStarted, StepFinished, StepStarted
+from stablenew.pipeline.results import Outcome
+from stablenew.pipeline.stage_events import (
+    RunFinished,
+    RunStarted,
+    StageFinished,
+    StageProgress,
+    StageStarted,
+)
+
+
+class Display(Protocol):
+    """Shows how far things are."""
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+        ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leave the terminal as it was."""
+        ...
+
+    def show(self, label: str, fraction: float) -> None:
+        """Show what is going on and how much of everything is done, 0 to 1."""
+        ...
+
+    def tell(self, line: str) -> None:
+        """Leave a line."""
+        ...
+
+
+class Progress:
+    """Turns events into a label and a fraction of the whole.
+
+    Args:
+        display: What shows them.
+    """
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+        self._variable = ""
+        self._step, self._steps = 0, 1
+        self._value: object = None
+        self._stages: tuple[str, ...] = ()
+        self._stages_done = 0
+
+    async def take(self, event: Event) -> None:
+        """Show an event, if there is something to show."""
+        if isinstance(event, PlanStarted):
+            self._variable = event.variable
+        elif isinstance(event, StepStarted):
+            self._step, self._steps, self._value = event.index, event.steps, event.value
+        elif isinstance(event, RunStarted):
+            self._stages, self._stages_done = event.stages, 0
+        elif isinstance(event, StageStarted):
+            self._show(event.stage, 0.0)
+        elif isinstance(event, StageProgress):
+            self._show(f"{event.stage} {event.image}/{event.images}", event.fraction)
+        elif isinstance(event, StageFinished):
+            self._stages_done += 1
+            self._show(event.stage, 0.0)
+        elif isinstance(event, StepFinished):
+            self._display.tell(self._step_line(event))
+        elif isinstance(event, RunFinished) and not self._variable and event.result.error:
+            self._display.tell(f"{event.result.outcome}: {event.result.error}")
+
+    def _show(self, stage: str, fraction: float) -> None:
+        within = (self._stages_done + fraction) / max(len(self._stages), 1)
+        done = (self._step + min(within, 1.0)) / self._steps
+        step = f"step {self._step + 1}/{self._steps} {self._variable}={self._value}  "
+        self._display.show((step if self._variable else "") + stage, done)
+
+    def _step_line(self, event: StepFinished) -> str:
+        line = (
+            f"step {event.index + 1}/{event.steps}  {self._variable}={event.value}  {event.outcome}"
+        )
+        if event.outcome is Outcome.SUCCEEDED:
+            return f"{line}, pictures: {len(event.outputs)}"
+        return f"{line}: {event.error}" if event.error else line
+
+
+class LineDisplay:
+    """Leaves lines and shows nothing in between, for logs and pipes."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        return None
+
+    def show(self, label: str, fraction: float) -> None:
+        """Show nothing: a line for each would be a flood."""
+
+    def tell(self, line: str) -> None:
+        """Print a line to stderr."""
+        print(line, file=sys.stderr, flush=True)
+
+
+class BarDisplay:
+    """A bar with the time left, in a terminal."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        self._bar = RichProgress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task = self._bar.add_task("starting", total=1.0)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def show(self, label: str, fraction: float) -> None:
+        """Move the bar."""
+        self._bar.update(self._task, description=label, completed=fraction)
+
+    def tell(self, line: str) -> None:
+        """Leave a line above the bar."""
+        self._bar.console.print(line, highlight=False, markup=False)
+
+
+def make_display() -> Display:
+    """Return a bar if stderr is a terminal, else lines."""
+    return BarDisplay() if sys.stderr.isatty() else LineDisplay()

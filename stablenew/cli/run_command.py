@@ -1,0 +1,156 @@
+"""The command `run`: from a job to pictures, and what to say about it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack
+
+import anyio
+import attrs
+
+from stablenew.app import App, make_backend, open_app
+from stablenew.cli.dry_run import describe_job
+from stablenew.cli.exit_codes import ExitCode, exit_code
+from stablenew.cli.job import Job
+from stablenew.cli.json_lines import JsonLines
+from stablenew.cli.progress import Progress, make_display
+from stablenew.config.settings import prepare_out_folder
+from stablenew.controller.learning_execution_controller import PLAN_FILE
+from stablenew.controller.pipeline_controller import EVENTS_FILE
+from stablenew.errors import ungrouped
+from stablenew.events.event import Event
+from stablenew.events.mailbox import Overflow
+from stablenew.pipeline.results import Outcome, PipelineRunResult
+from stablenew.pipeline.run_metadata import METADATA_FILE
+from stablenew.report.reporter import CONTACT_SHEET
+
+
+@attrs.frozen(kw_only=True)
+class Shown:
+    """What the person wants to see."""
+
+    json: bool = False
+    quiet: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Ended:
+    """How a job ended.
+
+    Attributes:
+        folder: The plan's, or the single run's.
+        runs: The runs that got as far as a result.
+        steps: How many steps ended in which way; empty for a single run.
+    """
+
+    outcome: Outcome
+    folder: str
+    runs: tuple[PipelineRunResult, ...]
+    summary: str
+
+
+async def dry_run(job: Job) -> ExitCode:
+    """Print what would run."""
+    async with make_backend(job.settings.backend) as backend:
+        for line in describe_job(job, await backend.capabilities()):
+            print(line)
+    return ExitCode.SUCCEEDED
+
+
+async def run_job(
+    job: Job, shown: Shown, watch: Callable[[Callable[[], None]], Coroutine[object, object, None]]
+) -> ExitCode:
+    """Run a job, show its progress, and end by naming the files that it made.
+
+    Args:
+        job: What to do.
+        shown: What to show of it.
+        watch: Run beside the job; may call what it is given to cancel the job.
+
+    Raises:
+        ConfigError: The job is wrong; nothing ran.
+        BackendUnavailableError: The backend cannot be reached; nothing ran.
+    """
+    make_backend(job.settings.backend)
+    prepare_out_folder(job.settings.out)
+    started = time.monotonic()
+    with ungrouped(), ExitStack() as stack:
+        async with open_app(job.settings) as app, anyio.create_task_group() as beside:
+            beside.start_soon(watch, app.pipeline.cancel)
+            if shown.json:
+                lines = JsonLines()
+                app.bus.subscribe(Event, lines.take, overflow=Overflow.WAIT, name="json lines")
+                beside.start_soon(_cancel_when, lines.broken, app)
+            if not shown.quiet:
+                progress = Progress(stack.enter_context(make_display()))
+                app.bus.subscribe(Event, progress.take, name="progress")
+            ended = await _run(app, job)
+            await app.reports.drained()
+            await app.bus.drain()
+            beside.cancel_scope.cancel()
+    if not shown.quiet:
+        for line in _closing_lines(app, job, ended, time.monotonic() - started):
+            print(line, file=sys.stderr if shown.json else sys.stdout)
+    return exit_code(ended.outcome)
+
+
+async def _cancel_when(event: anyio.Event, app: App) -> None:
+    await event.wait()
+    app.pipeline.cancel()
+
+
+async def _run(app: App, job: Job) -> Ended:
+    if job.plan is None:
+        run = await app.pipeline.run_pipeline(job.config, images=job.images, metadata=job.metadata)
+        reason = f": {run.error}" if run.error else ""
+        return Ended(
+            outcome=run.outcome,
+            folder=run.run_id,
+            runs=(run,),
+            summary=f"the run {run.outcome}{reason}",
+        )
+    result = await app.learning.run_learning_plan(
+        job.plan, job.config, job.metadata, max_steps=job.max_steps
+    )
+    counted = {str(key): value for key, value in result.summary.items() if value}
+    total = counted.pop("steps", 0)
+    counted.pop("outcome", None)
+    ways = ", ".join(f"{value} {key.replace('_', ' ')}" for key, value in counted.items())
+    return Ended(
+        outcome=result.outcome,
+        folder=result.plan_id,
+        runs=tuple(step.run_result for step in result.step_results if step.run_result),
+        summary=f"{total} steps: {ways}",
+    )
+
+
+def _closing_lines(app: App, job: Job, ended: Ended, seconds: float) -> Iterator[str]:
+    pictures = sum(len(run.outputs) for run in ended.runs)
+    yield f"{ended.summary}; {pictures} pictures in {seconds:.1f} s"
+    words = Counter(word for run in ended.runs for word in _ignored(run))
+    if words:
+        yield f"words that the model does not know: {', '.join(words)}"
+    out = job.settings.out
+    folder = out / ended.folder
+    files = [("contact sheet", folder / CONTACT_SHEET), ("events", folder / EVENTS_FILE)]
+    files += [("plan", folder / PLAN_FILE), ("metadata", folder / METADATA_FILE)]
+    recorder = app.pipeline.recorder
+    if recorder and recorder.recorded:
+        files.append((f"records (+{recorder.recorded})", job.settings.records_path))
+    if ended.runs and ended.runs[0].final_outputs:
+        first = out / ended.runs[0].final_outputs[0].path
+        files.append(("pictures", first.parent if job.plan is None else out / f"{ended.folder}-*"))
+    for label, path in files:
+        if label == "pictures" or path.exists():
+            yield f"{label:<14} {path}"
+    if recorder and recorder.problem:
+        yield f"records lost: {recorder.failed}; {recorder.problem}"
+    if app.reporter.problem:
+        yield f"no contact sheet: {app.reporter.problem}"
+
+
+def _ignored(run: PipelineRunResult) -> list[str]:
+    return [word for output in run.outputs for word in output.ignored_words]

@@ -1,0 +1,94 @@
+"""`python -m stablenew.run`: signals, logging set-up, and what an error looks like.
+
+The first Ctrl-C or SIGTERM cancels and keeps what is done; the second one ends at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from stablenew.cli.arguments import run_parser
+
+if TYPE_CHECKING:
+    import argparse
+
+
+class _Signals:
+    """Turns the first signal into a cancel and lets the second one kill."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+
+    async def watch(self, cancel: Callable[[], None]) -> None:
+        import anyio
+
+        try:
+            receiver = anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM)
+        except NotImplementedError:  # Windows: Ctrl-C arrives as KeyboardInterrupt
+            return
+        with receiver as signals:
+            async for number in signals:
+                if self.received is not None:
+                    signal.signal(number, signal.SIG_DFL)
+                    os.kill(os.getpid(), number)
+                self.received = number
+                print("cancelling; once more to end at once", file=sys.stderr)
+                cancel()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    parser = run_parser()
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if not words:
+        parser.print_help()
+        return 0
+    flags = parser.parse_args(words)
+    logging.basicConfig(
+        level=logging.DEBUG if flags.verbose else logging.ERROR,
+        format="%(levelname)s %(name)s: %(message)s",
+    )
+    try:
+        return _run(flags)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _run(flags: argparse.Namespace) -> int:
+    """Run what the flags ask for; every error of ours becomes a line or two and an exit code."""
+    import anyio
+
+    from stablenew.cli.exit_codes import ExitCode
+    from stablenew.cli.job import read_job
+    from stablenew.cli.run_command import Shown, dry_run, run_job
+    from stablenew.errors import BackendUnavailableError, ConfigError, StableNewError
+
+    signals = _Signals()
+    try:
+        job = read_job(vars(flags), os.environ)
+        if flags.dry_run:
+            return anyio.run(dry_run, job)
+        shown = Shown(json=flags.json, quiet=flags.quiet)
+        code = anyio.run(run_job, job, shown, signals.watch)
+        return code if signals.received is None else 128 + signals.received
+    except StableNewError as error:
+        if flags.verbose:
+            logging.getLogger(__name__).exception("stopped")
+        for line in str(error).splitlines():
+            print(f"stablenew: {line}", file=sys.stderr)
+        if isinstance(error, ConfigError):
+            return ExitCode.WRONG_INPUT
+        unreachable = isinstance(error, BackendUnavailableError)
+        return ExitCode.UNREACHABLE if unreachable else ExitCode.FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())
