@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import anyio
 import attrs
@@ -130,26 +130,34 @@ async def _run(app: App, job: Job) -> Ended:
 def _closing_lines(app: App, job: Job, ended: Ended, seconds: float) -> Iterator[str]:
     pictures = sum(len(run.outputs) for run in ended.runs)
     yield f"{ended.summary}; {pictures} pictures in {seconds:.1f} s"
-    words = Counter(word for run in ended.runs for word in _ignored(run))
+    words = dict.fromkeys(word for run in ended.runs for word in _ignored(run))
     if words:
         yield f"words that the model does not know: {', '.join(words)}"
-    out = job.settings.out
-    folder = out / ended.folder
-    files = [("contact sheet", folder / CONTACT_SHEET), ("events", folder / EVENTS_FILE)]
-    files += [("plan", folder / PLAN_FILE), ("metadata", folder / METADATA_FILE)]
+    for label, path in _files(app, job, ended):
+        yield f"{label:<14} {path}"
     recorder = app.pipeline.recorder
-    if recorder and recorder.recorded:
-        files.append((f"records (+{recorder.recorded})", job.settings.records_path))
-    if ended.runs and ended.runs[0].final_outputs:
-        first = out / ended.runs[0].final_outputs[0].path
-        files.append(("pictures", first.parent if job.plan is None else out / f"{ended.folder}-*"))
-    for label, path in files:
-        if label == "pictures" or path.exists():
-            yield f"{label:<14} {path}"
     if recorder and recorder.problem:
         yield f"records lost: {recorder.failed}; {recorder.problem}"
     if app.reporter.problem:
         yield f"no contact sheet: {app.reporter.problem}"
+
+
+def _files(app: App, job: Job, ended: Ended) -> Iterator[tuple[str, Path]]:
+    """Yield what the job left, each with what it is."""
+    out = job.settings.out
+    names = {
+        "contact sheet": CONTACT_SHEET,
+        "plan": PLAN_FILE,
+        "metadata": METADATA_FILE,
+        "events": EVENTS_FILE,
+    }
+    for label, name in names.items():
+        if (out / ended.folder / name).exists():
+            yield label, out / ended.folder / name
+    if app.pipeline.recorder and app.pipeline.recorder.recorded:
+        yield f"records (+{app.pipeline.recorder.recorded})", job.settings.records_path
+    if any(run.outputs for run in ended.runs):
+        yield "pictures", out / (ended.folder if job.plan is None else f"{ended.folder}-*")
 
 
 def _ignored(run: PipelineRunResult) -> list[str]:

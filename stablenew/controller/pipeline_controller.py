@@ -23,6 +23,7 @@ from stablenew.pipeline.pipeline_runner import PipelineRunner
 from stablenew.pipeline.results import Outcome, PipelineRunResult
 from stablenew.pipeline.run_request import RunRequest
 from stablenew.pipeline.stage_events import RunFinished
+from stablenew.pipeline.stage_plan import plan_stages
 
 EVENTS_FILE = "events.jsonl"
 
@@ -148,7 +149,8 @@ class PipelineController:
             subscription.close()
 
     async def _run_logged(self, request: RunRequest) -> None:
-        await self.runner.capabilities()  # an unreachable backend leaves no folder behind
+        # A config that cannot run, or a backend that is not there, leaves no folder behind.
+        plan_stages(request.config, await self.runner.capabilities())
         folder = self._settings.out / request.run_id
         async with self.logging(folder, (RunFinished,)):
             await self.runner.run(request)

@@ -33,6 +33,7 @@ import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from time import monotonic
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -56,7 +57,8 @@ GRACE = 5.0
 _handling: ContextVar[int | None] = ContextVar("_handling", default=None)
 
 _PUBLISHES_PER_YIELD = 64
-_HANDLED_PER_YIELD = 16
+_SECONDS_PER_YIELD = 0.002
+"""How long a subscriber may go on without letting others run."""
 
 
 class Subscription:
@@ -113,11 +115,15 @@ class Subscription:
         _handling.set(anyio.get_current_task().id)
         try:
             with self._scope:
+                since = monotonic()
                 while (event := await self._mailbox.next()) is not None:
                     self._current = event
                     await self._handle(event)
                     self._current = None
                     self._tell_turn()
+                    if monotonic() - since > _SECONDS_PER_YIELD:
+                        await checkpoint()
+                        since = monotonic()
         finally:
             self.close()
             self._end()
@@ -131,8 +137,6 @@ class Subscription:
             self._bus._failures.append(error)
         else:
             self.handled += 1
-        if (self.handled + self.failed) % _HANDLED_PER_YIELD == 0:
-            await checkpoint()
 
     def _end(self) -> None:
         self.cut = self._mailbox.clear() + (self._current is not None)

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stablenew.config.sweep import parse_assignment, parse_sweep, parse_values
+from stablenew.errors import OverrideError
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("txt2img.cfg_scale=1,3,5,8", (1, 3, 5, 8)),
+        ("img2img.denoising_strength=0.2:0.8:0.2", (0.2, 0.4, 0.6, 0.8)),
+        ("txt2img.steps=10:30:10", (10, 20, 30)),
+        ("txt2img.steps=10:35:10", (10, 20, 30)),
+        ("txt2img.steps=30:10:-10", (30, 20, 10)),
+        ("txt2img.cfg_scale=1,3:5:1, 9.5", (1, 3, 4, 5, 9.5)),
+        ("txt2img.sampler_name=Euler, Euler a", ("Euler", "Euler a")),
+        ('txt2img.prompt="a cat, sitting",a dog', ("a cat, sitting", "a dog")),
+        ("txt2img.prompt=10:30:10", ("10:30:10",)),
+        ("img2img.enabled=true,false", (True, False)),
+        ("txt2img.seed=7", (7,)),
+    ],
+)
+def test_a_sweep_is_read_as_typed(text: str, values: tuple[object, ...]) -> None:
+    path, found = parse_sweep(text)
+    assert path == text.partition("=")[0]
+    assert found == values
+    assert [type(value) for value in found] == [type(value) for value in values]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("txt2img.steps", "expected PATH=VALUE"),
+        ("txt2img.steps=", "given no values"),
+        ("txt2img.steps=a", "given 'a', expected a whole number"),
+        ("txt2img.cfg_scale=nan", "expected a number"),
+        ("txt2img.steps=1:3", "start:stop:step"),
+        ("txt2img.steps=1:3:0", "the step leads away"),
+        ("txt2img.steps=3:1:1", "the step leads away"),
+        ("txt2img.steps=1:2:0.5", "given 1.5, expected a whole number"),
+        ("txt2img.cfg_scale=0:1000:0.000001", "at most 100,000"),
+        ("txt2img.nope=1", "no such setting"),
+        ("img2img.enabled=maybe", "expected true or false"),
+    ],
+)
+def test_a_wrong_sweep_says_what_would_be_right(text: str, expected: str) -> None:
+    with pytest.raises(OverrideError) as caught:
+        parse_sweep(text)
+    assert expected in str(caught.value)
+
+
+def test_an_assignment_takes_the_settings_type() -> None:
+    assert parse_assignment("txt2img.steps=12") == ("txt2img.steps", 12)
+    assert parse_assignment("txt2img.prompt=12") == ("txt2img.prompt", "12")
+    assert parse_assignment("txt2img.prompt=a=b, c") == ("txt2img.prompt", "a=b, c")
+    assert parse_assignment("img2img.enabled=True") == ("img2img.enabled", True)
+
+
+hundredths = st.integers(0, 100_000)
+
+
+@given(start=hundredths, step=st.integers(1, 500), count=st.integers(1, 200))
+def test_a_range_has_every_value_once_in_decimal_arithmetic(
+    start: int, step: int, count: int
+) -> None:
+    exact = [Decimal(start + index * step) / 100 for index in range(count)]
+    text = f"{exact[0]}:{exact[-1]}:{Decimal(step) / 100}"
+    values = parse_values("txt2img.cfg_scale", text)
+    assert [Decimal(str(value)) for value in values] == exact

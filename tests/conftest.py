@@ -1,0 +1,43 @@
+"""What every test runs under: asyncio in debug mode, and a guard on every await."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from pathlib import Path
+
+import anyio
+import pytest
+
+from tests.support import ASYNCIO
+
+GUARD = 60.0
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    return ASYNCIO
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let no test wait for ever: a coroutine is given up after `GUARD` seconds."""
+    for item in items:
+        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+            item.obj = _guarded(item.obj)
+
+
+def _guarded(test: object) -> object:
+    assert callable(test)
+
+    @functools.wraps(test)
+    async def run(*args: object, **kwargs: object) -> None:
+        with anyio.fail_after(GUARD):
+            await test(*args, **kwargs)
+
+    return run
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """The folder of all runs."""
+    return tmp_path / "runs"

@@ -1,0 +1,164 @@
+"""What tests share: a store in memory, a listener, and the sweep of moments."""
+
+from __future__ import annotations
+
+import os
+import threading
+import types
+from collections.abc import Callable, Coroutine, Generator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+
+from stablenew._clock import Clock
+from stablenew.backends.base import Picture
+from stablenew.config.pipeline_config import PipelineConfig
+from stablenew.events.bus import EventBus
+from stablenew.events.event import Event
+from stablenew.events.mailbox import Overflow
+from stablenew.pipeline.results import PipelineRunResult, StageOutput
+from stablenew.pipeline.run_request import RunRequest
+
+ASYNCIO = ("asyncio", {"debug": True})
+BOTH = [ASYNCIO, ("trio", {})]
+
+T = TypeVar("T")
+E = TypeVar("E", bound=Event)
+
+
+@attrs.define(eq=False)
+class MemoryStore:
+    """Keeps pictures in memory, for tests that touch no file."""
+
+    pictures: dict[str, bytes] = attrs.field(factory=dict)
+    results: list[PipelineRunResult] = attrs.field(factory=list)
+    save_error: OSError | None = None
+    conclude_error: OSError | None = None
+
+    async def save(self, run_id: str, stage: str, number: int, picture: Picture) -> StageOutput:
+        if self.save_error:
+            raise self.save_error
+        path = f"{run_id}/{stage}_{number}.png"
+        assert path not in self.pictures
+        self.pictures[path] = picture.data
+        return StageOutput(
+            stage=stage,
+            image_id=f"{stage}_{number}",
+            path=path,
+            width=picture.width,
+            height=picture.height,
+            sha256="0" * 64,
+            settings=picture.settings,
+        )
+
+    async def load(self, output: StageOutput) -> bytes:
+        return self.pictures[output.path]
+
+    async def conclude(self, result: PipelineRunResult) -> None:
+        if self.conclude_error:
+            raise self.conclude_error
+        self.results.append(result)
+
+
+class Listener:
+    """Hears everything on a bus, in order, and loses nothing."""
+
+    def __init__(self, bus: EventBus) -> None:
+        self.events: list[Event] = []
+        self._bus = bus
+        bus.subscribe(Event, self._take, overflow=Overflow.WAIT, name="listener")
+
+    async def _take(self, event: Event) -> None:
+        self.events.append(event)
+
+    def of(self, kind: type[E]) -> list[E]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def names(self, *without: type[Event]) -> list[str]:
+        return [type(event).__name__ for event in self.events if not isinstance(event, without)]
+
+
+def ticking_clock() -> Clock:
+    """Return a clock that moves a second with every look, and ids that count."""
+    start = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    looks = iter(range(10**9))
+    seconds = iter(range(10**9))
+    ids = iter(range(10**9))
+    return Clock(
+        now=lambda: start + timedelta(seconds=next(looks)),
+        monotonic=lambda: float(next(seconds)),
+        token=lambda: f"{next(ids):06x}",
+        draw_seed=lambda: 1234,
+    )
+
+
+def config(**stages: dict[str, object]) -> PipelineConfig:
+    """Return a config with a prompt and a seed; a stage that is named is on."""
+    txt2img = {"prompt": "a cat", "seed": 1, **stages.pop("txt2img", {})}
+    on = {name: {"enabled": True, **settings} for name, settings in stages.items()}
+    return PipelineConfig.from_dict({"txt2img": txt2img, **on})
+
+
+def request(run_id: str = "run-1", *, images: int = 1, **stages: dict[str, object]) -> RunRequest:
+    return RunRequest(run_id=run_id, config=config(**stages), images=images)
+
+
+def open_handles() -> int:
+    """Count this process's open file descriptors."""
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208  # one call, no objects
+
+
+def live_threads() -> set[str]:
+    return {thread.name for thread in threading.enumerate()}
+
+
+def leftovers(folder: Path) -> list[str]:
+    """Return the temporary files under a folder."""
+    return [path.name for path in folder.rglob(".*") if path.is_file()]
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+@types.coroutine
+def _stepped(
+    coroutine: Coroutine[Any, Any, T], suspended: Callable[[int], None]
+) -> Generator[Any, Any, T]:
+    """Drive a coroutine, telling the number of each suspension before it takes place."""
+    number = 0
+    step: Callable[[Any], Any] = coroutine.send
+    value: Any = None
+    while True:
+        try:
+            waited_for = step(value)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        number += 1
+        suspended(number)
+        try:
+            value = yield waited_for
+            step = coroutine.send
+        except BaseException as error:  # noqa: BLE001  # handed on to the coroutine
+            value, step = error, coroutine.throw
+
+
+async def cancelled_at(
+    moment: int, cancel: Callable[[], None], coroutine: Coroutine[Any, Any, T]
+) -> tuple[T, bool]:
+    """Await a coroutine and call `cancel` at its `moment`-th suspension.
+
+    Returns what it returned, and whether it got that far.
+    """
+    reached = False
+
+    def suspended(number: int) -> None:
+        nonlocal reached
+        if number == moment:
+            reached = True
+            cancel()
+
+    return await _stepped(coroutine, suspended), reached
