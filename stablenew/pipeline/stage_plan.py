@@ -143,15 +143,24 @@ def _problems(
                 f"{stage}.{name}: given {value!r}, but the {capabilities.backend} backend has"
                 f" no such setting; {has}"
             )
+    # What is inherited was looked at where it was given.
+    own = {name: settings[name] for name in settings if name in asked or not _inherits(stage, name)}
     for name in REQUIRED[stage]:
-        if settings.get(name) is None or settings[name] == "":
+        if name not in own and _inherits(stage, name):
+            continue
+        if own.get(name) is None or own[name] == "":
             yield f"{stage}.{name}: missing, expected {_expected(name, capabilities)}"
     for name, listed in _NAMED_IN.items():
         names: tuple[str, ...] = getattr(capabilities, listed)
-        value = settings.get(name)
+        value = own.get(name)
         if name in understood and value and names and value not in names:
             yield f"{stage}.{name}: given {value!r}, {suggestion(value, names)}"
-    yield from _size_problems(stage, settings, capabilities)
+    if "width" in own or "height" in own:
+        yield from _size_problems(stage, settings, capabilities)
+
+
+def _inherits(stage: str, name: str) -> bool:
+    return name in _INHERITED.get(stage, ())
 
 
 def _size_problems(

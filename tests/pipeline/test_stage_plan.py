@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import attrs
+import pytest
+
+from stablenew.backends.embedded.capabilities import EMBEDDED_CAPABILITIES
+from stablenew.backends.fake import FAKE_CAPABILITIES
+from stablenew.config.pipeline_config import PipelineConfig
+from stablenew.errors import ConfigError
+from stablenew.pipeline.stage_plan import plan_stages
+from tests.support import config
+
+
+def problems(config: PipelineConfig, capabilities: object = FAKE_CAPABILITIES) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as caught:
+        plan_stages(config, capabilities)  # type: ignore[arg-type]
+    return caught.value.problems
+
+
+def test_stages_run_in_one_order_whatever_the_order_they_were_given_in() -> None:
+    asked = config(upscale={}, adetailer={"ad_model": "face.pt"}, img2img={})
+    plan = plan_stages(asked, FAKE_CAPABILITIES)
+    assert plan.names == ("txt2img", "img2img", "adetailer", "upscale")
+
+
+def test_what_is_not_given_is_the_backends_default() -> None:
+    (stage,) = plan_stages(config(txt2img={"steps": 5}), FAKE_CAPABILITIES).stages
+    assert stage.settings["steps"] == 5
+    assert stage.settings["cfg_scale"] == 7.0
+    assert stage.settings["sampler_name"] == "Euler"
+    assert stage.settings["width"] == 512
+
+
+def test_img2img_inherits_what_belongs_to_the_picture_and_not_the_rest() -> None:
+    txt2img = {
+        "prompt": "a dog",
+        "negative_prompt": "blurry",
+        "seed": 9,
+        "width": 640,
+        "model": "other-model",
+        "steps": 50,
+    }
+    plan = plan_stages(config(txt2img=txt2img, img2img={}), FAKE_CAPABILITIES)
+    settings = plan.stages[1].settings
+    assert settings["prompt"] == "a dog"
+    assert settings["negative_prompt"] == "blurry"
+    assert settings["seed"] == 9
+    assert settings["width"] == 640
+    assert settings["model"] == "other-model"
+    assert settings["steps"] == 20
+
+
+def test_what_img2img_says_itself_beats_what_it_inherits() -> None:
+    plan = plan_stages(config(img2img={"prompt": "a fox"}), FAKE_CAPABILITIES)
+    assert plan.stages[1].settings["prompt"] == "a fox"
+
+
+def test_an_empty_plan_is_an_error() -> None:
+    assert problems(config(txt2img={"enabled": False})) == (
+        "stages: none is enabled, expected one of txt2img, img2img, adetailer, upscale",
+    )
+
+
+@pytest.mark.parametrize("stage", ["img2img", "adetailer", "upscale"])
+def test_a_stage_without_an_image_to_work_on_is_an_error(stage: str) -> None:
+    asked = config(txt2img={"enabled": False}, **{stage: {}})
+    assert any(problem.startswith(f"{stage}: no image") for problem in problems(asked))
+
+
+@pytest.mark.parametrize("prompt", [None, ""])
+def test_none_and_empty_count_as_missing(prompt: str | None) -> None:
+    (found,) = problems(PipelineConfig.from_dict({"txt2img": {"prompt": prompt}}))
+    assert found.startswith("txt2img.prompt: missing")
+
+
+def test_zero_and_false_do_not_count_as_missing() -> None:
+    asked = config(txt2img={"cfg_scale": 0, "seed": 0}, img2img={"denoising_strength": 0})
+    plan = plan_stages(asked, FAKE_CAPABILITIES)
+    assert plan.stages[0].settings["cfg_scale"] == 0
+    assert plan.stages[1].settings["denoising_strength"] == 0
+
+
+def test_all_problems_come_at_once_with_path_value_and_the_nearest_names() -> None:
+    asked = config(
+        txt2img={"sampler_name": "euler", "scheduler": "Karas", "model": "fake-modl", "prompt": ""},
+        adetailer={},
+        upscale={"upscaler_1": "lanczos"},
+    )
+    found = dict(problem.split(": ", 1) for problem in problems(asked))
+    assert found == {
+        "txt2img.prompt": "missing, expected some text",
+        "txt2img.sampler_name": "given 'euler', did you mean Euler or Euler a?",
+        "txt2img.scheduler": "given 'Karas', did you mean Karras?",
+        "txt2img.model": "given 'fake-modl', did you mean fake-model or other-model?",
+        "adetailer.ad_model": "missing, expected a value",
+        "upscale.upscaler_1": "given 'lanczos', did you mean Lanczos?",
+    }
+
+
+def test_a_backend_that_does_not_tell_its_names_is_not_second_guessed() -> None:
+    silent = attrs.evolve(FAKE_CAPABILITIES, samplers=(), models=())
+    plan = plan_stages(config(txt2img={"sampler_name": "whatever", "model": "any"}), silent)
+    assert plan.stages[0].settings["sampler_name"] == "whatever"
+
+
+def test_the_embedded_backend_says_what_it_has() -> None:
+    asked = config(
+        txt2img={"width": 512, "height": 512, "enable_hr": True, "refiner_checkpoint": "x"},
+        adetailer={"ad_model": "face.pt"},
+    )
+    found = problems(asked, EMBEDDED_CAPABILITIES)
+    assert "adetailer: the embedded backend has no such stage" in "\n".join(found)
+    assert "it has txt2img, img2img, upscale" in "\n".join(found)
+    text = "\n".join(found)
+    assert "txt2img.enable_hr: given True, but the embedded backend has no such setting" in text
+    assert "txt2img.refiner_checkpoint: given 'x'" in text
+    assert "given 512x512, the embedded backend makes 64x64" in text
+
+
+def test_one_side_of_a_size_is_checked_with_the_other_inherited() -> None:
+    (found,) = problems(config(img2img={"width": 128}), EMBEDDED_CAPABILITIES)
+    assert found.startswith("img2img.width, img2img.height: given 128x64")
+
+
+def test_what_is_turned_off_by_hand_needs_no_backend_that_has_it() -> None:
+    plan = plan_stages(config(txt2img={"enable_hr": False}), EMBEDDED_CAPABILITIES)
+    assert plan.names == ("txt2img",)
+
+
+def test_a_size_to_upscale_to_is_not_ignored() -> None:
+    asked = config(upscale={"upscaling_resize_w": 100})
+    plan = plan_stages(asked, EMBEDDED_CAPABILITIES)
+    assert plan.stages[1].settings["resize_mode"] == 1
+
+
+def test_planning_is_pure() -> None:
+    asked = config(img2img={})
+    assert plan_stages(asked, FAKE_CAPABILITIES) == plan_stages(asked, FAKE_CAPABILITIES)
