@@ -9,14 +9,21 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tests.support import ASYNCIO
+from tests.support import ASYNCIO, BOTH
 
 GUARD = 60.0
 
 
 @pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, bool]]:
-    return ASYNCIO
+def anyio_backend(request: pytest.FixtureRequest) -> object:
+    return request.param
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run coroutines on asyncio, and on trio too where a module says `BOTH_LOOPS = True`."""
+    if "anyio_backend" in metafunc.fixturenames:
+        loops = BOTH if getattr(metafunc.module, "BOTH_LOOPS", False) else [ASYNCIO]
+        metafunc.parametrize("anyio_backend", loops, ids=[name for name, _ in loops], indirect=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

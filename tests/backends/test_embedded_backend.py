@@ -13,12 +13,8 @@ from stablenew.backends.base import Picture, StageRequest
 from stablenew.backends.embedded.backend import EmbeddedBackend
 from stablenew.backends.embedded.capabilities import EMBEDDED_CAPABILITIES
 from stablenew.errors import BackendProtocolError
-from tests.support import BOTH
 
-
-@pytest.fixture(params=BOTH, ids=["asyncio", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> object:
-    return request.param
+BOTH_LOOPS = True
 
 
 @pytest.fixture

@@ -9,12 +9,8 @@ from PIL import Image
 from stablenew.backends.base import Backend, StageRequest
 from stablenew.backends.fake import Behaviour, FakeBackend, fake_picture
 from stablenew.errors import BackendRejectedError
-from tests.support import BOTH
 
-
-@pytest.fixture(params=BOTH, ids=["asyncio", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> object:
-    return request.param
+BOTH_LOOPS = True
 
 
 REQUEST = StageRequest(request_id="r", stage="txt2img", settings={"seed": 1})

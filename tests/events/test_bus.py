@@ -15,6 +15,8 @@ from stablenew.events.bus import EventBus
 from stablenew.events.event import Event
 from stablenew.events.mailbox import Overflow
 
+BOTH_LOOPS = True
+
 
 @attrs.frozen(kw_only=True)
 class Counted(Event):

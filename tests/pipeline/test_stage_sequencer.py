@@ -24,12 +24,9 @@ from stablenew.pipeline.stage_events import (
 )
 from stablenew.pipeline.stage_plan import plan_stages
 from stablenew.pipeline.stage_sequencer import StageSequencer
-from tests.support import BOTH, Listener, MemoryStore, request, ticking_clock
+from tests.support import Listener, MemoryStore, request, ticking_clock
 
-
-@pytest.fixture(params=BOTH, ids=["asyncio", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> object:
-    return request.param
+BOTH_LOOPS = True
 
 
 @pytest.fixture

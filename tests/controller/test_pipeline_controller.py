@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import anyio
+import pytest
+
+from stablenew.app import App, open_app
+from stablenew.backends.base import Picture, Report, StageRequest
+from stablenew.backends.fake import Behaviour, FakeBackend
+from stablenew.config.settings import Settings
+from stablenew.controller.activity import State
+from stablenew.errors import ConfigError, StableNewError
+from stablenew.events.bus import EventBus
+from stablenew.pipeline.results import Outcome
+from stablenew.pipeline.stage_events import StageProgress, StageStarted
+from tests.support import config, leftovers
+
+
+class Hanging(FakeBackend):
+    """Hangs until `free` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.free = False
+
+    async def run_stage(self, request: StageRequest, report: Report) -> Sequence[Picture]:
+        behaviour = Behaviour(hang=not self.free)
+        self._behaviour = behaviour
+        return await super().run_stage(request, report)
+
+
+@pytest.fixture
+async def app(runs: Path) -> AsyncIterator[App]:
+    settings = Settings(out=runs, step_timeout=None)
+    async with open_app(settings, backend=Hanging(), bus=EventBus(strict=True)) as app:
+        yield app
+
+
+async def cancel_when_it_hangs(app: App) -> None:
+    with app.bus.stream(StageProgress) as events:
+        async for event in events:
+            if event.fraction == 1.0:
+                break
+    await anyio.wait_all_tasks_blocked()
+    app.pipeline.cancel()
+
+
+async def test_states_go_from_idle_over_running_and_stopping_back_to_idle(app: App) -> None:
+    states = [app.pipeline.state]
+    async with anyio.create_task_group() as tasks:
+
+        async def watch(event: StageStarted) -> None:
+            states.append(app.pipeline.state)
+
+        app.bus.subscribe(StageStarted, watch)
+        tasks.start_soon(cancel_when_it_hangs, app)
+        result = await app.pipeline.run_pipeline(config())
+    states.append(app.pipeline.state)
+    assert states == [State.IDLE, State.RUNNING, State.IDLE]
+    assert result.outcome is Outcome.CANCELLED
+    assert app.pipeline.last_result is result
+
+
+async def test_cancel_shows_that_it_is_stopping(app: App) -> None:
+    async with anyio.create_task_group() as tasks:
+
+        async def cancel() -> None:
+            await anyio.wait_all_tasks_blocked()
+            app.pipeline.cancel()
+            assert app.pipeline.state is State.STOPPING
+
+        tasks.start_soon(cancel)
+        await app.pipeline.run_pipeline(config())
+
+
+async def test_a_run_can_start_again_after_a_cancel(app: App, runs: Path) -> None:
+    for _ in range(3):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(cancel_when_it_hangs, app)
+            cancelled = await app.pipeline.run_pipeline(config())
+        assert cancelled.outcome is Outcome.CANCELLED
+    assert isinstance(app.backend, Hanging)
+    app.backend.free = True
+    assert (await app.pipeline.run_pipeline(config())).success
+    assert leftovers(runs) == []
+
+
+async def test_a_run_can_start_again_from_error(app: App) -> None:
+    with pytest.raises(ConfigError):
+        await app.pipeline.run_pipeline({"txt2img": {"prompt": ""}})
+    assert app.pipeline.state is State.ERROR
+    assert isinstance(app.pipeline.activity.error, ConfigError)
+    assert isinstance(app.backend, Hanging)
+    app.backend.free = True
+    assert (await app.pipeline.run_pipeline(config())).success
+    assert app.pipeline.state is State.IDLE
+
+
+async def test_cancelling_when_nothing_runs_does_nothing(app: App) -> None:
+    app.pipeline.cancel()
+    assert app.pipeline.state is State.IDLE
+
+
+async def test_a_second_start_is_refused_and_harms_nothing(app: App) -> None:
+    async with anyio.create_task_group() as tasks:
+
+        async def start_again() -> None:
+            await anyio.wait_all_tasks_blocked()
+            with pytest.raises(StableNewError, match="under way"):
+                await app.pipeline.run_pipeline(config())
+            assert app.pipeline.state is State.RUNNING
+            app.pipeline.cancel()
+
+        tasks.start_soon(start_again)
+        result = await app.pipeline.run_pipeline(config())
+    assert result.outcome is Outcome.CANCELLED
+
+
+async def test_somebody_elses_cancellation_passes_through(app: App) -> None:
+    with anyio.move_on_after(0.05) as scope:
+        await app.pipeline.run_pipeline(config())
+        raise AssertionError("the cancellation was swallowed")
+    assert scope.cancelled_caught
+    assert app.pipeline.state is State.IDLE
+
+
+async def test_a_single_run_past_the_step_timeout_is_timed_out(runs: Path) -> None:
+    settings = Settings(out=runs, step_timeout=0.1)
+    async with open_app(settings, backend=FakeBackend(Behaviour(hang=True))) as app:
+        result = await app.pipeline.run_pipeline(config())
+    assert result.outcome is Outcome.TIMED_OUT
+
+
+async def test_a_cancel_before_the_first_event_gives_a_cancelled_result(app: App) -> None:
+    async with anyio.create_task_group() as tasks:
+
+        async def cancel() -> None:
+            app.pipeline.cancel()
+
+        tasks.start_soon(cancel)
+        result = await app.pipeline.run_pipeline(config())
+    assert result.outcome is Outcome.CANCELLED
