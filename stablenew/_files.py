@@ -44,16 +44,24 @@ async def create(path: Path, data: bytes) -> None:
 
 
 async def append(path: Path, data: bytes, *, durable: bool) -> None:
-    """Add `data` to the end of `path`, an ordinary append.
+    """Add `data` to the end of `path`, an ordinary append for a file with one writer.
 
     Args:
         path: The file; made if missing.
         data: What to add.
         durable: Whether to wait until the disk has it.
+
+    Raises:
+        OSError: The disk said no; what was written of `data` is cut off again.
     """
     with anyio.fail_after(DISK_DEADLINE, shield=True):
         async with aiofiles.open(path, "ab", buffering=0) as file:
-            await _write_all(file, data)
+            size = await file.tell()
+            try:
+                await _write_all(file, data)
+            except OSError:
+                await file.truncate(size)
+                raise
             if durable:
                 await anyio.to_thread.run_sync(os.fsync, file.fileno())
 

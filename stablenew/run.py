@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     import argparse
 
 
+_LOG_FORMAT = "%(levelname)s %(name)s: %(message)s"
+
+
+class _OneLine(logging.Formatter):
+    """Leaves the traceback out."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"{record.levelname.lower()}: {record.getMessage()}"
+
+
 class _Signals:
     """Turns the first signal into a cancel and lets the second one kill."""
 
@@ -49,10 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     flags = parser.parse_args(words)
-    logging.basicConfig(
-        level=logging.DEBUG if flags.verbose else logging.ERROR,
-        format="%(levelname)s %(name)s: %(message)s",
-    )
+    _set_up_logging(verbose=flags.verbose)
     try:
         return _run(flags)
     except KeyboardInterrupt:
@@ -60,6 +67,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _set_up_logging(*, verbose: bool) -> None:
+    """Log to stderr: errors as lines of their own, everything with tracebacks if `verbose`."""
+    handler = logging.StreamHandler()
+    handler.setFormatter((logging.Formatter if verbose else _OneLine)(_LOG_FORMAT))
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.ERROR, handlers=[handler])
 
 
 def _run(flags: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ then what the event itself has.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import attrs
@@ -13,6 +14,8 @@ import attrs
 from stablenew import _files
 from stablenew._convert import json_line
 from stablenew.events.event import Event
+
+logger = logging.getLogger(__name__)
 
 SCHEMA = "stablenew.event/1"
 
@@ -34,30 +37,36 @@ def encode_event(event: Event) -> bytes:
 class EventLog:
     """Appends the events of one plan or run to a file, in batches.
 
+    A disk that says no fails nobody: the events of the batch are lost to the file, and counted.
+
     Args:
         path: The file; its folder exists.
         forced_by: After an event of these classes everything so far is forced to disk.
         plan_id: Only events of this plan, if given.
+
+    Attributes:
+        lost: How many events are missing in the file.
     """
 
     def __init__(
         self, path: Path, *, forced_by: tuple[type[Event], ...], plan_id: str | None = None
     ) -> None:
+        self.lost = 0
         self._path = path
         self._forced_by = forced_by
         self._plan_id = plan_id
         self._pending: list[bytes] = []
 
     async def write(self, event: Event) -> None:
-        """Take one event; it is on disk after the next that forces.
-
-        Raises:
-            OSError: The disk said no; what was pending is lost to the file.
-        """
+        """Take one event; it is on disk after the next that forces."""
         if self._plan_id is not None and event.plan_id != self._plan_id:
             return
         self._pending.append(encode_event(event))
         forced = isinstance(event, self._forced_by)
         if forced or len(self._pending) >= _MOST_PENDING:
             lines, self._pending = self._pending, []
-            await _files.append(self._path, b"\n".join([*lines, b""]), durable=forced)
+            try:
+                await _files.append(self._path, b"\n".join([*lines, b""]), durable=forced)
+            except OSError as error:
+                self.lost += len(lines)
+                logger.error("%s: %d events lost: %s", self._path, len(lines), error.strerror)

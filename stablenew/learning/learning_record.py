@@ -69,9 +69,8 @@ class LearningRecord:
             ValueError: There is a NaN or an infinity in it.
         """
         plain = {name: _plain(getattr(self, name)) for name in _NAMES}
-        for name in _ADDED:  # absent in older lines, and so in what was read from one
-            if plain[name] is None:
-                del plain[name]
+        if self.schema_version is None:  # an older line, which has none of these unless it had
+            plain = {name: value for name, value in plain.items() if not _is_absent(name, value)}
         return sorted_json({**plain, **self.extra})
 
     @classmethod
@@ -93,6 +92,10 @@ class LearningRecord:
 
 _NAMES = tuple(field.name for field in attrs.fields(LearningRecord) if field.name != "extra")
 _ADDED = ("schema_version", "plan_id", "prompt_pack_id", "prompt_id")
+
+
+def _is_absent(name: str, value: object) -> bool:
+    return name in _ADDED and value is None
 
 
 def _plain(value: object) -> object:

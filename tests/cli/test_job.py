@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stablenew.cli.arguments import EXAMPLES, run_parser
+from stablenew.cli.job import Job, read_job
+from stablenew.errors import ConfigError
+
+FILE = """
+prompt = "a blue cat"
+seed = 5
+out = "from-file"
+[txt2img]
+steps = 12
+[learning]
+enabled = true
+target_variable = "txt2img.cfg_scale"
+sweep_values = [1, 3]
+images_per_step = 3
+max_steps = 1
+experiment_name = "from the file"
+"""
+
+
+def job(*words: str, **environ: str) -> Job:
+    return read_job(vars(run_parser().parse_args(words)), environ)
+
+
+def problems(*words: str, **environ: str) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as caught:
+        job(*words, **environ)
+    return caught.value.problems
+
+
+@pytest.fixture
+def plan_file(tmp_path: Path) -> str:
+    path = tmp_path / "plan.toml"
+    path.write_text(FILE)
+    return str(path)
+
+
+def test_defaults_stand_where_nobody_said_anything() -> None:
+    found = job("--prompt", "a cat")
+    assert found.config.txt2img.prompt == "a cat"
+    assert found.settings.out == Path("runs")
+    assert found.settings.backend == "embedded"
+    assert not found.settings.learning_enabled
+    assert found.plan is None
+    assert found.images == 1
+
+
+def test_a_file_has_the_same_words(plan_file: str) -> None:
+    found = job(plan_file)
+    assert found.config.txt2img.prompt == "a blue cat"
+    assert (found.config.txt2img.seed, found.config.txt2img.steps) == (5, 12)
+    assert found.plan is not None
+    assert (found.plan.path, found.plan.sweep_values) == ("txt2img.cfg_scale", (1, 3))
+    assert (found.plan.images_per_step, found.max_steps) == (3, 1)
+    assert found.settings.learning_enabled
+    assert found.metadata == {"experiment_name": "from the file"}
+
+
+def test_flags_beat_the_environment_beats_the_file(plan_file: str) -> None:
+    environ = {"STABLENEW_OUT": "from-env", "STABLENEW_SEED": "6", "STABLENEW_BACKEND": "fake"}
+    found = job(plan_file, "--seed", "7", **environ)
+    assert found.config.txt2img.seed == 7
+    assert found.settings.out == Path("from-env")
+    assert found.settings.backend == "fake"
+    assert job(plan_file).settings.out == Path("from-file")
+
+
+def test_a_flag_can_turn_off_what_the_file_turned_on(plan_file: str) -> None:
+    assert not job(plan_file, "--no-learn").settings.learning_enabled
+    assert job("--prompt", "a", STABLENEW_LEARN="yes").settings.learning_enabled
+
+
+def test_a_stronger_sweep_replaces_the_files(plan_file: str) -> None:
+    found = job(plan_file, "--sweep", "txt2img.steps=4,8", "--images-per-step", "2")
+    assert found.plan is not None
+    assert (found.plan.path, found.plan.sweep_values) == ("txt2img.steps", (4, 8))
+    assert found.plan.images_per_step == 2
+
+
+def test_a_setting_on_the_command_line_beats_everything(plan_file: str) -> None:
+    found = job(plan_file, "--set", "txt2img.steps=3", "--set", "upscale.enabled=true")
+    assert found.config.txt2img.steps == 3
+    assert found.config.upscale.enabled
+
+
+def test_a_packs_prompt_is_taken_by_its_number(tmp_path: Path) -> None:
+    path = tmp_path / "mine.txt"
+    path.write_text("one\nneg: bad\n\ntwo\n")
+    found = job("--pack", str(path))
+    assert (found.config.txt2img.prompt, found.config.txt2img.negative_prompt) == ("one", "bad")
+    assert found.metadata == {"prompt_pack_id": "mine", "prompt_id": "mine#1"}
+    assert job("--pack", str(path), "--prompt-index", "2").config.txt2img.prompt == "two"
+    own = job("--pack", str(path), "--negative-prompt", "worse")
+    assert own.config.txt2img.negative_prompt == "worse"
+
+
+def test_a_prompt_of_a_stronger_source_beats_a_pack_of_a_weaker(plan_file: str) -> None:
+    assert job(plan_file, "--pack", "tiny").config.txt2img.prompt != "a blue cat"
+    found = job("--prompt", "mine", STABLENEW_PACK="tiny")
+    assert found.config.txt2img.prompt == "mine"
+    assert found.metadata == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--seed", "x"), "--seed: given 'x', expected a whole number"),
+        (("--seed", "-5"), "--seed: given -5, expected -1 to"),
+        (("--prompt-index", "0"), "--prompt-index: given 0"),
+        (("--prompt-index", "2"), "prompt_index: given 2 without a pack"),
+        (("--step-timeout", "soon"), "--step-timeout: given 'soon', expected a number"),
+        (("--step-timeout", "nan"), "--step-timeout: given nan, expected a finite number"),
+        (("--images-per-step", "0"), "--images-per-step: given 0"),
+        (("--set", "steps=1"), "--set steps: not a setting's path"),
+        (("--set", "txt2img.steps"), "--set given 'txt2img.steps', expected PATH=VALUE"),
+        (("--sweep", "txt2img.steps=a"), "txt2img.steps: given 'a'"),
+        (("--sweep", "txt2img.steps="), "txt2img.steps: given no values"),
+        (("--sweep", "txt2img.steps=1", "--sweep", "txt2img.seed=1"), "--sweep: given 2 times"),
+        (("--prompt", "a", "--pack", "tiny"), "both are given"),
+        (("--pack", "nope"), "there is no file 'nope'"),
+        (("nope.toml",), "nope.toml: No such file"),
+    ],
+)
+def test_a_wrong_word_gets_one_clear_line(words: tuple[str, ...], expected: str) -> None:
+    (found,) = problems(*words)
+    assert expected in found
+
+
+def test_wrong_words_of_the_environment_are_named_as_variables() -> None:
+    assert problems(STABLENEW_SEED="x", STABLENEW_LEARN="perhaps") == (
+        "STABLENEW_SEED: given 'x', expected a whole number",
+        "STABLENEW_LEARN: given 'perhaps', expected true or false",
+    )
+
+
+def test_all_problems_of_a_file_are_named_with_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text('promt = "a"\n[txt2img]\nsteps = 0\n[learning]\nsweep_value = 1\n')
+    found = problems(str(path))
+    assert [line.removeprefix(f"{path}: ").partition(":")[0] for line in found] == [
+        "txt2img.steps",
+        "learning.sweep_value",
+        "promt",
+    ]
+
+
+def test_a_sweep_may_stand_in_the_file_as_it_does_on_the_command_line(tmp_path: Path) -> None:
+    path = tmp_path / "plan.toml"
+    path.write_text('prompt = "a"\nsweep = "txt2img.steps=4:8:2"\nlearn = true\n')
+    found = job(str(path))
+    assert found.plan is not None
+    assert found.plan.sweep_values == (4, 6, 8)
+
+
+def test_a_plan_file_may_be_json(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text('{"txt2img": {"prompt": "a"}, "learning": {"target_variable": "steps"}}')
+    assert "learning.sweep_values: missing" in problems(str(path))
+
+
+def test_the_help_names_every_flag_and_the_examples() -> None:
+    text = run_parser().format_help()
+    assert EXAMPLES in text
+    for word in ("--pack", "--sweep", "--json", "--dry-run", "--step-timeout", "--quiet"):
+        assert word in text

@@ -1,0 +1,187 @@
+"""The order of the design: a module imports only what stands above it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import stablenew
+
+ROOT = Path(stablenew.__file__).parent
+MODULES = sorted(ROOT.rglob("*.py"))
+
+ORDER = (
+    "errors",
+    "_names",
+    "_clock",
+    "_files",
+    "record_file",
+    "_convert",
+    "config",
+    "events",
+    "backends",
+    "pipeline",
+    "learning",
+    "controller",
+    "report",
+    "app",
+    "hosts",
+    "cli",
+    "run",
+)
+"""From top to bottom; a package is one layer."""
+
+HOMES = {"aiofiles": "_files", "cattrs": "_convert"}
+"""Libraries that one module alone imports."""
+
+BROAD = {
+    "events.bus": "a broken subscriber harms nobody else",
+    "pipeline.stage_call": "a failing interrupt must not replace a cancellation",
+    "pipeline.stage_sequencer": "whatever a backend or a disk raises is an outcome",
+    "learning.learning_execution": "a failed step does not end the plan",
+}
+"""Where `except Exception` does not raise again, and why."""
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def layer(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def trees() -> list[tuple[str, ast.Module]]:
+    return [(name_of(path), ast.parse(path.read_text())) for path in MODULES]
+
+
+@pytest.mark.parametrize(("name", "tree"), trees(), ids=[name_of(path) for path in MODULES])
+def test_imports_run_downward_only(name: str, tree: ast.Module) -> None:
+    if name == "__init__":
+        return  # the public names come from everywhere
+    here = ORDER.index(layer(name))
+    for module in imports(tree):
+        if module.startswith("stablenew."):
+            there = layer(module.removeprefix("stablenew."))
+            assert ORDER.index(there) <= here, f"{name} imports {module}"
+
+
+def test_within_a_layer_there_is_no_cycle() -> None:
+    graph = {
+        name: {
+            module.removeprefix("stablenew.")
+            for module in imports(tree)
+            if module.startswith("stablenew.")
+        }
+        for name, tree in trees()
+        if name != "__init__"
+    }
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " → ".join((*path, name))
+        if name not in done:
+            for other in sorted(graph[name] & set(graph)):
+                visit(other, (*path, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
+
+
+@pytest.mark.parametrize(("library", "home"), HOMES.items())
+def test_some_libraries_have_one_home(library: str, home: str) -> None:
+    users = {
+        name for name, tree in trees() if library in {m.partition(".")[0] for m in imports(tree)}
+    }
+    assert users == {home}
+
+
+def test_every_module_begins_with_its_docstring_and_the_future() -> None:
+    for name, tree in trees():
+        assert ast.get_docstring(tree), name
+        body = [node for node in tree.body[1:] if not isinstance(node, ast.Expr)]
+        if body:
+            first = body[0]
+            assert isinstance(first, ast.ImportFrom), name
+            assert first.module == "__future__", name
+
+
+def catches_everything(handler: ast.ExceptHandler) -> bool:
+    names = {ast.unparse(handler.type)} if handler.type else {""}
+    return bool(names & {"", "Exception", "BaseException"})
+
+
+def test_errors_are_swallowed_only_where_it_says_why() -> None:
+    found = set()
+    for name, tree in trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ExceptHandler) and catches_everything(node):
+                raises = any(isinstance(inner, ast.Raise) for inner in ast.walk(node))
+                if not raises:
+                    found.add(name)
+    assert found == set(BROAD)
+
+
+def calls(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func)
+
+
+FORBIDDEN = (
+    "asyncio.create_task",
+    "asyncio.wait_for",
+    "asyncio.run",
+    "anyio.run",
+    "asyncio.new_event_loop",
+    "signal.signal",
+    "anyio.open_signal_receiver",
+    "logging.basicConfig",
+    "sys.exit",
+    "os._exit",
+    "subprocess.run",
+    "subprocess.Popen",
+    "anyio.run_process",
+    "asyncio.ensure_future",
+)
+
+
+def test_loops_signals_logging_and_processes_belong_to_run_alone() -> None:
+    for name, tree in trees():
+        if name != "run":
+            assert not set(calls(tree)) & set(FORBIDDEN), name
+
+
+def test_only_the_command_line_prints() -> None:
+    for name, tree in trees():
+        if layer(name) not in ("cli", "run"):
+            assert "print" not in set(calls(tree)), name
+
+
+def test_every_shield_has_a_deadline() -> None:
+    for name, tree in trees():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call) or (not node.args and not node.keywords):
+                continue
+            keywords = {keyword.arg: keyword.value for keyword in node.keywords}
+            shield = keywords.get("shield")
+            if shield is None or ast.unparse(shield) == "False":
+                continue
+            bounded = ast.unparse(node.func).endswith(("fail_after", "move_on_after"))
+            # A subscriber's shield gets its deadline when the bus is left (promise 7).
+            own = name == "events.bus" and ast.unparse(node) == "anyio.CancelScope(shield=True)"
+            assert bounded or "deadline" in keywords or own, f"{name}:{node.lineno}"

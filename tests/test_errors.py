@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stablenew.errors import (
+    BackendRejectedError,
+    ConfigError,
+    OverrideError,
+    RecordError,
+    StableNewError,
+    ungrouped,
+)
+
+
+def test_a_config_error_has_a_line_for_each_problem() -> None:
+    error = ConfigError("a: wrong", "b: wrong")
+    assert str(error) == "a: wrong\nb: wrong"
+    assert error.problems == ("a: wrong", "b: wrong")
+    assert issubclass(OverrideError, ConfigError)
+
+
+def test_a_record_error_says_where() -> None:
+    assert str(RecordError("torn", path=Path("r.jsonl"), line=7)) == "r.jsonl:7: torn"
+    assert str(RecordError("full", path=Path("r.jsonl"))) == "r.jsonl: full"
+
+
+def test_a_rejection_keeps_status_and_excerpt() -> None:
+    error = BackendRejectedError("no", stage="upscale", status=500, excerpt="OOM")
+    assert (error.stage, error.status, error.excerpt, error.retryable) == (
+        "upscale",
+        500,
+        "OOM",
+        False,
+    )
+    assert isinstance(error, StableNewError)
+
+
+def test_one_error_of_a_group_leaves_as_itself() -> None:
+    with pytest.raises(ValueError, match="alone"), ungrouped():
+        raise ExceptionGroup("group", [ValueError("alone")])
+
+
+def test_several_errors_leave_as_a_group() -> None:
+    with pytest.raises(ExceptionGroup), ungrouped():
+        raise ExceptionGroup("group", [ValueError("one"), KeyError("two")])

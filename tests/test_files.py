@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import anyio
+import pytest
+
+from stablenew import _files
+from tests.support import leftovers, open_handles
+
+
+async def test_a_whole_file_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    await _files.replace(path, b"one")
+    await _files.replace(path, b"two")
+    assert await _files.read(path) == b"two"
+    assert leftovers(tmp_path) == []
+
+
+async def test_a_reader_of_the_old_file_goes_on_reading_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    await _files.replace(path, b"old")
+    with path.open("rb") as reader:
+        await _files.replace(path, b"new, and longer")
+        assert reader.read() == b"old"
+
+
+async def test_a_file_is_created_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    await _files.create(path, b"first")
+    with pytest.raises(FileExistsError):
+        await _files.create(path, b"second")
+    assert path.read_bytes() == b"first"
+    assert path.stat().st_nlink == 1
+    assert leftovers(tmp_path) == []
+
+
+async def test_without_links_a_file_is_still_created_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(source: object, target: object) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(_files.os, "link", no_links)
+    path = tmp_path / "a.png"
+    await _files.create(path, b"first")
+    with pytest.raises(FileExistsError):
+        await _files.create(path, b"second")
+    assert path.read_bytes() == b"first"
+    assert leftovers(tmp_path) == []
+
+
+async def test_appending_adds_to_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    await _files.append(path, b"one\n", durable=True)
+    await _files.append(path, b"two\n", durable=False)
+    assert path.read_bytes() == b"one\ntwo\n"
+
+
+async def test_a_write_that_takes_only_a_part_is_gone_on_with(tmp_path: Path) -> None:
+    class Slow:
+        written = b""
+
+        async def write(self, data: memoryview) -> int:
+            self.written += bytes(data[:3])
+            return min(3, len(data))
+
+    slow = Slow()
+    await _files._write_all(slow, b"0123456789")  # type: ignore[arg-type]
+    assert slow.written == b"0123456789"
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EACCES])
+async def test_a_disk_that_says_no_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, code: int
+) -> None:
+    path = tmp_path / "a.json"
+    await _files.replace(path, b"before")
+
+    def fail(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    if call == "fsync":
+        monkeypatch.setattr(_files.os, "fsync", fail)
+    else:
+        monkeypatch.setattr(_files.Path, "replace", fail)
+    handles = open_handles()
+    with pytest.raises(OSError, match=os.strerror(code)):
+        await _files.replace(path, b"after")
+    assert path.read_bytes() == b"before"
+    assert leftovers(tmp_path) == []
+    assert open_handles() == handles
+
+
+async def test_the_data_and_the_folder_are_forced_to_disk_in_that_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def note_fsync(descriptor: int) -> None:
+        calls.append("folder" if os.fstat(descriptor).st_mode & 0o040000 else "file")
+        fsync(descriptor)
+
+    def note_replace(self: Path, target: Path) -> Path:
+        calls.append("rename")
+        return replace(self, target)
+
+    monkeypatch.setattr(_files.os, "fsync", note_fsync)
+    monkeypatch.setattr(_files.Path, "replace", note_replace)
+    await _files.replace(tmp_path / "a", b"data")
+    assert calls == ["file", "rename", "folder"]
+
+
+async def test_cancelling_at_any_moment_leaves_no_temporary_file_and_no_handle(
+    tmp_path: Path,
+) -> None:
+    await _files.replace(tmp_path / "warm", b"up")
+    handles = open_handles()
+    for moment in range(60):
+        with anyio.move_on_after(moment * 0.0001):
+            await _files.replace(tmp_path / "a", b"x" * 10_000)
+            await _files.append(tmp_path / "b", b"x" * 100, durable=True)
+            await _files.create(tmp_path / f"c{moment}", b"x")
+    assert leftovers(tmp_path) == []
+    assert open_handles() == handles
+    assert len((tmp_path / "a").read_bytes()) == 10_000
+    assert len((tmp_path / "b").read_bytes()) % 100 == 0

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import stablenew
+
+PUBLIC = [
+    "ADetailerConfig",
+    "App",
+    "Backend",
+    "BackendError",
+    "BackendProtocolError",
+    "BackendRejectedError",
+    "BackendUnavailableError",
+    "Behaviour",
+    "BusClosedError",
+    "BusError",
+    "Capabilities",
+    "Clock",
+    "ConfigError",
+    "EmbeddedBackend",
+    "Event",
+    "EventBus",
+    "EventStream",
+    "Failure",
+    "FakeBackend",
+    "ImageStore",
+    "Img2ImgConfig",
+    "InterruptReceipt",
+    "LearningExecutionContext",
+    "LearningExecutionController",
+    "LearningExecutionResult",
+    "LearningExecutionRunner",
+    "LearningPlan",
+    "LearningRecord",
+    "LearningRecordWriter",
+    "LearningRecorder",
+    "LearningRunResult",
+    "LearningRunStep",
+    "Outcome",
+    "Overflow",
+    "OverrideError",
+    "Picture",
+    "PictureSaved",
+    "PipelineConfig",
+    "PipelineController",
+    "PipelineRunResult",
+    "PipelineRunner",
+    "PlanEvent",
+    "PlanFinished",
+    "PlanStarted",
+    "PlannedStage",
+    "Prompt",
+    "RecordError",
+    "ReentrantPublishError",
+    "RunEvent",
+    "RunFinished",
+    "RunRequest",
+    "RunStarted",
+    "Settings",
+    "StableNewError",
+    "StageEvent",
+    "StageFinished",
+    "StageOutput",
+    "StagePlan",
+    "StageProgress",
+    "StageRequest",
+    "StageResult",
+    "StageSequencer",
+    "StageStarted",
+    "StageTimeoutError",
+    "State",
+    "StepEvent",
+    "StepFinished",
+    "StepStarted",
+    "Subscription",
+    "Txt2ImgConfig",
+    "UpscaleConfig",
+    "build_learning_dataset",
+    "build_learning_plan_from_config",
+    "build_learning_plan_from_dict",
+    "build_learning_record",
+    "host_app",
+    "open_app",
+    "override",
+    "override_all",
+    "plan_stages",
+    "prepare_learning_run",
+    "read_prompt_pack",
+    "record_feedback",
+]
+
+
+def test_the_public_names_are_these_and_no_others() -> None:
+    assert sorted(stablenew.__all__) == sorted(PUBLIC)
+    assert stablenew.__all__ == sorted(stablenew.__all__)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_loads_and_is_documented(name: str) -> None:
+    value = getattr(stablenew, name)
+    assert value.__name__ == name
+    assert value.__doc__
+
+
+def test_checkers_are_told_the_same_homes_as_the_program() -> None:
+    tree = ast.parse(Path(stablenew.__file__).read_text())
+    told = {
+        alias.name: node.module.removeprefix("stablenew.")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("stablenew.")
+        for alias in node.names
+    }
+    assert told == stablenew._HOMES
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="NoSuchThing"):
+        stablenew.NoSuchThing  # noqa: B018
+
+
+def test_names_are_found_before_they_are_loaded() -> None:
+    assert set(PUBLIC) <= set(dir(stablenew))
+    code = "import stablenew, sys; assert 'stablenew.app' not in sys.modules; stablenew.open_app"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_error_is_public_and_drawn_in_the_tree() -> None:
+    from stablenew import errors
+
+    named = {
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, Exception)
+    }
+    assert named <= set(PUBLIC)
+    assert errors.__doc__ is not None
+    assert all(name in errors.__doc__ for name in named)
