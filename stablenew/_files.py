@@ -1,8 +1,9 @@
 """Files, written so that nobody ever sees half of one: the only home of aiofiles.
 
-A whole file appears by a temporary file in the same folder, fsync, and a rename (or a link
-where an earlier file must stay). Each operation is shielded, because aiofiles is not
-cancellable: it leaves temporary files and open handles behind. The shield has a deadline.
+A whole file appears by a temporary file in the same folder, fsync, and a rename (or a link where an
+earlier file must stay), in one go in a worker thread. Records are written through aiofiles, which
+is not cancellable: it leaves temporary files and open handles behind. So every operation is
+shielded, with a deadline after which a disk that hangs is given up.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import aiofiles
 import anyio
 import anyio.to_thread
 from aiofiles.threadpool.binary import AsyncFileIO
+
+T = TypeVar("T")
 
 DISK_DEADLINE = 60.0
 """Seconds after which a file operation that hangs is given up."""
@@ -30,17 +34,17 @@ async def replace(path: Path, data: bytes) -> None:
     Raises:
         OSError: The disk said no; `path` is as it was.
     """
-    await _publish(path, data, _rename_over)
+    await _in_thread(lambda: _write_whole(path, data, _rename_over))
 
 
 async def create(path: Path, data: bytes) -> None:
-    """Write `data` to `path`, durably, unless there is a file already.
+    """Write `data` to `path`, durably, unless there is a file already; its folder is made.
 
     Raises:
         FileExistsError: There is one; it is as it was.
         OSError: The disk said no; there is nothing at `path`.
     """
-    await _publish(path, data, _link_beside)
+    await _in_thread(lambda: _write_whole(path, data, _link_beside))
 
 
 async def append(path: Path, data: bytes, *, durable: bool) -> None:
@@ -54,48 +58,90 @@ async def append(path: Path, data: bytes, *, durable: bool) -> None:
     Raises:
         OSError: The disk said no; what was written of `data` is cut off again.
     """
+    await _in_thread(lambda: _append_whole(path, data, durable))
+
+
+async def extend(path: Path, data: bytes) -> None:
+    """Put a copy of `path` with `data` added in its place, durably.
+
+    A last line that has no newline gets one. The file and its folder are made if missing.
+
+    Raises:
+        OSError: The disk said no; `path` is as it was.
+    """
+    temp = _temp_beside(path)
     with anyio.fail_after(DISK_DEADLINE, shield=True):
-        async with aiofiles.open(path, "ab", buffering=0) as file:
-            size = await file.tell()
-            try:
-                await _write_all(file, data)
-            except OSError:
-                await file.truncate(size)
-                raise
-            if durable:
-                await anyio.to_thread.run_sync(os.fsync, file.fileno())
+        try:
+            healing = await anyio.to_thread.run_sync(_copy, path, temp, abandon_on_cancel=True)
+            async with aiofiles.open(temp, "ab", buffering=0) as file:
+                await _write_all(file, healing + data)
+                await anyio.to_thread.run_sync(os.fsync, file.fileno(), abandon_on_cancel=True)
+            await anyio.to_thread.run_sync(_rename_over, temp, path, abandon_on_cancel=True)
+        except BaseException:
+            temp.unlink(missing_ok=True)
+            raise
 
 
 async def read(path: Path) -> bytes:
     """Return what is in `path`."""
-    with anyio.fail_after(DISK_DEADLINE, shield=True):
-        async with aiofiles.open(path, "rb") as file:
-            return await file.read()
+    return await _in_thread(path.read_bytes)
 
 
 async def make_folder(path: Path) -> None:
     """Make a folder and those above it; one that is there is fine."""
-    with anyio.fail_after(DISK_DEADLINE, shield=True):
-        await anyio.to_thread.run_sync(lambda: path.mkdir(parents=True, exist_ok=True))
+    await _in_thread(lambda: path.mkdir(parents=True, exist_ok=True))
 
 
-async def _publish(path: Path, data: bytes, publish: Callable[[Path, Path], None]) -> None:
-    temp = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+async def _in_thread(call: Callable[[], T]) -> T:
     with anyio.fail_after(DISK_DEADLINE, shield=True):
-        try:
-            async with aiofiles.open(temp, "xb", buffering=0) as file:
-                await _write_all(file, data)
-                await anyio.to_thread.run_sync(os.fsync, file.fileno())
-            await anyio.to_thread.run_sync(publish, temp, path)
-        except BaseException:
-            temp.unlink(missing_ok=True)
-            raise
+        return await anyio.to_thread.run_sync(call, abandon_on_cancel=True)
 
 
 async def _write_all(file: AsyncFileIO, data: bytes) -> None:
     view = memoryview(data)
     while view:  # an unbuffered write may take only a part
         view = view[await file.write(view) :]
+
+
+def _temp_beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+
+
+def _write_whole(path: Path, data: bytes, publish: Callable[[Path, Path], None]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temp = _temp_beside(path)
+    try:
+        with temp.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        publish(temp, path)
+    except BaseException:
+        temp.unlink(missing_ok=True)
+        raise
+
+
+def _append_whole(path: Path, data: bytes, durable: bool) -> None:
+    with path.open("ab", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        try:
+            view = memoryview(data)
+            while view:  # an unbuffered write may take only a part
+                view = view[file.write(view) :]
+        except OSError:
+            file.truncate(size)
+            raise
+        if durable:
+            os.fsync(file.fileno())
+
+
+def _copy(path: Path, temp: Path) -> bytes:
+    """Copy a file that may be missing; return the newline that its last line lacks."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = path.read_bytes() if path.exists() else b""
+    with temp.open("xb") as file:
+        file.write(content)
+    return b"" if content.endswith(b"\n") or not content else b"\n"
 
 
 def _rename_over(temp: Path, path: Path) -> None:

@@ -33,8 +33,7 @@ async def append_lines(path: Path, lines: Sequence[bytes]) -> None:
         return
     async with _lock_for(path):
         try:
-            before = await _content(path)
-            await _files.replace(path, before + b"".join(line + b"\n" for line in lines))
+            await _files.extend(path, b"".join(line + b"\n" for line in lines))
         except OSError as error:
             raise RecordError(f"cannot append: {error.strerror or error}", path=path) from error
 
@@ -52,12 +51,3 @@ def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 def _lock_for(path: Path) -> anyio.Lock:
     """Return the lock that all appenders to one file share, whatever they call it."""
     return _locks.setdefault(path.resolve(), anyio.Lock())
-
-
-async def _content(path: Path) -> bytes:
-    try:
-        content = await _files.read(path)
-    except FileNotFoundError:
-        await _files.make_folder(path.parent)
-        return b""
-    return content if content.endswith(b"\n") or not content else content + b"\n"

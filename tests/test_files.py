@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from pathlib import Path
 
 import anyio
@@ -70,6 +71,36 @@ async def test_a_write_that_takes_only_a_part_is_gone_on_with(tmp_path: Path) ->
     slow = Slow()
     await _files._write_all(slow, b"0123456789")  # type: ignore[arg-type]
     assert slow.written == b"0123456789"
+
+
+async def test_an_append_that_fails_half_way_is_cut_off_again(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    await _files.append(path, b"whole line\n", durable=True)
+    code = (
+        "import anyio, resource, signal, pathlib\n"
+        "from stablenew import _files\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "async def main():\n"
+        "    await _files.append(pathlib.Path('a.jsonl'), b'x' * 5000, durable=True)\n"
+        "anyio.run(main)\n"
+    )
+    done = await anyio.run_process([sys.executable, "-c", code], cwd=tmp_path, check=False)
+    assert b"File too large" in done.stderr
+    assert path.read_bytes() == b"whole line\n"
+
+
+async def test_extending_a_file_replaces_it_by_a_longer_one(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "a.jsonl"
+    await _files.extend(path, b"one\n")
+    with path.open("rb") as reader:
+        await _files.extend(path, b"two\n")
+        assert reader.read() == b"one\n"
+    assert path.read_bytes() == b"one\ntwo\n"
+    path.write_bytes(b"torn")
+    await _files.extend(path, b"two\n")
+    assert path.read_bytes() == b"torn\ntwo\n"
+    assert leftovers(tmp_path) == []
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])

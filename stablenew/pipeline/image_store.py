@@ -40,8 +40,6 @@ class ImageStore:
         """
         image_id = f"{stage}_{number}"
         path = Path(run_id, f"{image_id}.{_ENDINGS.get(picture.data[:4], 'png')}")
-        if number == 1:
-            await _files.make_folder(self._base_dir / run_id)
         await _files.create(self._base_dir / path, picture.data)
         return StageOutput(
             stage=stage,
@@ -65,9 +63,8 @@ class ImageStore:
         Raises:
             OSError: The disk said no.
         """
-        folder = self._base_dir / result.run_id
-        await _files.make_folder(folder)
-        await _files.replace(folder / METADATA_FILE, encode_metadata(build_run_metadata(result)))
+        path = self._base_dir / result.run_id / METADATA_FILE
+        await _files.replace(path, encode_metadata(build_run_metadata(result)))
 
 
 async def _sha256(data: bytes) -> str:

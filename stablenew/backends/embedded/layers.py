@@ -1,38 +1,38 @@
-"""The layers of the denoiser, on float32 arrays of shape (batch, height, width, channels).
-
-Convolutions gather their 3×3 windows into one matrix and multiply once (im2col). Scratch arrays
-are kept between calls, so a model is for one thread at a time.
-"""
+"""The layers of the denoiser, on float32 arrays of shape (batch, height, width, channels)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
-from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+from stablenew.backends.embedded.convolution import (
+    Array,
+    Scratch,
+    direct,
+    direct_weight,
+    winograd,
+    winograd_weight,
+)
 
 EPSILON = 1e-5
 _KEPT_AS_ROWS = ("text.emb.weight", "text.pos")
+_STRIDED = ("dn0.weight", "dn1.weight")
 
 
 def as_operands(weights: Mapping[str, Array]) -> dict[str, Array]:
-    """Turn stored weights into right-hand sides of a matrix product.
+    """Turn stored weights into right-hand sides of matrix products.
 
-    A convolution (out, in, 3, 3) becomes (9·in, out), a linear layer (out, in) becomes (in, out);
-    embeddings and vectors stay as they are.
+    A linear layer or 1×1 convolution (out, in) becomes (in, out), a 3×3 convolution what its way
+    of convolving takes; embeddings and vectors stay as they are.
     """
     operands = {}
     for name, weight in weights.items():
-        if weight.ndim == 4:
-            matrix = weight.transpose(2, 3, 1, 0).reshape(-1, weight.shape[0])
-        elif weight.ndim == 2 and name not in _KEPT_AS_ROWS:
-            matrix = weight.T
-        else:
-            matrix = weight
-        operands[name] = np.ascontiguousarray(matrix, dtype=np.float32)
+        if weight.ndim == 4 and weight.shape[2] == 3:
+            weight = direct_weight(weight) if name in _STRIDED else winograd_weight(weight)
+        elif weight.ndim >= 2 and name not in _KEPT_AS_ROWS:
+            weight = weight.reshape(weight.shape[:2]).T
+        operands[name] = np.ascontiguousarray(weight, dtype=np.float32)
     return operands
 
 
@@ -84,7 +84,7 @@ class Layers:
     def __init__(self, operands: Mapping[str, Array], groups: int) -> None:
         self.operands = operands
         self._groups = groups
-        self._scratch: dict[tuple[str, tuple[int, ...]], Array] = {}
+        self._scratch = Scratch()
 
     def __contains__(self, name: str) -> bool:
         return f"{name}.weight" in self.operands
@@ -95,25 +95,11 @@ class Layers:
         rows += self.operands[f"{name}.bias"]
         return rows.reshape(*x.shape[:-1], -1)
 
-    def padded(self, shape: tuple[int, ...]) -> Array:
-        """Return an array for `shape` with a border of zeros; write to its interior."""
-        batch, height, width, channels = shape
-        return self._buffer("padded", (batch, height + 2, width + 2, channels))
-
-    def conv(self, padded: Array, name: str, stride: int = 1) -> Array:
-        """Return the 3×3 convolution of what is inside a border of zeros."""
-        batch, height, width, channels = padded.shape
-        rows, columns = (height - 2) // stride, (width - 2) // stride
-        step = padded.strides
-        shape = (batch, rows, columns, 3, 3 * channels)
-        windows = as_strided(
-            padded, shape, (step[0], step[1] * stride, step[2] * stride, step[1], step[3])
-        )
-        matrix = self._buffer("windows", shape)
-        np.copyto(matrix, windows)
-        out = matrix.reshape(batch * rows * columns, 9 * channels) @ self.operands[f"{name}.weight"]
-        out += self.operands[f"{name}.bias"]
-        return out.reshape(batch, rows, columns, -1)
+    def conv(self, x: Array, name: str, stride: int = 1) -> Array:
+        """Return the 3×3 convolution of `x`."""
+        padded = self._scratch.padded(x.shape)
+        padded[:, 1:-1, 1:-1] = x
+        return self._convolved(padded, name, stride)
 
     def norm(self, x: Array, name: str, film: Array | None = None) -> tuple[Array, Array]:
         """Return a group norm (Wu and He 2018) as one scale and one shift per channel.
@@ -126,7 +112,7 @@ class Layers:
         batch, height, width, channels = x.shape
         flat = x.reshape(batch, height * width, channels)
         mean_row = self._mean_row(height * width)
-        squares = np.multiply(flat, flat, out=self._buffer("squares", flat.shape))
+        squares = np.multiply(flat, flat, out=self._scratch.buffer("squares", *flat.shape))
         mean = self._by_group(mean_row @ flat)
         variance = self._by_group(mean_row @ squares) - mean * mean
         inverse = (1.0 / np.sqrt(np.maximum(variance, 0) + EPSILON)).astype(np.float32)
@@ -138,21 +124,28 @@ class Layers:
             scale, shift = scale * gain, shift * gain + film[:, channels:]
         return scale[:, None, None], shift[:, None, None]
 
-    def norm_silu_conv(
-        self, x: Array, norm: str, conv: str, film: Array | None = None, stride: int = 1
-    ) -> Array:
+    def norm_silu_conv(self, x: Array, norm: str, conv: str, film: Array | None = None) -> Array:
         """Return the convolution of SiLU of the group norm of `x`."""
         scale, shift = self.norm(x, norm, film)
-        half = np.multiply(x, scale * 0.5, out=self._buffer("squares", x.shape))
+        half = np.multiply(x, scale * 0.5, out=self._scratch.buffer("half", *x.shape))
         half += shift * 0.5
-        gate = np.tanh(half, out=self._buffer("gate", x.shape))
+        gate = np.tanh(half, out=self._scratch.buffer("gate", *x.shape))
         gate += 1.0
-        padded = self.padded(x.shape)
+        padded = self._scratch.padded(x.shape)
         np.multiply(half, gate, out=padded[:, 1:-1, 1:-1])
-        return self.conv(padded, conv, stride)
+        return self._convolved(padded, conv)
+
+    def _convolved(self, padded: Array, name: str, stride: int = 1) -> Array:
+        weight = self.operands[f"{name}.weight"]
+        if stride == 1:
+            out = winograd(padded, weight, self._scratch)
+        else:
+            out = direct(padded, weight, stride, self._scratch)
+        out += self.operands[f"{name}.bias"]
+        return out
 
     def _mean_row(self, count: int) -> Array:
-        row = self._buffer("mean row", (1, count))
+        row = self._scratch.buffer("mean row", 1, count)
         if row[0, 0] == 0:
             row[...] = 1.0 / count
         return row
@@ -160,9 +153,3 @@ class Layers:
     def _by_group(self, rows: Array) -> Array:
         grouped: Array = rows[:, 0].reshape(len(rows), self._groups, -1).mean(2, keepdims=True)
         return grouped
-
-    def _buffer(self, use: str, shape: tuple[int, ...]) -> Array:
-        found = self._scratch.get((use, shape))
-        if found is None:
-            found = self._scratch[use, shape] = np.zeros(shape, np.float32)
-        return found

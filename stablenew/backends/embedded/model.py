@@ -11,7 +11,8 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from stablenew.backends.embedded.layers import Array, Layers, as_operands
+from stablenew.backends.embedded.convolution import Array
+from stablenew.backends.embedded.layers import Layers, as_operands
 from stablenew.backends.embedded.network import Conditioning, Denoiser
 from stablenew.backends.embedded.samplers import (
     FIRST_SIGMA,

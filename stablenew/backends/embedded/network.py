@@ -11,7 +11,8 @@ import math
 import attrs
 import numpy as np
 
-from stablenew.backends.embedded.layers import Array, Layers, attention, silu
+from stablenew.backends.embedded.convolution import Array
+from stablenew.backends.embedded.layers import Layers, attention, silu
 
 CROSS_ATTENTION = ("x1", "y0", "y1", "x2")
 """The blocks that attend to the text."""
@@ -86,10 +87,10 @@ class Denoiser:
         def residual(x: Array, block: str) -> Array:
             return self._residual(x, block, films[block])
 
-        x = wide = residual(self._conv(x, "cin"), "d0")
-        x = residual(self._conv(x, "dn0", stride=2), "d1")
+        x = wide = residual(self._layers.conv(x, "cin"), "d0")
+        x = residual(self._layers.conv(x, "dn0", stride=2), "d1")
         x = middle = residual(self._cross(x, "x1", text), "d1b")
-        x = residual(self._conv(x, "dn1", stride=2), "m0")
+        x = residual(self._layers.conv(x, "dn1", stride=2), "m0")
         x = self._cross(self._self(x, "s0"), "y0", text)
         x = self._cross(self._self(residual(x, "m1"), "s1"), "y1", text)
         x = np.concatenate([_doubled(self._layers.linear(x, "up1")), middle], axis=-1)
@@ -97,11 +98,6 @@ class Denoiser:
         x = np.concatenate([_doubled(self._layers.linear(x, "up0")), wide], axis=-1)
         x = residual(residual(x, "u0"), "u0b")
         return self._layers.norm_silu_conv(x, "no", "co")
-
-    def _conv(self, x: Array, name: str, stride: int = 1) -> Array:
-        padded = self._layers.padded(x.shape)
-        padded[:, 1:-1, 1:-1] = x
-        return self._layers.conv(padded, name, stride)
 
     def _residual(self, x: Array, name: str, film: Array) -> Array:
         """Two convolutions around the identity (He et al. 2016), the second told by `film`."""

@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.polynomial import Polynomial
 
-from stablenew.backends.embedded.layers import Array
+from stablenew.backends.embedded.convolution import Array
 
 Denoise = Callable[[Array, float], Array]
 Noise = Callable[[], Array]

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import attrs
 import numpy as np
 
-from stablenew.backends.embedded.layers import Array, Layers, attention
+from stablenew.backends.embedded.convolution import Array
+from stablenew.backends.embedded.layers import Layers, attention
 from stablenew.backends.embedded.network import CROSS_ATTENTION, Conditioning
 
 _START, _PADDING = 1, 0
