@@ -16,8 +16,8 @@ endif
 
 run: .venv/.run
 	$(BIN)/python -m stablenew.run --pack tiny --prompt-index 1 --sweep txt2img.cfg_scale=1,3,5,8 \
-	    --images-per-step 4 --set img2img.enabled=true --set upscale.enabled=true \
-	    --set upscale.upscaling_resize=4 --seed 7 --experiment-name "cfg scale" --learn
+	    --images-per-step 4 --set img2img.enabled=true --set img2img.cfg_scale=2 \
+	    --set upscale.enabled=true --seed 7 --experiment-name "cfg scale" --learn
 
 test: .venv/.test
 	$(BIN)/python -m coverage run -m pytest
