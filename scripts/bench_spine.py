@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -216,9 +217,9 @@ def main() -> None:
             f" {rate / stream:.2f} of the stream"
         )
     for steps in options.steps:
-        print(anyio.run(lambda count=steps: step_report(count, learn=False)))
+        print(anyio.run(partial(step_report, steps, learn=False)))
     for steps in options.records:
-        print(anyio.run(lambda count=steps: step_report(count, learn=True)))
+        print(anyio.run(partial(step_report, steps, learn=True)))
     empty = import_seconds("-c", "pass")
     for label, words in {
         "import stablenew": ("-c", "import stablenew"),

@@ -44,7 +44,7 @@ async def test_without_links_a_file_is_still_created_once(
     def no_links(source: object, target: object) -> None:
         raise OSError(errno.EPERM, "no links here")
 
-    monkeypatch.setattr(_files.os, "link", no_links)
+    monkeypatch.setattr(os, "link", no_links)
     path = tmp_path / "a.png"
     await _files.create(path, b"first")
     with pytest.raises(FileExistsError):
@@ -115,9 +115,9 @@ async def test_a_disk_that_says_no_leaves_what_was_there(
         raise OSError(code, os.strerror(code))
 
     if call == "fsync":
-        monkeypatch.setattr(_files.os, "fsync", fail)
+        monkeypatch.setattr(os, "fsync", fail)
     else:
-        monkeypatch.setattr(_files.Path, "replace", fail)
+        monkeypatch.setattr(Path, "replace", fail)
     handles = open_handles()
     with pytest.raises(OSError, match=os.strerror(code)):
         await _files.replace(path, b"after")
@@ -140,8 +140,8 @@ async def test_the_data_and_the_folder_are_forced_to_disk_in_that_order(
         calls.append("rename")
         return replace(self, target)
 
-    monkeypatch.setattr(_files.os, "fsync", note_fsync)
-    monkeypatch.setattr(_files.Path, "replace", note_replace)
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    monkeypatch.setattr(Path, "replace", note_replace)
     await _files.replace(tmp_path / "a", b"data")
     assert calls == ["file", "rename", "folder"]
 

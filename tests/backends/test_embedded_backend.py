@@ -35,7 +35,7 @@ def stage_request(
     return StageRequest(
         request_id="job-1",
         stage=stage,
-        settings={**defaults, **drawn, **settings},  # type: ignore[dict-item]
+        settings={**defaults, **drawn, **settings},
         image=image,
     )
 
@@ -97,7 +97,7 @@ async def test_img2img_keeps_more_of_the_picture_the_lower_the_strength(
         )
         picture = await draw(backend, request)
         images = [Image.open(io.BytesIO(data)).tobytes() for data in (start.data, picture.data)]
-        return sum(abs(a - b) for a, b in zip(*images, strict=True))
+        return float(sum(abs(a - b) for a, b in zip(*images, strict=True)))
 
     assert await distance(0.2) < await distance(0.9)
 

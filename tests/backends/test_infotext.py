@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 from stablenew.backends.infotext import infotext
+from stablenew.config.pipeline_config import Setting
 
-SETTINGS = {
+SETTINGS: dict[str, Setting] = {
     "prompt": "a cat",
     "negative_prompt": "",
     "steps": 20,

@@ -18,6 +18,10 @@ from stablenew.pipeline.stage_events import StageProgress, StageStarted
 from tests.support import config, leftovers
 
 
+def state(app: App) -> State:
+    return app.pipeline.state
+
+
 class Hanging(FakeBackend):
     """Hangs until `free` is set."""
 
@@ -69,7 +73,7 @@ async def test_cancel_shows_that_it_is_stopping(app: App) -> None:
         async def cancel() -> None:
             await anyio.wait_all_tasks_blocked()
             app.pipeline.cancel()
-            assert app.pipeline.state is State.STOPPING
+            assert state(app) == State.STOPPING
 
         tasks.start_soon(cancel)
         await app.pipeline.run_pipeline(config())
@@ -90,17 +94,17 @@ async def test_a_run_can_start_again_after_a_cancel(app: App, runs: Path) -> Non
 async def test_a_run_can_start_again_from_error(app: App) -> None:
     with pytest.raises(ConfigError):
         await app.pipeline.run_pipeline({"txt2img": {"prompt": ""}})
-    assert app.pipeline.state is State.ERROR
+    assert state(app) == State.ERROR
     assert isinstance(app.pipeline.activity.error, ConfigError)
     assert isinstance(app.backend, Hanging)
     app.backend.free = True
     assert (await app.pipeline.run_pipeline(config())).success
-    assert app.pipeline.state is State.IDLE
+    assert state(app) == State.IDLE
 
 
 async def test_cancelling_when_nothing_runs_does_nothing(app: App) -> None:
     app.pipeline.cancel()
-    assert app.pipeline.state is State.IDLE
+    assert state(app) == State.IDLE
 
 
 async def test_a_second_start_is_refused_and_harms_nothing(app: App) -> None:
@@ -110,7 +114,7 @@ async def test_a_second_start_is_refused_and_harms_nothing(app: App) -> None:
             await anyio.wait_all_tasks_blocked()
             with pytest.raises(StableNewError, match="under way"):
                 await app.pipeline.run_pipeline(config())
-            assert app.pipeline.state is State.RUNNING
+            assert state(app) == State.RUNNING
             app.pipeline.cancel()
 
         tasks.start_soon(start_again)
@@ -123,7 +127,7 @@ async def test_somebody_elses_cancellation_passes_through(app: App) -> None:
         await app.pipeline.run_pipeline(config())
         raise AssertionError("the cancellation was swallowed")
     assert scope.cancelled_caught
-    assert app.pipeline.state is State.IDLE
+    assert state(app) == State.IDLE
 
 
 async def test_a_single_run_past_the_step_timeout_is_timed_out(runs: Path) -> None:

@@ -149,7 +149,7 @@ def test_events_are_frozen_and_keyword_only() -> None:
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         Counted(number=1).number = 2  # type: ignore[misc]
     with pytest.raises(TypeError):
-        Counted(1)  # type: ignore[misc]
+        Counted(1)  # type: ignore[call-arg, arg-type]
 
 
 # 3. A handler that raises.

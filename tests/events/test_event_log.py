@@ -8,7 +8,6 @@ from typing import ClassVar
 import attrs
 import pytest
 
-from stablenew import _files
 from stablenew.events.bus import EventBus
 from stablenew.events.event import Event
 from stablenew.events.event_log import EventLog, encode_event
@@ -54,7 +53,7 @@ async def test_events_are_written_in_batches_and_forced_by_some(
         forced.append(descriptor)
         fsync(descriptor)
 
-    monkeypatch.setattr(_files.os, "fsync", note)
+    monkeypatch.setattr(os, "fsync", note)
     path = tmp_path / "events.jsonl"
     log = EventLog(path, forced_by=(Ended,))
     async with EventBus(strict=True) as bus:

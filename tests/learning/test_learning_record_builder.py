@@ -28,7 +28,7 @@ def output(stage: str, number: int, **settings: object) -> StageOutput:
         width=64,
         height=48,
         sha256="ab" * 32,
-        settings={"width": 1, "seed": 1, **settings},  # type: ignore[dict-item]
+        settings={"width": 1, "seed": 1, **settings},
         ignored_words=("flurb",) if number == 1 else (),
     )
 

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import anyio
 import pytest
 
-from stablenew import _files
 from stablenew.errors import RecordError
 from stablenew.learning.learning_record import LearningRecord
 from stablenew.learning.learning_record_writer import LearningRecordWriter
@@ -87,7 +87,7 @@ async def test_a_disk_that_says_no_leaves_the_file_as_it_was(
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(_files.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(RecordError, match="No space left on device"):
         await writer.append_record(record(2))
     assert writer.records_path.read_bytes() == before

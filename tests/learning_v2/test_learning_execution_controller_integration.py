@@ -16,6 +16,7 @@ from stablenew import (
     open_app,
     record_feedback,
 )
+from stablenew.app import App
 from stablenew.backends.base import Capabilities
 from stablenew.backends.embedded.backend import EmbeddedBackend
 from stablenew.backends.fake import Behaviour
@@ -28,6 +29,10 @@ from stablenew.pipeline.stage_events import StageStarted
 from tests.support import config, leftovers, lines
 
 PLAN = {"target_variable": "txt2img.cfg_scale", "sweep_values": [1, 7], "images_per_step": 2}
+
+
+def state(app: App) -> State:
+    return app.pipeline.state
 
 
 async def test_a_plan_leaves_pictures_records_and_files_that_fit_together(runs: Path) -> None:
@@ -113,13 +118,13 @@ async def test_a_name_the_backend_lacks_is_found_before_the_first_run(runs: Path
     async with open_app(Settings(out=runs), backend=backend) as app:
         with pytest.raises(ConfigError) as caught:
             await app.learning.run_learning_plan(plan, config())
-        assert app.learning.state is State.ERROR
+        assert state(app) == State.ERROR
         assert len(caught.value.problems) == 2
         assert backend.calls == []
         assert not runs.exists()
         again = await app.learning.run_learning_plan(PLAN, config())
         assert again.success
-        assert app.learning.state is State.IDLE
+        assert state(app) == State.IDLE
 
 
 async def test_cancel_plan_returns_what_was_done_and_the_next_plan_runs(runs: Path) -> None:
@@ -130,7 +135,7 @@ async def test_cancel_plan_returns_what_was_done_and_the_next_plan_runs(runs: Pa
         async def cancel(event: StageStarted) -> None:
             if event.run_id is not None and event.run_id.endswith("-00002"):
                 app.learning.cancel_plan()
-                assert app.learning.state is State.STOPPING
+                assert state(app) == State.STOPPING
 
         app.bus.subscribe(StageStarted, cancel)
         with anyio.fail_after(10):
@@ -143,7 +148,7 @@ async def test_cancel_plan_returns_what_was_done_and_the_next_plan_runs(runs: Pa
         assert app.learning.last_result == result
         assert len(lines(settings.records_path)) == 1
         assert len(backend.interrupts) <= 1
-        assert app.learning.state is State.IDLE
+        assert state(app) == State.IDLE
     assert leftovers(runs) == []
 
 

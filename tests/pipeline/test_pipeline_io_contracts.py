@@ -67,8 +67,9 @@ async def test_the_metadata_keeps_the_older_keys_and_says_how_it_ended(runs: Pat
     assert content["outcome"] == "succeeded"
     assert content["error"] is None
     assert content["config"]["txt2img"]["steps"] == 20  # type: ignore[index]
-    (output,) = content["stage_outputs"]  # type: ignore[misc]
-    assert output["image_id"] == "txt2img_1"
+    outputs = content["stage_outputs"]
+    assert isinstance(outputs, list)
+    assert [output["image_id"] for output in outputs] == ["txt2img_1"]
 
 
 async def test_the_configuration_in_the_metadata_runs_again(runs: Path) -> None:

@@ -11,6 +11,7 @@ import asyncio
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import anyio
@@ -70,9 +71,9 @@ class Sweep:
             assert scope.cancelled_caught or result.success
         return result, scope.cancel_called or reached
 
-    def _open(self) -> object:
+    def _open(self) -> AbstractAsyncContextManager[App]:
         settings = Settings(out=self.runs, learning_enabled=True)
-        return open_app(settings, backend=self.backend, bus=EventBus(strict=True))  # type: ignore[return-value]
+        return open_app(settings, backend=self.backend, bus=EventBus(strict=True))
 
     def _check_state(self, app: App) -> None:
         assert app.learning.state is State.IDLE
