@@ -68,7 +68,10 @@ def given(value: object) -> object:
 
 def json_line(value: object) -> bytes:
     """Return `value` as one line of JSON, without the newline; order of keys as declared."""
-    return msgspec.json.encode(value, enc_hook=_plain)
+    try:
+        return msgspec.json.encode(value, enc_hook=_plain)
+    except UnicodeEncodeError:  # half of a surrogate pair: only an escape can hold it
+        return json.dumps(unstructure(value)).encode()
 
 
 def sorted_json(data: object) -> str:
@@ -132,6 +135,10 @@ def _wrong(value: object, expected: str) -> ValueError:
 def _to_str(value: object, _: type) -> str:
     if not isinstance(value, str):
         raise _wrong(value, "text")
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, or a byte that was no text
+        raise _wrong(value, "valid Unicode text") from None
     return value
 
 

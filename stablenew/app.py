@@ -23,7 +23,7 @@ from stablenew.config.settings import Settings
 from stablenew.controller.learning_execution_controller import LearningExecutionController
 from stablenew.controller.pipeline_controller import PipelineController
 from stablenew.errors import ConfigError, StableNewError
-from stablenew.events.bus import EventBus, Subscription
+from stablenew.events.bus import GRACE, EventBus, Subscription
 from stablenew.pipeline.image_store import ImageStore
 from stablenew.pipeline.pipeline_runner import PipelineRunner
 from stablenew.pipeline.stage_sequencer import StageSequencer
@@ -80,6 +80,8 @@ async def open_app(
 ) -> AsyncIterator[App]:
     """Open an app in the running asyncio loop; enter and leave it in one task.
 
+    What other tasks still run when it is left is cancelled and waited for.
+
     Args:
         settings: Where things go, what makes the pictures, how long to wait.
         backend: In place of the one that the settings name.
@@ -103,15 +105,20 @@ async def open_app(
         runner = PipelineRunner(backend, sequencer, clock=clock)
         pipeline = PipelineController(runner, bus, settings, clock=clock)
         reporter = Reporter(settings.out)
-        yield App(
-            settings=settings,
-            bus=bus,
-            backend=backend,
-            pipeline=pipeline,
-            learning=LearningExecutionController(pipeline, bus, settings, clock=clock),
-            reporter=reporter,
-            reports=reporter.subscribe(bus),
-        )
+        try:
+            yield App(
+                settings=settings,
+                bus=bus,
+                backend=backend,
+                pipeline=pipeline,
+                learning=LearningExecutionController(pipeline, bus, settings, clock=clock),
+                reporter=reporter,
+                reports=reporter.subscribe(bus),
+            )
+        finally:  # what another task still runs is cancelled, and told while the bus is open
+            pipeline.activity.cancel()
+            with anyio.move_on_after(2 * GRACE, shield=True):
+                await pipeline.activity.ended()
 
 
 async def host_app(

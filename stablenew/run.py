@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import argparse
 
 
+_SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
 _LOG_FORMAT = "%(levelname)s %(name)s: %(message)s"
 
 
@@ -38,7 +41,7 @@ class _Signals:
         import anyio
 
         try:
-            receiver = anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM)
+            receiver = anyio.open_signal_receiver(*_SIGNALS)
         except NotImplementedError:  # Windows: Ctrl-C arrives as KeyboardInterrupt
             return
         with receiver as signals:
@@ -53,6 +56,9 @@ class _Signals:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    for name in ("stdout", "stderr"):  # closed by whoever started us
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115  # for good
     parser = run_parser()
     words = sys.argv[1:] if arguments is None else list(arguments)
     if not words:
@@ -65,6 +71,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        if flags.verbose:
+            logging.getLogger(__name__).exception("stopped")
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"stablenew: {where}{error.strerror or error}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
@@ -89,7 +102,7 @@ def _run(flags: argparse.Namespace) -> int:
     try:
         job = read_job(vars(flags), os.environ)
         if flags.dry_run:
-            return anyio.run(dry_run, job)
+            return anyio.run(dry_run, job, flags.json)
         shown = Shown(json=flags.json, quiet=flags.quiet)
         code = anyio.run(run_job, job, shown, signals.watch)
         return code if signals.received is None else 128 + signals.received

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import anyio
 import pytest
 
 from stablenew.app import App, host_app, make_backend, open_app
-from stablenew.backends.fake import FakeBackend
+from stablenew.backends.fake import Behaviour, FakeBackend
 from stablenew.config.settings import Settings
 from stablenew.errors import BusClosedError, ConfigError, StableNewError
 from stablenew.events.event import Event
-from tests.support import config
+from stablenew.learning.learning_plan import LearningExecutionResult
+from stablenew.pipeline.stage_events import StageProgress
+from tests.support import config, lines
 
 
 async def test_a_host_task_hands_the_app_over_and_ends_when_told(runs: Path) -> None:
@@ -32,6 +35,39 @@ async def test_a_host_task_ends_when_it_is_cancelled_in_the_middle_of_a_run(runs
         tasks.start_soon(app.pipeline.run_pipeline, config())
         await anyio.wait_all_tasks_blocked()
         tasks.cancel_scope.cancel()
+
+
+async def test_a_plan_of_another_task_is_cancelled_and_told_when_the_app_is_left(
+    runs: Path,
+) -> None:
+    results: list[LearningExecutionResult] = []
+    plan = {"target_variable": "steps", "sweep_values": [5, 6]}
+    backend = FakeBackend(lambda request, call: Behaviour(hang=call == 2))
+    async with anyio.create_task_group() as tasks:
+        async with open_app(Settings(out=runs), backend=backend) as app:
+
+            async def run() -> None:
+                results.append(await app.learning.run_learning_plan(plan, config()))
+
+            tasks.start_soon(run)
+            with app.bus.stream(StageProgress) as events:
+                async for event in events:
+                    if event.run_id is not None and event.run_id.endswith("-00002"):
+                        break
+    (result,) = results
+    assert [str(step.outcome) for step in result.step_results] == ["succeeded", "cancelled"]
+    last = json.loads(lines(runs / result.plan_id / "events.jsonl")[-1])
+    assert (last["type"], last["outcome"]) == ("PlanFinished", "cancelled")
+
+
+async def test_settings_take_a_folder_as_text_and_check_their_types(runs: Path) -> None:
+    async with open_app(Settings(out=str(runs), backend="fake")) as app:
+        assert (await app.pipeline.run_pipeline(config())).success
+    assert runs.exists()
+    with pytest.raises(ConfigError, match="learning_enabled"):
+        Settings(learning_enabled="no")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="out: given 3"):
+        Settings(out=3)
 
 
 async def test_an_error_inside_leaves_as_itself(runs: Path) -> None:

@@ -23,7 +23,9 @@ a plan file has the same words, and a table for each stage:
   target_variable = "txt2img.cfg_scale"
   sweep_values = [1, 3, 5, 8]
 
-flags beat STABLENEW_* (STABLENEW_OUT, STABLENEW_SEED, …) beat the file beat the defaults
+flags beat the environment beats the file beats the defaults; the environment has
+  STABLENEW_PROMPT, _NEGATIVE_PROMPT, _PACK, _PROMPT_INDEX, _SEED, _SWEEP, _IMAGES_PER_STEP,
+  _MAX_STEPS, _LEARN, _EXPERIMENT_NAME, _BACKEND, _OUT, _STEP_TIMEOUT
 exit codes: 0 all steps succeeded, 1 some did not, 2 the input is wrong,
             3 the backend cannot be reached, 130 and 143 for SIGINT and SIGTERM
 """
@@ -76,7 +78,7 @@ def run_parser() -> argparse.ArgumentParser:
     )
     what.add_argument("--experiment-name", metavar="NAME", help="kept with every record")
     how = parser.add_argument_group("how to run it")
-    how.add_argument("--backend", metavar="NAME", help="what makes the pictures (embedded)")
+    how.add_argument("--backend", metavar="NAME", help="embedded, or fake for a try-out (embedded)")
     how.add_argument("--out", metavar="DIR", help="the folder of all runs (runs)")
     how.add_argument("--step-timeout", metavar="SECONDS", help="give a step up after that")
     how.add_argument("--dry-run", action="store_true", help="show the steps, run nothing")

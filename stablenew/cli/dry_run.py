@@ -2,40 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+
+import attrs
 
 from stablenew.backends.base import Capabilities
 from stablenew.cli.job import Job
+from stablenew.config.pipeline_config import Setting
 from stablenew.learning.learning_plan import derive_steps
 from stablenew.pipeline.stage_plan import StagePlan, plan_stages
 
 
-def describe_job(job: Job, capabilities: Capabilities) -> Iterator[str]:
-    """Yield lines: how many steps and backend calls, then each step with its stages' settings.
+@attrs.frozen(kw_only=True)
+class DryStep:
+    """A run that would take place.
+
+    Attributes:
+        value: The swept setting's value; None for a single run.
+        images: Pictures that each stage would make.
+        stages: Their names and settings.
+    """
+
+    value: Setting
+    images: int
+    stages: StagePlan
+
+    @property
+    def calls(self) -> int:
+        """How many pictures the backend would be asked for."""
+        return self.images * len(self.stages.stages)
+
+
+def dry_steps(job: Job, capabilities: Capabilities) -> list[DryStep]:
+    """Return what a job would run.
 
     Raises:
         ConfigError: The job is wrong in a way that running it would find as well.
     """
     if job.plan is None:
-        plan = plan_stages(job.config, capabilities)
-        calls = len(plan.stages) * job.images
-        yield f"a single run, pictures: {job.images}, backend calls: {calls}"
-        yield from _stages(plan)
-        return
-    steps = derive_steps(job.plan, job.config)[: job.max_steps]
-    plans = [plan_stages(step.config_snapshot, capabilities) for step in steps]
-    calls = sum(
-        len(plan.stages) * step.images_requested for plan, step in zip(plans, steps, strict=True)
-    )
-    pictures = sum(step.images_requested for step in steps)
-    yield f"steps: {len(steps)}, pictures: {pictures}, backend calls: {calls}"
-    for step, plan in zip(steps, plans, strict=True):
-        yield f"step {step.index + 1}  {job.plan.path}={step.value}"
-        yield from _stages(plan)
+        stages = plan_stages(job.config, capabilities)
+        return [DryStep(value=None, images=job.images, stages=stages)]
+    return [
+        DryStep(
+            value=step.value,
+            images=step.images_requested,
+            stages=plan_stages(step.config_snapshot, capabilities),
+        )
+        for step in derive_steps(job.plan, job.config)[: job.max_steps]
+    ]
 
 
-def _stages(plan: StagePlan) -> Iterator[str]:
-    for stage in plan.stages:
-        given = {name: value for name, value in stage.settings.items() if value not in (None, "")}
-        settings = ", ".join(f"{name}={value!r}" for name, value in given.items())
-        yield f"  {stage.name}: {settings}"
+def describe(job: Job, steps: list[DryStep]) -> Iterator[str]:
+    """Yield lines for a person: the totals, then each step with its stages' settings."""
+    made = sum(step.images for step in steps)
+    calls = sum(step.calls for step in steps)
+    yield f"steps: {len(steps)}, pictures: {made}, backend calls: {calls}"
+    for number, step in enumerate(steps, start=1):
+        yield f"step {number}  {job.plan.path}={step.value}" if job.plan else "a single run"
+        for stage in step.stages.stages:
+            yield f"  {stage.name}: {_settings(stage.settings)}"
+
+
+def plain(steps: list[DryStep]) -> dict[str, object]:
+    """Return the same as plain data."""
+    return {
+        "pictures": sum(step.images for step in steps),
+        "backend_calls": sum(step.calls for step in steps),
+        "steps": [
+            {
+                "value": step.value,
+                "images": step.images,
+                "stages": {stage.name: dict(stage.settings) for stage in step.stages.stages},
+            }
+            for step in steps
+        ],
+    }
+
+
+def _settings(settings: Mapping[str, Setting]) -> str:
+    given = {name: value for name, value in settings.items() if value not in (None, "")}
+    shown = {name: f"{name}={value!r}" for name, value in given.items()}
+    if given.get("seed") == -1:
+        shown["seed"] = "seed=-1 (drawn once)"
+    return ", ".join(shown.values())

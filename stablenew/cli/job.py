@@ -71,7 +71,9 @@ def read_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
     )
     options = merged(*sources, from_section, _DEFAULTS)
     prompt = _prompt(sources)
-    config = _config(file, options, prompt, _assignments(flags.get("set")))
+    assigned = _assignments(flags.get("set"))
+    _check_twice(sources[0], assigned)
+    config = _config(file, options, prompt, assigned)
     metadata: dict[str, object] = dict(section.metadata)
     if options.experiment_name:
         metadata["experiment_name"] = options.experiment_name
@@ -123,16 +125,17 @@ def _assignments(texts: object) -> dict[str, Setting]:
 
 def _prompt(sources: Sequence[RunOptions]) -> Prompt | None:
     """Return the pack's prompt, unless a stronger source has a prompt of its own."""
-    index = merged(*sources).prompt_index
+    options = merged(*sources)
+    if options.prompt_index is not None and not options.pack:
+        raise ConfigError(f"prompt_index: given {options.prompt_index} without a pack")
     for source in sources:
         if source.prompt and source.pack:
             raise ConfigError("prompt, pack: both are given, expected one of them")
         if source.prompt:
-            break
+            return None
         if source.pack:
-            return pick_prompt(read_prompt_pack(find_prompt_pack(source.pack)), index or 1)
-    if index is not None:
-        raise ConfigError(f"prompt_index: given {index} without a pack")
+            prompts = read_prompt_pack(find_prompt_pack(source.pack))
+            return pick_prompt(prompts, options.prompt_index or 1)
     return None
 
 
@@ -151,10 +154,22 @@ def _config(
     return override_all(config, {**given, **assigned})
 
 
+def _check_twice(flags: RunOptions, assigned: Mapping[str, Setting]) -> None:
+    """Refuse a flag and a `--set` that say the same thing differently."""
+    for name in ("prompt", "negative_prompt", "seed"):
+        path = f"txt2img.{name}"
+        if getattr(flags, name) is not None and path in assigned:
+            flag = name.replace("_", "-")
+            raise ConfigError(f"--{flag}, --set {path}: both are given, expected one of them")
+
+
 def _plan(options: RunOptions, section: LearningSection) -> LearningPlan | None:
     images = options.images_per_step or 1
     if options.sweep is not None:
-        path, values = parse_sweep(options.sweep)
+        try:
+            path, values = parse_sweep(options.sweep)
+        except ConfigError as error:
+            raise ConfigError(*(f"sweep: {problem}" for problem in error.problems)) from error
         flat = {"target_variable": path, "sweep_values": list(values), "images_per_step": images}
         return build_learning_plan_from_dict(flat)
     if section.target_variable is None and section.sweep_values is None:

@@ -15,10 +15,12 @@ class JsonLines:
 
     Attributes:
         broken: Set once nobody reads any more.
+        problem: Why no more lines could be written, None while all is well.
     """
 
     def __init__(self) -> None:
         self.broken = anyio.Event()
+        self.problem: OSError | None = None
 
     async def take(self, event: Event) -> None:
         """Print an event, in a thread: whoever reads may be slow."""
@@ -29,5 +31,6 @@ class JsonLines:
         try:
             sys.stdout.buffer.write(line + b"\n")
             sys.stdout.buffer.flush()
-        except BrokenPipeError:
+        except OSError as error:
+            self.problem = error
             anyio.from_thread.run_sync(self.broken.set)

@@ -122,6 +122,8 @@ def _read(given: Mapping[str, object], label: typing.Callable[[str], str]) -> Ru
         if value is None:
             continue
         try:
+            if value == "" and name not in _MAY_BE_EMPTY:
+                raise ValueError("given '', expected something")
             values[name] = _typed(_TYPES[name], value)
             structure({name: values[name]}, RunOptions)
         except ValueError as error:
@@ -153,4 +155,5 @@ def _bare(hint: object) -> type:
     return kind
 
 
+_MAY_BE_EMPTY = ("prompt", "negative_prompt")
 _TYPES = {name: _bare(hint) for name, hint in typing.get_type_hints(RunOptions).items()}

@@ -5,14 +5,16 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import attrs
 
+from stablenew._convert import json_line
 from stablenew.app import App, make_backend, open_app
-from stablenew.cli.dry_run import describe_job
+from stablenew.cli.dry_run import describe, dry_steps, plain
 from stablenew.cli.exit_codes import ExitCode, exit_code
 from stablenew.cli.job import Job
 from stablenew.cli.json_lines import JsonLines
@@ -52,11 +54,11 @@ class Ended:
     summary: str
 
 
-async def dry_run(job: Job) -> ExitCode:
-    """Print what would run."""
+async def dry_run(job: Job, as_json: bool) -> ExitCode:
+    """Print what would run, as lines or as one JSON object."""
     async with make_backend(job.settings.backend) as backend:
-        for line in describe_job(job, await backend.capabilities()):
-            print(line)
+        steps = dry_steps(job, await backend.capabilities())
+    print(json_line(plain(steps)).decode() if as_json else "\n".join(describe(job, steps)))
     return ExitCode.SUCCEEDED
 
 
@@ -74,14 +76,16 @@ async def run_job(
         ConfigError: The job is wrong; nothing ran.
         BackendUnavailableError: The backend cannot be reached; nothing ran.
     """
-    make_backend(job.settings.backend)
-    prepare_out_folder(job.settings.out)
     started = time.monotonic()
+    lines = JsonLines()
     with ungrouped(), ExitStack() as stack:
         async with open_app(job.settings) as app, anyio.create_task_group() as beside:
+            # Everything that can be wrong is said before there is a folder.
+            capabilities = await app.pipeline.runner.capabilities()
+            await anyio.to_thread.run_sync(dry_steps, job, capabilities)
+            await anyio.to_thread.run_sync(prepare_out_folder, job.settings.out)
             beside.start_soon(watch, app.pipeline.cancel)
             if shown.json:
-                lines = JsonLines()
                 app.bus.subscribe(Event, lines.take, overflow=Overflow.WAIT, name="json lines")
                 beside.start_soon(_cancel_when, lines.broken, app)
             if not shown.quiet:
@@ -91,10 +95,15 @@ async def run_job(
             await app.reports.drained()
             await app.bus.drain()
             beside.cancel_scope.cancel()
+    if lines.problem and not isinstance(lines.problem, BrokenPipeError):
+        raise lines.problem
     if not shown.quiet:
-        for line in _closing_lines(app, job, ended, time.monotonic() - started):
-            print(line, file=sys.stderr if shown.json else sys.stdout)
-    return exit_code(ended.outcome)
+        with suppress(BrokenPipeError):  # who reads no further has seen enough
+            for line in _closing_lines(app, job, ended, time.monotonic() - started):
+                print(line, file=sys.stderr if shown.json else sys.stdout, flush=True)
+    for line in _problems(app):
+        print(line, file=sys.stderr)
+    return ExitCode.FAILED if lines.problem else exit_code(ended.outcome)
 
 
 async def _cancel_when(event: anyio.Event, app: App) -> None:
@@ -119,22 +128,26 @@ async def _run(app: App, job: Job) -> Ended:
     total = counted.pop("steps", 0)
     counted.pop("outcome", None)
     ways = ", ".join(f"{value} {key.replace('_', ' ')}" for key, value in counted.items())
+    noun = "step" if total == 1 else "steps"
     return Ended(
         outcome=result.outcome,
         folder=result.plan_id,
         runs=tuple(step.run_result for step in result.step_results if step.run_result),
-        summary=f"{total} steps: {ways}",
+        summary=f"{total} {noun}: {ways}",
     )
 
 
 def _closing_lines(app: App, job: Job, ended: Ended, seconds: float) -> Iterator[str]:
     pictures = sum(len(run.outputs) for run in ended.runs)
-    yield f"{ended.summary}; {pictures} pictures in {seconds:.1f} s"
+    yield f"{ended.summary}; pictures: {pictures}, in {seconds:.1f} s"
     words = dict.fromkeys(word for run in ended.runs for word in _ignored(run))
     if words:
         yield f"words that the model does not know: {', '.join(words)}"
     for label, path in _files(app, job, ended):
         yield f"{label:<14} {path}"
+
+
+def _problems(app: App) -> Iterator[str]:
     recorder = app.pipeline.recorder
     if recorder and recorder.problem:
         yield f"records lost: {recorder.failed}; {recorder.problem}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 
 import attrs
@@ -64,15 +64,16 @@ def split_path(path: str) -> tuple[str, str]:
     stage, dot, name = path.partition(".")
     if stage in STAGES and name in setting_types(stage):
         return stage, name
-    if stage in STAGES and dot:
-        names: Iterable[str] = (f"{stage}.{known}" for known in setting_types(stage))
-    else:
-        names = (f"{known}.{each}" for known in STAGES for each in setting_types(known))
-        same = [each for each in names if each.endswith(f".{path}")]
-        names = same or STAGES
-        if same:
-            raise OverrideError(f"{path}: not a setting's path, did you mean {' or '.join(same)}?")
-    raise OverrideError(f"{path}: no such setting, {suggestion(path, names)}")
+    if stage in STAGES and not dot:
+        raise OverrideError(f"{path}: a stage, expected one of its settings such as {path}.enabled")
+    if stage in STAGES:
+        near = suggestion(name, setting_types(stage), prefix=f"{stage}.")
+        raise OverrideError(f"{path}: no such setting, {near}")
+    every = (f"{known}.{each}" for known in STAGES for each in setting_types(known))
+    same = [each for each in every if each.endswith(f".{path}")]
+    if same:
+        raise OverrideError(f"{path}: not a setting's path, did you mean {' or '.join(same)}?")
+    raise OverrideError(f"{path}: no such setting, {suggestion(path, STAGES)}")
 
 
 @cache

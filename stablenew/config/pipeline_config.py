@@ -40,8 +40,9 @@ class bounded:  # noqa: N801  # used as a function, as attrs' own validators are
         """
         if value is None:
             return
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not self.low <= value <= self.high:  # type: ignore[operator]  # a number
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ConfigError(f"{field.name}: given {value!r}, expected a number")
+        if not self.low <= value <= self.high:
             expected = f"{self.low:,} to {self.high:,}"
             raise ConfigError(f"{field.name}: given {value!r}, expected {expected}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +13,17 @@ from stablenew.config.pipeline_config import bounded
 from stablenew.errors import ConfigError
 
 RECORDS_FILE = "learning_records.jsonl"
+
+
+def _to_path(value: object) -> Path:
+    if not isinstance(value, str | Path) or not str(value):
+        raise ConfigError(f"out: given {value!r}, expected a folder")
+    return Path(value)
+
+
+def _is_bool(_: object, field: attrs.Attribute[bool], value: bool) -> None:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{field.name}: given {value!r}, expected true or false")
 
 
 @attrs.frozen(kw_only=True)
@@ -26,9 +38,9 @@ class Settings:
         stall_timeout: Seconds without progress after which a stage is given up.
     """
 
-    out: Path = Path("runs")
+    out: Path = attrs.field(default=Path("runs"), converter=_to_path)
     backend: str = "embedded"
-    learning_enabled: bool = False
+    learning_enabled: bool = attrs.field(default=False, validator=_is_bool)
     step_timeout: float | None = attrs.field(default=None, validator=bounded(0.001, 1e9))
     stall_timeout: float = attrs.field(default=120.0, validator=bounded(0.001, 1e9))
 
@@ -53,11 +65,10 @@ def prepare_out_folder(out: Path) -> None:
     Raises:
         ConfigError: It cannot.
     """
-    probe = out / ".stablenew-probe"
     try:
         out.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"")
-        probe.unlink()
+        with tempfile.NamedTemporaryFile(dir=out, prefix=".probe-"):
+            pass
     except OSError as error:
         raise ConfigError(
             f"out: cannot write to {str(out)!r} ({error.strerror}); expected a folder to write to"

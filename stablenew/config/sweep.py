@@ -13,6 +13,9 @@ from stablenew.errors import OverrideError
 MOST_VALUES = 100_000
 """How many values a sweep may have."""
 
+MOST = 10**30
+"""A number beyond any that a setting could take."""
+
 _BOOLS = {"true": True, "false": False}
 
 
@@ -86,7 +89,7 @@ def _decimal(path: str, text: str) -> Decimal:
         number = Decimal(text)
     except InvalidOperation:
         number = Decimal("NaN")
-    if not number.is_finite():
+    if not number.is_finite() or abs(number) > MOST:
         expected = "a whole number" if _type(path) is int else "a number"
         raise OverrideError(f"{path}: given {text!r}, expected {expected}")
     return number
@@ -105,7 +108,9 @@ def _range(path: str, text: str) -> Iterator[Setting]:
     if len(parts) != 3:
         raise OverrideError(f"{path}: given {text!r}, expected start:stop:step such as 1:9:2")
     start, stop, step = parts
-    if step == 0 or (stop - start) / step < 0:
+    if step == 0:
+        raise OverrideError(f"{path}: given {text!r}, whose step is 0; expected another")
+    if (stop - start) / step < 0:
         raise OverrideError(f"{path}: given {text!r}, which has no value: the step leads away")
     count = int((stop - start) / step) + 1
     if count > MOST_VALUES:

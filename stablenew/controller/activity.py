@@ -32,6 +32,7 @@ class Activity:
         self.state = State.IDLE
         self.error: BaseException | None = None
         self._scope: anyio.CancelScope | None = None
+        self._ended = anyio.Event()
 
     @contextmanager
     def under(self, scope: anyio.CancelScope) -> Iterator[None]:
@@ -55,9 +56,16 @@ class Activity:
             self.state = State.IDLE
         finally:
             self._scope = None
+            self._ended.set()
+            self._ended = anyio.Event()
 
     def cancel(self) -> None:
         """Cancel what is under way, if anything is; it tells its end as always."""
         if self._scope is not None:
             self.state = State.STOPPING
             self._scope.cancel()
+
+    async def ended(self) -> None:
+        """Wait until nothing is under way."""
+        while self._scope is not None:
+            await self._ended.wait()

@@ -15,6 +15,11 @@ from stablenew.learning.learning_plan import (
     derive_steps,
 )
 
+_EXPECTED = {
+    "target_variable": "a setting such as txt2img.cfg_scale",
+    "sweep_values": "its values, a list or start:stop:step",
+}
+
 
 def build_learning_plan_from_dict(data: Mapping[str, object]) -> LearningPlan:
     """Build a plan from a flat mapping with the plan's own keys.
@@ -26,6 +31,8 @@ def build_learning_plan_from_dict(data: Mapping[str, object]) -> LearningPlan:
     Raises:
         ConfigError: With every problem.
     """
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"plan: given {data!r}, expected a table with target_variable")
     flat = dict(data)
     target = flat.get("target_variable")
     if isinstance(target, str) and "." in target:
@@ -34,7 +41,7 @@ def build_learning_plan_from_dict(data: Mapping[str, object]) -> LearningPlan:
             raise ConfigError(f"target_variable: given {target!r} with stage {flat['stage']!r}")
     missing = [key for key in ("target_variable", "sweep_values") if flat.get(key) is None]
     if missing:
-        raise ConfigError(*(f"{key}: missing" for key in missing))
+        raise ConfigError(*(f"{key}: missing, expected {_EXPECTED[key]}" for key in missing))
     path = f"{flat.get('stage', STAGES[0])}.{flat['target_variable']}"
     values = flat["sweep_values"]
     flat["sweep_values"] = list(

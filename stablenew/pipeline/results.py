@@ -44,7 +44,10 @@ class Failure:
         """Turn an error into a value."""
         if isinstance(error, BackendError):
             stage = error.stage or stage
-        return cls(kind=type(error).__name__, message=str(error) or repr(error), stage=stage)
+        message = str(error) or repr(error)
+        if isinstance(error, OSError) and error.strerror:
+            message = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        return cls(kind=type(error).__name__, message=message, stage=stage)
 
     def __str__(self) -> str:
         return f"{self.stage}: {self.message}" if self.stage else self.message

@@ -148,7 +148,7 @@ def _problems(
     for name in REQUIRED[stage]:
         if name not in own and _inherits(stage, name):
             continue
-        if own.get(name) is None or own[name] == "":
+        if own.get(name) is None or not str(own[name]).strip():
             yield f"{stage}.{name}: missing, expected {_expected(name, capabilities)}"
     for name, listed in _NAMED_IN.items():
         names: tuple[str, ...] = getattr(capabilities, listed)

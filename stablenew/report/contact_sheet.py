@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import unicodedata
+from functools import cache
 from pathlib import Path
 
 import attrs
@@ -12,6 +14,16 @@ from stablenew.report.sheet_layout import SheetLayout
 
 _PAPER, _INK, _FAINT, _EMPTY = "#fbfaf7", "#1f2328", "#6b7280", "#ece9e2"
 _LETTER_WIDTH = 0.62
+# Pillow's own font has ASCII alone; these are found by name where a machine has them.
+_FONTS = (
+    "NotoSansCJK-Regular.ttc",
+    "Arial Unicode.ttf",
+    "msyh.ttc",
+    "DejaVuSans.ttf",
+    "NotoSans-Regular.ttf",
+    "Arial.ttf",
+    "LiberationSans-Regular.ttf",
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -46,8 +58,7 @@ def draw_contact_sheet(
     """
     sheet = Image.new("RGB", layout.size, _PAPER)
     draw = ImageDraw.Draw(sheet)
-    large = ImageFont.load_default(layout.text * 3 // 2)
-    small = ImageFont.load_default(layout.text)
+    large, small = _font(layout.text * 3 // 2), _font(layout.text)
     margin, width = 2 * layout.gap + layout.text // 2, layout.size[0]
     draw.text((margin, layout.gap * 2), _fitted(title, width, layout.text * 3 / 2), _INK, large)
     below = layout.gap * 2 + layout.text * 2
@@ -79,7 +90,7 @@ def _draw_row(
             continue
         draw.rectangle((x, y, x + layout.cell - 1, y + layout.cell - 1), fill=_EMPTY)
         if column == len(row.pictures) and row.note:
-            font = ImageFont.load_default(layout.text)
+            font = _font(layout.text)
             lines = _wrapped(row.note, layout)
             draw.multiline_text((x + layout.gap, y + layout.gap), lines, _FAINT, font)
 
@@ -94,15 +105,42 @@ def _thumbnail(path: Path, cell: int) -> Image.Image:
         return image.convert("RGB").resize(size, filter_)
 
 
+@cache
+def _wide_font() -> str | None:
+    """Return a font of this machine that has more than ASCII, if there is one."""
+    for name in _FONTS:
+        try:
+            ImageFont.truetype(name, 10)
+        except OSError:
+            continue
+        return name
+    return None
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    name = _wide_font()
+    return ImageFont.truetype(name, size) if name else ImageFont.load_default(size)
+
+
+def _drawable(text: str) -> str:
+    """Return a text on one line, without what the font would draw as a box."""
+    line = "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
+    if _wide_font():
+        return line
+    plain = unicodedata.normalize("NFKD", line)
+    letters = (c for c in plain if not unicodedata.combining(c))
+    return "".join(c if c.isascii() else "?" for c in letters)
+
+
 def _fitted(text: str, width: int, height: float) -> str:
     """Cut a text to what fits on one line."""
     letters = max(1, int(width / (height * _LETTER_WIDTH)))
-    line = " ".join(text.split())
+    line = _drawable(text)
     return line if len(line) <= letters else line[: letters - 1] + "…"
 
 
 def _wrapped(text: str, layout: SheetLayout) -> str:
     letters = max(4, int(layout.cell / (layout.text * _LETTER_WIDTH)))
-    words = " ".join(text.split())
+    words = _drawable(text)
     lines = [words[start : start + letters] for start in range(0, len(words), letters)]
     return "\n".join(lines[: max(1, layout.cell // (layout.text * 3 // 2))])

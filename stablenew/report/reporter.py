@@ -90,7 +90,7 @@ def _draw(sheet: _Sheet, base_dir: Path) -> bytes:
     return draw_contact_sheet(
         sheet.layout,
         f"{name}: {title}" if name else title,
-        str(shown[0].settings.get("prompt") or ""),
+        "" if sheet.started.variable == "prompt" else str(shown[0].settings.get("prompt") or ""),
         _column_labels(sheet),
         rows,
     )

@@ -105,3 +105,9 @@ def test_no_prompt_is_too_strange(model: Model, prompt: str) -> None:
 def test_the_hash_is_the_files(model: Model) -> None:
     assert len(model.hash) == 10
     assert model.name == EMBEDDED_CAPABILITIES.models[0]
+
+
+def test_what_says_nothing_to_the_model_is_told_whole_in_any_script(model: Model) -> None:
+    prompt = "un gato montañoso, 猫 <lora:add-detail:0.7>"
+    left_out = model.tokenizer.left_out(prompt)
+    assert set(left_out) >= {"montañoso", "猫", "<lora:add-detail:0.7>"}

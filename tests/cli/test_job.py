@@ -123,6 +123,11 @@ def test_a_prompt_of_a_stronger_source_beats_a_pack_of_a_weaker(plan_file: str) 
         (("--sweep", "txt2img.steps="), "txt2img.steps: given no values"),
         (("--sweep", "txt2img.steps=1", "--sweep", "txt2img.seed=1"), "--sweep: given 2 times"),
         (("--prompt", "a", "--pack", "tiny"), "both are given"),
+        (("--out", ""), "--out: given '', expected something"),
+        (("--set", "txt2img=3"), "txt2img: a stage, expected one of its settings"),
+        (("--sweep", "txt2img.cfg_scale"), "sweep: given 'txt2img.cfg_scale', expected PATH=VALUE"),
+        (("--sweep", "txt2img.cfg_scale=1,1e400"), "given '1e400', expected a number"),
+        (("--sweep", "txt2img.steps=1:8:0"), "whose step is 0"),
         (("--pack", "nope"), "there is no file 'nope'"),
         (("nope.toml",), "nope.toml: No such file"),
     ],
@@ -130,6 +135,23 @@ def test_a_prompt_of_a_stronger_source_beats_a_pack_of_a_weaker(plan_file: str) 
 def test_a_wrong_word_gets_one_clear_line(words: tuple[str, ...], expected: str) -> None:
     (found,) = problems(*words)
     assert expected in found
+
+
+def test_a_stronger_prompt_silences_a_weaker_pack_and_its_index(tmp_path: Path) -> None:
+    path = tmp_path / "plan.toml"
+    path.write_text('pack = "tiny"\nprompt_index = 3\n')
+    assert job(str(path), "--prompt", "flag").config.txt2img.prompt == "flag"
+    assert job(str(path), STABLENEW_PROMPT="env").config.txt2img.prompt == "env"
+
+
+def test_a_flag_and_a_set_that_say_the_same_thing_are_refused() -> None:
+    (found,) = problems("--prompt", "a", "--seed", "8", "--set", "txt2img.seed=7")
+    assert found == "--seed, --set txt2img.seed: both are given, expected one of them"
+
+
+def test_text_that_is_no_text_is_refused() -> None:
+    (found,) = problems("--prompt", "bad\udcff")
+    assert "expected valid Unicode text" in found
 
 
 def test_wrong_words_of_the_environment_are_named_as_variables() -> None:
@@ -161,7 +183,8 @@ def test_a_sweep_may_stand_in_the_file_as_it_does_on_the_command_line(tmp_path: 
 def test_a_plan_file_may_be_json(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     path.write_text('{"txt2img": {"prompt": "a"}, "learning": {"target_variable": "steps"}}')
-    assert "learning.sweep_values: missing" in problems(str(path))
+    (found,) = problems(str(path))
+    assert found.startswith("learning.sweep_values: missing, expected its values")
 
 
 def test_the_help_names_every_flag_and_the_examples() -> None:

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import sys
@@ -65,7 +66,7 @@ def test_a_sweep_leaves_pictures_records_events_and_a_sheet(tmp_path: Path) -> N
         "first",
         cwd=tmp_path,
     )
-    assert "2 steps: 2 succeeded; 8 pictures" in done.stdout
+    assert "2 steps: 2 succeeded; pictures: 8" in done.stdout
     assert "words that the model does not know: flurb" in done.stdout
     named = [line.split()[-1] for line in done.stdout.splitlines()[2:]]
     assert len(named) == 5
@@ -121,7 +122,15 @@ def test_a_dry_run_shows_the_steps_and_runs_nothing(tmp_path: Path) -> None:
     assert "cfg_scale=5.0" in done.stdout
     assert list(tmp_path.iterdir()) == []
     done = run("--prompt", "a", "--dry-run", cwd=tmp_path)
-    assert done.stdout.startswith("a single run, pictures: 1, backend calls: 1\n")
+    assert done.stdout.startswith("steps: 1, pictures: 1, backend calls: 1\na single run\n")
+    assert "seed=-1 (drawn once)" in done.stdout
+
+
+def test_a_dry_run_can_be_json(tmp_path: Path) -> None:
+    words = ("--prompt", "a", "--sweep", "txt2img.steps=4,5", "--images-per-step", "3")
+    plain = json.loads(run(*words, "--dry-run", "--json", cwd=tmp_path).stdout)
+    assert (plain["pictures"], plain["backend_calls"]) == (6, 6)
+    assert [step["stages"]["txt2img"]["steps"] for step in plain["steps"]] == [4, 5]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +156,7 @@ def test_wrong_input_is_one_clear_line_and_exit_2(
     assert expected in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert done.stdout == ""
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_verbose_shows_the_traceback(tmp_path: Path) -> None:
@@ -162,7 +171,7 @@ def test_a_step_that_does_not_succeed_is_exit_1(tmp_path: Path) -> None:
     words = ("--prompt", "a", "--sweep", "txt2img.steps=10000", "--step-timeout", "0.5")
     done = run(*words, cwd=tmp_path, expect=1)
     assert "timed_out: not done after 0.5 s" in done.stderr
-    assert "1 steps: 1 timed out" in done.stdout
+    assert "1 step: 1 timed out" in done.stdout
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -289,3 +298,79 @@ def test_a_full_disk_is_told_and_nothing_is_half_written(tmp_path: Path) -> None
 def test_the_package_runs_from_anywhere() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run("--pack", "tiny", "--dry-run", cwd=Path(folder))
+
+
+def test_two_programs_may_start_in_the_same_folder(tmp_path: Path) -> None:
+    words = ("--backend", "fake", "--prompt", "a", "--learn", "--quiet")
+    for _ in range(3):
+        both = [subprocess.Popen([*RUN, *words], cwd=tmp_path, env=environment()) for _ in range(2)]
+        assert [process.wait(timeout=30) for process in both] == [0, 0]
+
+
+def test_a_reader_of_the_last_lines_who_leaves_early_changes_nothing(tmp_path: Path) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    done = subprocess.run(
+        [*RUN, "--backend", "fake", "--prompt", "a"],
+        cwd=tmp_path,
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        env=environment(),
+    )
+    os.close(theirs)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("words", [(), ("--json",), ("--dry-run",)])
+def test_a_full_stdout_is_one_line_and_exit_1(tmp_path: Path, words: Sequence[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*RUN, "--backend", "fake", "--prompt", "a", *words],
+            cwd=tmp_path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env=environment(),
+        )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "stablenew: No space left on device"
+    assert "Traceback" not in done.stderr
+
+
+def test_a_closed_stderr_is_no_reason_to_fail(tmp_path: Path) -> None:
+    command = shlex.join([*RUN, "--backend", "fake", "--prompt", "a"])
+    done = subprocess.run(
+        ["sh", "-c", f"{command} 2>&-"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(),
+    )
+    assert done.returncode == 0
+    assert "the run succeeded" in done.stdout
+
+
+def test_a_disk_that_is_full_from_the_start_is_one_line(tmp_path: Path) -> None:
+    code = (
+        "import resource, signal, sys;"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10));"
+        "from stablenew.run import main; sys.exit(main())"
+    )
+    words = ("--backend", "fake", "--prompt", "a", "--sweep", "txt2img.steps=4,5")
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(),
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("stablenew: ")
+    assert "File too large" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -41,7 +41,7 @@ def test_a_sweep_is_read_as_typed(text: str, values: tuple[object, ...]) -> None
         ("txt2img.steps=a", "given 'a', expected a whole number"),
         ("txt2img.cfg_scale=nan", "expected a number"),
         ("txt2img.steps=1:3", "start:stop:step"),
-        ("txt2img.steps=1:3:0", "the step leads away"),
+        ("txt2img.steps=1:3:0", "whose step is 0"),
         ("txt2img.steps=3:1:1", "the step leads away"),
         ("txt2img.steps=1:2:0.5", "given 1.5, expected a whole number"),
         ("txt2img.cfg_scale=0:1000:0.000001", "at most 100,000"),

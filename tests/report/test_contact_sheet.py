@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from stablenew.report import contact_sheet
 from stablenew.report.contact_sheet import SheetRow, draw_contact_sheet
 from stablenew.report.sheet_layout import LONGEST_SIDE, MOST_PIXELS, SMALLEST_CELL, lay_out
 
@@ -99,3 +100,12 @@ def test_a_sheet_of_two_thousand_pictures_is_drawn(tmp_path: Path) -> None:
     rows = [SheetRow(label=str(number), pictures=(path,) * 4) for number in range(500)]
     image = draw(rows, columns=4)
     assert image.width * image.height <= MOST_PIXELS * 1.2
+
+
+@pytest.mark.parametrize("text", ["montañoso, atmósfera", "美丽的日式花园", "\x1b[31mred"])
+def test_text_that_the_font_lacks_is_no_row_of_boxes(text: str) -> None:
+    drawable = contact_sheet._drawable(text)
+    assert drawable.isprintable()
+    if contact_sheet._wide_font() is None:
+        assert drawable.isascii()
+        assert "montanoso" in drawable or "?" in drawable or "red" in drawable

@@ -83,7 +83,7 @@ class Studio:
             width=image.width,
             height=image.height,
             settings=used,
-            ignored_words=self._model.tokenizer(str(settings["prompt"])).ignored,
+            ignored_words=self._model.tokenizer.left_out(str(settings["prompt"])),
         )
 
 

@@ -15,7 +15,7 @@ from stablenew.backends.embedded.network import CROSS_ATTENTION, Conditioning
 _START, _PADDING = 1, 0
 _HIDDEN = np.float32(-1e9)
 _TAG = re.compile(r"<[^>]*>")
-_WORD = re.compile(r"[a-z0-9]+")
+_WORD = re.compile(r"[^\W_]+")  # of any script, so that a word it does not know is told whole
 # The WebUI's attention syntax: (words:1.3), (words) for 1.1, [words] for 0.9.
 _WEIGHTED = re.compile(
     r"\((?P<given>[^():]+):\s*(?P<weight>[0-9.]+)\)"
@@ -80,6 +80,10 @@ class Tokenizer:
         return Tokens(
             ids=tuple(ids), weights=tuple(weights), used=tuple(used), ignored=tuple(ignored)
         )
+
+    def left_out(self, prompt: str) -> tuple[str, ...]:
+        """Return what a prompt says to no effect: unknown words, and tags such as `<lora:…>`."""
+        return (*self(prompt).ignored, *_TAG.findall(prompt))
 
     def _known(self, word: str) -> str | None:
         if word in self._numbers:
