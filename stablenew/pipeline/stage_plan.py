@@ -135,6 +135,18 @@ def _problems(
     settings: Mapping[str, Setting],
     capabilities: Capabilities,
 ) -> Iterator[str]:
+    # What is inherited was looked at where it was given.
+    own = {name: settings[name] for name in settings if name in asked or not _inherits(stage, name)}
+    yield from _not_understood(stage, asked, capabilities)
+    yield from _missing(stage, own, capabilities)
+    yield from _unknown_names(stage, own, capabilities)
+    if "width" in own or "height" in own:
+        yield from _size_problems(stage, settings, capabilities)
+
+
+def _not_understood(
+    stage: str, asked: Mapping[str, Setting], capabilities: Capabilities
+) -> Iterator[str]:
     understood = capabilities.stages[stage]
     for name, value in asked.items():
         if name not in understood and value not in (False, ""):
@@ -143,20 +155,24 @@ def _problems(
                 f"{stage}.{name}: given {value!r}, but the {capabilities.backend} backend has"
                 f" no such setting; {has}"
             )
-    # What is inherited was looked at where it was given.
-    own = {name: settings[name] for name in settings if name in asked or not _inherits(stage, name)}
+
+
+def _missing(stage: str, own: Mapping[str, Setting], capabilities: Capabilities) -> Iterator[str]:
     for name in REQUIRED[stage]:
         if name not in own and _inherits(stage, name):
             continue
         if own.get(name) is None or not str(own[name]).strip():
             yield f"{stage}.{name}: missing, expected {_expected(name, capabilities)}"
+
+
+def _unknown_names(
+    stage: str, own: Mapping[str, Setting], capabilities: Capabilities
+) -> Iterator[str]:
     for name, listed in _NAMED_IN.items():
         names: tuple[str, ...] = getattr(capabilities, listed)
         value = own.get(name)
-        if name in understood and value and names and value not in names:
+        if name in capabilities.stages[stage] and value and names and value not in names:
             yield f"{stage}.{name}: given {value!r}, {suggestion(value, names)}"
-    if "width" in own or "height" in own:
-        yield from _size_problems(stage, settings, capabilities)
 
 
 def _inherits(stage: str, name: str) -> bool:
