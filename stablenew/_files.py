@@ -18,7 +18,8 @@ from typing import TypeVar
 import aiofiles
 import anyio
 import anyio.to_thread
-from aiofiles.threadpool.binary import AsyncFileIO
+
+from stablenew import _system
 
 T = TypeVar("T")
 
@@ -34,7 +35,7 @@ async def replace(path: Path, data: bytes) -> None:
     Raises:
         OSError: The disk said no; `path` is as it was.
     """
-    await _in_thread(lambda: _write_whole(path, data, _rename_over))
+    await _in_thread(lambda: write_whole(path, data))
 
 
 async def create(path: Path, data: bytes) -> None:
@@ -44,7 +45,7 @@ async def create(path: Path, data: bytes) -> None:
         FileExistsError: There is one; it is as it was.
         OSError: The disk said no; there is nothing at `path`.
     """
-    await _in_thread(lambda: _write_whole(path, data, _link_beside))
+    await _in_thread(lambda: write_whole(path, data, _link_beside))
 
 
 async def append(path: Path, data: bytes, *, durable: bool) -> None:
@@ -61,25 +62,18 @@ async def append(path: Path, data: bytes, *, durable: bool) -> None:
     await _in_thread(lambda: _append_whole(path, data, durable))
 
 
-async def extend(path: Path, data: bytes) -> None:
-    """Put a copy of `path` with `data` added in its place, durably.
+async def write_through(descriptor: int, data: bytes) -> None:
+    """Write all of `data` at the end of an open file, through aiofiles.
 
-    A last line that has no newline gets one. The file and its folder are made if missing.
+    The caller shields this and closes the file.
 
     Raises:
-        OSError: The disk said no; `path` is as it was.
+        OSError: The disk said no; a part may be written.
     """
-    temp = _temp_beside(path)
-    with anyio.fail_after(DISK_DEADLINE, shield=True):
-        try:
-            healing = await anyio.to_thread.run_sync(_copy, path, temp, abandon_on_cancel=True)
-            async with aiofiles.open(temp, "ab", buffering=0) as file:
-                await _write_all(file, healing + data)
-                await anyio.to_thread.run_sync(os.fsync, file.fileno(), abandon_on_cancel=True)
-            await anyio.to_thread.run_sync(_rename_over, temp, path, abandon_on_cancel=True)
-        except BaseException:
-            temp.unlink(missing_ok=True)
-            raise
+    file = await aiofiles.open(descriptor, "ab", buffering=0, closefd=False)
+    view = memoryview(data)
+    while view:  # an unbuffered write may take only a part
+        view = view[await file.write(view) :]
 
 
 async def read(path: Path) -> bytes:
@@ -97,25 +91,26 @@ async def _in_thread(call: Callable[[], T]) -> T:
         return await anyio.to_thread.run_sync(call, abandon_on_cancel=True)
 
 
-async def _write_all(file: AsyncFileIO, data: bytes) -> None:
-    view = memoryview(data)
-    while view:  # an unbuffered write may take only a part
-        view = view[await file.write(view) :]
-
-
 def _temp_beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
 
 
-def _write_whole(path: Path, data: bytes, publish: Callable[[Path, Path], None]) -> None:
+def write_whole(
+    path: Path, data: bytes, publish: Callable[[Path, Path], None] | None = None
+) -> None:
+    """Write a file by temporary file, fsync and rename; blocks, for a worker thread.
+
+    Raises:
+        OSError: The disk said no; what was at `path` is as it was.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temp = _temp_beside(path)
     try:
         with temp.open("xb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
-        publish(temp, path)
+            _system.sync(file.fileno())
+        (publish or _rename_over)(temp, path)
     except BaseException:
         temp.unlink(missing_ok=True)
         raise
@@ -132,42 +127,23 @@ def _append_whole(path: Path, data: bytes, durable: bool) -> None:
             file.truncate(size)
             raise
         if durable:
-            os.fsync(file.fileno())
-
-
-def _copy(path: Path, temp: Path) -> bytes:
-    """Copy a file that may be missing; return the newline that its last line lacks."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = path.read_bytes() if path.exists() else b""
-    with temp.open("xb") as file:
-        file.write(content)
-    return b"" if content.endswith(b"\n") or not content else b"\n"
+            _system.sync(file.fileno())
 
 
 def _rename_over(temp: Path, path: Path) -> None:
-    temp.replace(path)
-    _sync_folder(path.parent)
+    _system.rename(temp, path)
+    _system.sync_folder(path.parent)
 
 
 def _link_beside(temp: Path, path: Path) -> None:
     try:
-        os.link(temp, path)
+        _system.link(temp, path)
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
         if path.exists():  # a file system without links: the gap between the two is the best it has
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from error
-        temp.replace(path)
+        _system.rename(temp, path)
     else:
-        temp.unlink()
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":  # elsewhere a folder cannot be opened
-        return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        _system.unlink(temp)
+    _system.sync_folder(path.parent)

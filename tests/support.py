@@ -115,8 +115,9 @@ def live_threads() -> set[str]:
 
 
 def leftovers(folder: Path) -> list[str]:
-    """Return the temporary files under a folder."""
-    return [path.name for path in folder.rglob(".*") if path.is_file()]
+    """Return the temporary files under a folder; a record file's lock and spares are none."""
+    kept = (".lock", ".spare0", ".spare1")
+    return [p.name for p in folder.rglob(".*") if p.is_file() and not p.name.endswith(kept)]
 
 
 def lines(path: Path) -> list[str]:

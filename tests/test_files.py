@@ -60,19 +60,6 @@ async def test_appending_adds_to_the_end(tmp_path: Path) -> None:
     assert path.read_bytes() == b"one\ntwo\n"
 
 
-async def test_a_write_that_takes_only_a_part_is_gone_on_with(tmp_path: Path) -> None:
-    class Slow:
-        written = b""
-
-        async def write(self, data: memoryview) -> int:
-            self.written += bytes(data[:3])
-            return min(3, len(data))
-
-    slow = Slow()
-    await _files._write_all(slow, b"0123456789")  # type: ignore[arg-type]
-    assert slow.written == b"0123456789"
-
-
 async def test_an_append_that_fails_half_way_is_cut_off_again(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     await _files.append(path, b"whole line\n", durable=True)
@@ -88,19 +75,6 @@ async def test_an_append_that_fails_half_way_is_cut_off_again(tmp_path: Path) ->
     done = await anyio.run_process([sys.executable, "-c", code], cwd=tmp_path, check=False)
     assert b"File too large" in done.stderr
     assert path.read_bytes() == b"whole line\n"
-
-
-async def test_extending_a_file_replaces_it_by_a_longer_one(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "a.jsonl"
-    await _files.extend(path, b"one\n")
-    with path.open("rb") as reader:
-        await _files.extend(path, b"two\n")
-        assert reader.read() == b"one\n"
-    assert path.read_bytes() == b"one\ntwo\n"
-    path.write_bytes(b"torn")
-    await _files.extend(path, b"two\n")
-    assert path.read_bytes() == b"torn\ntwo\n"
-    assert leftovers(tmp_path) == []
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])

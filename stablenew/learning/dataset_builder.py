@@ -11,7 +11,7 @@ import msgspec
 from stablenew.config.settings import RECORDS_FILE
 from stablenew.learning.feedback_manager import FEEDBACK_FILE
 from stablenew.learning.learning_record import LearningRecord
-from stablenew.record_file import read_lines
+from stablenew.record_reader import read_lines
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from stablenew._clock import Clock, checked_id
 from stablenew._convert import sorted_json
 from stablenew.errors import ConfigError
-from stablenew.record_file import append_lines
+from stablenew.record_appender import append_lines
 
 FEEDBACK_FILE = "feedback.jsonl"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from stablenew.config.settings import RECORDS_FILE
 from stablenew.errors import RecordError
 from stablenew.learning.learning_record import LearningRecord
-from stablenew.record_file import append_lines
+from stablenew.record_appender import LOCK_TIMEOUT, append_lines
 
 
 class LearningRecordWriter:
@@ -16,13 +16,15 @@ class LearningRecordWriter:
 
     Args:
         records_path: The file, or a folder (or a path without a suffix) that holds it.
+        timeout: Seconds to wait for another process that is appending.
 
     Attributes:
         records_path: The file.
     """
 
-    def __init__(self, records_path: str | Path) -> None:
+    def __init__(self, records_path: str | Path, *, timeout: float = LOCK_TIMEOUT) -> None:
         path = Path(records_path)
+        self._timeout = timeout
         self.records_path = path if path.suffix and not path.is_dir() else path / RECORDS_FILE
 
     async def append_record(self, record: LearningRecord) -> None:
@@ -45,6 +47,6 @@ class LearningRecordWriter:
             raise RecordError(
                 f"a record cannot be written: {error}", path=self.records_path
             ) from error
-        await append_lines(self.records_path, lines)
+        await append_lines(self.records_path, lines, timeout=self._timeout)
 
     write = append_record

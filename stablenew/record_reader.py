@@ -1,0 +1,83 @@
+"""Reading record files: whole lines, whatever else goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+import anyio
+import anyio.to_thread
+
+_CHUNK = 1 << 20
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a file, blank ones left out, each with its number from 1.
+
+    Reads what was there when the file was opened, in pieces; a file that is missing has no lines.
+    """
+    try:
+        file = path.open("rb", buffering=_CHUNK)
+    except FileNotFoundError:
+        return
+    with file:
+        left = file.seek(0, 2)
+        file.seek(0)
+        for number, line in enumerate(file, start=1):
+            if left <= 0:
+                return
+            line = line[:left]
+            left -= len(line)
+            if line := line.strip():
+                yield number, line
+
+
+class follow:  # noqa: N801  # used as a function: async for line, offset in follow(path)
+    """The lines of a file as they come, each with the offset that follows it.
+
+    `tail -f` goes blind when the file is replaced; offsets stay valid, for the new file begins with
+    the old one. Ends when it is cancelled, or left.
+
+    Args:
+        path: The file; it may not be there yet.
+        offset: Where to begin: 0, or an offset that this gave.
+        interval: Seconds between two looks at the file.
+    """
+
+    def __init__(self, path: str | Path, offset: int = 0, *, interval: float = 0.2) -> None:
+        self._path = Path(path)
+        self._offset = offset
+        self._interval = interval
+        self._lines: Iterator[tuple[bytes, int]] = iter(())
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> tuple[bytes, int]:
+        while True:
+            for line, offset in self._lines:
+                self._offset = offset
+                return line, offset
+            piece = await anyio.to_thread.run_sync(self._read, abandon_on_cancel=True)
+            self._lines = _split(piece, self._offset)
+            if not piece:
+                await anyio.sleep(self._interval)
+
+    def _read(self) -> bytes:
+        """Return whole lines from the offset on: as many as fit in a piece, one at least."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                piece = file.read(_CHUNK)
+                while piece and b"\n" not in piece and (more := file.read(len(piece))):
+                    piece += more
+        except FileNotFoundError:
+            return b""
+        return piece[: piece.rfind(b"\n") + 1]
+
+
+def _split(piece: bytes, offset: int) -> Iterator[tuple[bytes, int]]:
+    for line in piece.split(b"\n")[:-1]:
+        offset += len(line) + 1
+        yield line, offset
