@@ -82,6 +82,7 @@ if TYPE_CHECKING:
     from stablenew.learning.learning_record_builder import (
         build_learning_record as build_learning_record,
     )
+    from stablenew.learning.learning_record_reader import read_records as read_records
     from stablenew.learning.learning_record_writer import (
         LearningRecordWriter as LearningRecordWriter,
     )
@@ -106,6 +107,7 @@ if TYPE_CHECKING:
     from stablenew.pipeline.stage_plan import StagePlan as StagePlan
     from stablenew.pipeline.stage_plan import plan_stages as plan_stages
     from stablenew.pipeline.stage_sequencer import StageSequencer as StageSequencer
+    from stablenew.record_reader import follow as follow
 
 _HOMES = {
     "ADetailerConfig": "config.pipeline_config",
@@ -183,6 +185,7 @@ _HOMES = {
     "build_learning_plan_from_config": "learning.learning_adapter",
     "build_learning_plan_from_dict": "learning.learning_adapter",
     "build_learning_record": "learning.learning_record_builder",
+    "follow": "record_reader",
     "host_app": "app",
     "open_app": "app",
     "override": "config.overrides",
@@ -190,6 +193,7 @@ _HOMES = {
     "plan_stages": "pipeline.stage_plan",
     "prepare_learning_run": "learning.learning_adapter",
     "read_prompt_pack": "config.prompt_pack",
+    "read_records": "learning.learning_record_reader",
     "record_feedback": "learning.feedback_manager",
 }
 
@@ -269,6 +273,7 @@ __all__ = [
     "build_learning_plan_from_config",
     "build_learning_plan_from_dict",
     "build_learning_record",
+    "follow",
     "host_app",
     "open_app",
     "override",
@@ -276,6 +281,7 @@ __all__ = [
     "plan_stages",
     "prepare_learning_run",
     "read_prompt_pack",
+    "read_records",
     "record_feedback",
 ]
 

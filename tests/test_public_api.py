@@ -91,7 +91,9 @@ PUBLIC = [
     "override_all",
     "plan_stages",
     "prepare_learning_run",
+    "follow",
     "read_prompt_pack",
+    "read_records",
     "record_feedback",
 ]
 

@@ -10,7 +10,7 @@ import msgspec
 
 from stablenew.config.settings import RECORDS_FILE
 from stablenew.learning.feedback_manager import FEEDBACK_FILE
-from stablenew.learning.learning_record import LearningRecord
+from stablenew.learning.learning_record_reader import read_records
 from stablenew.record_reader import read_lines
 
 logger = logging.getLogger(__name__)
@@ -37,11 +37,8 @@ def build_learning_dataset(base_dir: str | Path) -> dict[str, list[dict[str, obj
 
 
 def _runs(path: Path) -> Iterator[dict[str, object]]:
-    for number, line in read_lines(path):
-        try:
-            yield msgspec.json.decode(LearningRecord.from_json(line).to_json())
-        except ValueError as error:
-            logger.warning("%s:%d: left out: %s", path, number, error)
+    for record in read_records(path):
+        yield msgspec.json.decode(record.to_json())
 
 
 def _ratings(path: Path) -> Iterator[dict[str, object]]:
