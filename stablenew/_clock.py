@@ -12,7 +12,13 @@ import attrs
 
 from stablenew.errors import ConfigError
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+ID_LENGTH = 100
+"""Letters in an id at the most."""
+
+PLAN_ID_LENGTH = 90
+"""Letters in a plan's id at the most: its steps' run ids add a number."""
 
 
 def utc_now() -> datetime:
@@ -45,14 +51,14 @@ class Clock:
         return f"{self.now():%Y%m%dT%H%M%S-%f}-{self.token()}"
 
 
-def checked_id(name: str, given: str) -> str:
+def checked_id(name: str, given: str, longest: int = ID_LENGTH) -> str:
     """Return `given` if it is safe as a file name.
 
     Raises:
         ConfigError: It is not: a separator, a dot or nothing at all.
     """
-    if not _ID.fullmatch(given):
+    if len(given) > longest or not _ID.fullmatch(given):
         raise ConfigError(
-            f"{name}: given {given!r}, expected up to 100 letters, digits, '-' and '_'"
+            f"{name}: given {given!r}, expected up to {longest} letters, digits, '-' and '_'"
         )
     return given

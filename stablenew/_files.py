@@ -8,6 +8,7 @@ shielded, with a deadline after which a disk that hangs is given up.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import secrets
@@ -17,7 +18,6 @@ from typing import TypeVar
 
 import aiofiles
 import anyio
-import anyio.to_thread
 
 from stablenew import _system
 
@@ -35,7 +35,7 @@ async def replace(path: Path, data: bytes) -> None:
     Raises:
         OSError: The disk said no; `path` is as it was.
     """
-    await _in_thread(lambda: write_whole(path, data))
+    await _in_thread(lambda: write_whole(path, data), finishing=True)
 
 
 async def create(path: Path, data: bytes) -> None:
@@ -86,9 +86,30 @@ async def make_folder(path: Path) -> None:
     await _in_thread(lambda: path.mkdir(parents=True, exist_ok=True))
 
 
-async def _in_thread(call: Callable[[], T]) -> T:
-    with anyio.fail_after(DISK_DEADLINE, shield=True):
-        return await anyio.to_thread.run_sync(call, abandon_on_cancel=True)
+async def _in_thread(call: Callable[[], T], *, finishing: bool = False) -> T:
+    """Run in a thread and wait for it whatever is cancelled; only the deadline gives it up.
+
+    A scope's cancellation waits outside the shield. asyncio's own (`Task.cancel`, a timeout) does
+    not know of shields: it is taken here and given again at the next checkpoint, so that what was
+    done is also known to be done. What finishes something (`finishing`) is begun even then.
+    """
+    task = asyncio.current_task()
+    cancelled = False
+    with anyio.fail_after(DISK_DEADLINE, shield=True) as scope:
+        if task is not None and task.cancelling() and not finishing:
+            await asyncio.sleep(0)  # one that was given again is not put off for ever
+        work = asyncio.get_running_loop().run_in_executor(None, call)
+        while not work.done():
+            try:
+                await asyncio.wait([work])
+            except asyncio.CancelledError:
+                if scope.cancel_called:
+                    raise
+                cancelled = True
+    if cancelled and task is not None:
+        task.uncancel()
+        task.cancel()
+    return work.result()
 
 
 def _temp_beside(path: Path) -> Path:
@@ -123,11 +144,11 @@ def _append_whole(path: Path, data: bytes, durable: bool) -> None:
             view = memoryview(data)
             while view:  # an unbuffered write may take only a part
                 view = view[file.write(view) :]
+            if durable:
+                _system.sync(file.fileno())
         except OSError:
             file.truncate(size)
             raise
-        if durable:
-            _system.sync(file.fileno())
 
 
 def _rename_over(temp: Path, path: Path) -> None:

@@ -101,11 +101,19 @@ class _Appender:
         self._busy = True
         batch, self._queue = self._queue, []
         error: OSError | None = None
+
+        async def work() -> None:
+            nonlocal error
+            try:
+                with anyio.fail_after(timeout + _files.DISK_DEADLINE, shield=True):
+                    await self._write(b"".join(entry.data for entry in batch), timeout)
+            except OSError as problem:
+                error = problem
+
         try:
-            with anyio.fail_after(timeout + _files.DISK_DEADLINE, shield=True):
-                await self._write(b"".join(entry.data for entry in batch), timeout)
-        except OSError as problem:
-            error = problem
+            # A task of its own: asyncio's Task.cancel does not know of shields.
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(work)
         finally:
             for entry in batch:
                 entry.done, entry.error = True, error

@@ -35,7 +35,7 @@ class MemoryStore:
     pictures: dict[str, bytes] = attrs.field(factory=dict)
     results: list[PipelineRunResult] = attrs.field(factory=list)
     save_error: OSError | None = None
-    conclude_error: OSError | None = None
+    conclude_error: Exception | None = None
 
     async def save(self, run_id: str, stage: str, number: int, picture: Picture) -> StageOutput:
         if self.save_error:
@@ -148,7 +148,7 @@ def _stepped(
 
 
 async def cancelled_at(
-    moment: int, cancel: Callable[[], None], coroutine: Coroutine[Any, Any, T]
+    moment: int, cancel: Callable[[], object], coroutine: Coroutine[Any, Any, T]
 ) -> tuple[T, bool]:
     """Await a coroutine and call `cancel` at its `moment`-th suspension.
 

@@ -48,6 +48,7 @@ BROAD = {
     "pipeline.stage_call": "a failing interrupt must not replace a cancellation",
     "pipeline.stage_sequencer": "whatever a backend or a disk raises is an outcome",
     "learning.learning_execution": "a failed step does not end the plan",
+    "learning.learning_recorder": "a failing writer never fails a run",
 }
 """Where `except Exception` does not raise again, and why."""
 

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
+import stat
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 
-from stablenew import _files
+from stablenew import _files, _system
 from tests.support import leftovers, open_handles
 
 
@@ -134,3 +139,70 @@ async def test_cancelling_at_any_moment_leaves_no_temporary_file_and_no_handle(
     assert open_handles() == handles
     assert len((tmp_path / "a").read_bytes()) == 10_000
     assert len((tmp_path / "b").read_bytes()) % 100 == 0
+
+
+async def test_a_disk_that_hangs_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = threading.Event()
+    monkeypatch.setattr(_files, "DISK_DEADLINE", 0.1)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: release.wait(20))
+    try:
+        with anyio.fail_after(5), pytest.raises(TimeoutError):
+            await _files.replace(tmp_path / "a", b"x")
+    finally:
+        release.set()
+
+
+async def test_asyncios_own_cancel_lets_a_write_finish_and_is_raised_next(tmp_path: Path) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().call_soon(task.cancel)
+    await _files.replace(tmp_path / "a", b"whole")
+    assert (tmp_path / "a").read_bytes() == b"whole"
+    with pytest.raises(asyncio.CancelledError):
+        await anyio.lowlevel.checkpoint()
+    task.uncancel()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.0001):
+            for number in range(200):
+                await _files.create(tmp_path / f"{number}", b"whole")
+    assert leftovers(tmp_path) == []
+    assert task.cancelling() == 0
+
+
+async def test_everything_is_written_before_it_is_forced_to_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    fsync = os.fsync
+
+    def note(descriptor: int) -> None:
+        found = os.fstat(descriptor)
+        if stat.S_ISREG(found.st_mode):
+            sizes.append(found.st_size)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    await _files.replace(tmp_path / "a", b"x" * 100)
+    await _files.create(tmp_path / "b", b"x" * 200)
+    await _files.append(tmp_path / "c", b"x" * 300, durable=True)
+    assert sizes == [100, 200, 300]
+
+
+async def test_a_new_file_is_forced_to_disk_with_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(_system, "link", _noting(calls, "link", _system.link))
+    monkeypatch.setattr(_system, "sync_folder", _noting(calls, "folder", _system.sync_folder))
+    await _files.create(tmp_path / "a", b"x")
+    assert calls == ["link", "folder"]
+
+
+def _noting(calls: list[str], name: str, call: Callable[..., None]) -> Callable[..., None]:
+    def noting(*arguments: object) -> None:
+        calls.append(name)
+        call(*arguments)
+
+    return noting

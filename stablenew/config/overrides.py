@@ -95,6 +95,8 @@ def with_seed(config: PipelineConfig, draw: Callable[[], int]) -> PipelineConfig
         seed = getattr(config, stage).seed
         if seed == -1 or (stage == "txt2img" and seed is None):
             config = override(config, f"{stage}.seed", draw())
+    if config.txt2img.subseed == -1:
+        config = override(config, "txt2img.subseed", draw())
     return config
 
 

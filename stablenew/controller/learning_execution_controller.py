@@ -10,7 +10,7 @@ import anyio.to_thread
 import msgspec
 
 from stablenew import _files
-from stablenew._clock import Clock, checked_id
+from stablenew._clock import PLAN_ID_LENGTH, Clock, checked_id
 from stablenew._convert import given, json_line
 from stablenew.backends.base import Capabilities
 from stablenew.config.overrides import with_seed
@@ -105,7 +105,7 @@ class LearningExecutionController:
             BackendUnavailableError: The backend cannot be reached; nothing ran.
             StableNewError: Something is under way already.
         """
-        plan_id = checked_id("plan_id", plan_id or self._clock.new_id())
+        plan_id = checked_id("plan_id", plan_id or self._clock.new_id(), PLAN_ID_LENGTH)
         if not isinstance(plan, LearningPlan):
             plan = build_learning_plan_from_dict(plan)
         if not isinstance(base_config, PipelineConfig):
@@ -122,8 +122,10 @@ class LearningExecutionController:
             try:
                 await self._run(context, self._settings.out / plan_id)
             finally:
-                self._last_result = self._result(context)
-        return self._result(context)
+                if self._ran(context):
+                    self._last_result = self._runner.result
+        self._last_result = self._result(context)
+        return self._last_result
 
     async def _run(self, context: LearningExecutionContext, folder: Path) -> None:
         capabilities = await self._pipeline.runner.capabilities()
@@ -147,10 +149,14 @@ class LearningExecutionController:
         }
         return msgspec.json.format(json_line(content), indent=2) + b"\n"
 
+    def _ran(self, context: LearningExecutionContext) -> bool:
+        result = self._runner.result
+        return result is not None and result.plan_id == context.plan_id
+
     def _result(self, context: LearningExecutionContext) -> LearningExecutionResult:
         """Return what became of the plan, or that it ended before its first step."""
         result = self._runner.result
-        if result is not None and result.plan_id == context.plan_id:
+        if result is not None and self._ran(context):
             return result
         return LearningExecutionResult(
             plan=context.plan,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -111,10 +112,12 @@ class PipelineController:
             timeout=self._settings.step_timeout,
         )
         with anyio.CancelScope() as scope, self._activity.under(scope):
-            if request.timeout is not None:
-                scope.deadline = anyio.current_time() + request.timeout
-            async with self.recording():
-                await self._run_logged(request)
+            try:
+                async with self.recording():
+                    await self._run_logged(request, scope)
+            finally:
+                if self._ran(request):
+                    self.last_result = self.runner.last_result
         self.last_result = self._result(request)
         return self.last_result
 
@@ -129,9 +132,13 @@ class PipelineController:
         try:
             yield
         finally:
-            with anyio.move_on_after(self._grace, shield=True):
-                await subscription.drained()
-            subscription.close()
+            try:
+                with anyio.move_on_after(self._grace, shield=True) as scope:
+                    await subscription.drained()
+                if scope.cancelled_caught:
+                    self.recorder.late(self._grace)
+            finally:
+                subscription.close()
 
     @asynccontextmanager
     async def logging(
@@ -148,17 +155,24 @@ class PipelineController:
         finally:
             subscription.close()
 
-    async def _run_logged(self, request: RunRequest) -> None:
+    async def _run_logged(self, request: RunRequest, scope: anyio.CancelScope) -> None:
         # A config that cannot run, or a backend that is not there, leaves no folder behind.
         plan_stages(request.config, await self.runner.capabilities())
         folder = self._settings.out / request.run_id
         async with self.logging(folder, (RunFinished,)):
+            if request.timeout is not None:
+                scope.deadline = anyio.current_time() + request.timeout
             await self.runner.run(request)
+            scope.deadline = math.inf
+
+    def _ran(self, request: RunRequest) -> bool:
+        result = self.runner.last_result
+        return result is not None and result.run_id == request.run_id
 
     def _result(self, request: RunRequest) -> PipelineRunResult:
         """Return what became of the run, or that it was cancelled before it began."""
         result = self.runner.last_result
-        if result is not None and result.run_id == request.run_id:
+        if result is not None and self._ran(request):
             return result
         return PipelineRunResult(
             run_id=request.run_id,

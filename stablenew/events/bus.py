@@ -61,6 +61,11 @@ _SECONDS_PER_YIELD = 0.002
 """How long a subscriber may go on without letting others run."""
 
 
+def _refuse_handlers(doing: str) -> None:
+    if (handler := _handling.get()) and handler == anyio.get_current_task().id:
+        raise ReentrantPublishError(f"{doing} from a handler")
+
+
 class Subscription:
     """One subscriber: its mailbox, its task, and what became of its events.
 
@@ -95,7 +100,12 @@ class Subscription:
         return self._mailbox.dropped
 
     async def drained(self) -> None:
-        """Wait until everything published so far has been handled (or dropped)."""
+        """Wait until everything published so far has been handled (or dropped).
+
+        Raises:
+            ReentrantPublishError: A handler called this: it would wait for itself.
+        """
+        _refuse_handlers("waiting for subscribers")
         target = self._bus.sequence
         while (oldest := self._oldest()) is not None and oldest <= target:
             if self._turn is None:
@@ -127,6 +137,7 @@ class Subscription:
         finally:
             self.close()
             self._end()
+            self._bus._subscriptions.remove(self)
 
     async def _handle(self, event: Event) -> None:
         try:
@@ -134,7 +145,8 @@ class Subscription:
         except Exception as error:  # promise 3: a broken subscriber harms nobody else
             self.failed += 1
             logger.exception("subscriber %s failed at %r", self.name, event)
-            self._bus._failures.append(error)
+            if self._bus._strict:
+                self._bus._failures.append(error)
         else:
             self.handled += 1
 
@@ -219,7 +231,7 @@ class EventBus(AsyncContextManagerMixin):
                     yield self
                 finally:
                     self._close()
-        if self._strict and self._failures:
+        if self._failures:
             if len(self._failures) == 1:
                 raise self._failures[0]
             raise ExceptionGroup("subscribers failed", self._failures)
@@ -248,7 +260,6 @@ class EventBus(AsyncContextManagerMixin):
         box = self._inlet(kind, mailbox, overflow)
         label = name or getattr(handler, "__qualname__", type(handler).__name__)
         subscription = Subscription(self, handler, box, label)  # type: ignore[arg-type]  # routed by kind
-        self._subscriptions = [s for s in self._subscriptions if not s._mailbox.closed]
         self._subscriptions.append(subscription)
         self._tasks.start_soon(subscription._run, name=f"subscriber {label}")
         return subscription
@@ -278,8 +289,7 @@ class EventBus(AsyncContextManagerMixin):
         """
         if not self._open:
             raise BusClosedError(f"publishing {type(event).__name__}: the event bus is not open")
-        if (handler := _handling.get()) and handler == anyio.get_current_task().id:
-            raise ReentrantPublishError(f"publishing {type(event).__name__} from a handler")
+        _refuse_handlers(f"publishing {type(event).__name__}")
         if event.sequence:
             event = attrs.evolve(event)
         self.sequence += 1

@@ -49,11 +49,15 @@ class Mailbox:
         """Take an event; False asks the publisher to `wait_for_room`."""
         if self.closed:
             return True
+        rank = 2 if event.terminal else 0 if event.transient else 1
         if self._drops and self._size >= self.capacity:
-            next(shelf for shelf in self._shelves if shelf).popleft()
-            self._size -= 1
             self.dropped += 1
-        self._shelves[2 if event.terminal else 0 if event.transient else 1].append(event)
+            lowest = next(each for each, shelf in enumerate(self._shelves) if shelf)
+            if rank < lowest:
+                return True
+            self._shelves[lowest].popleft()
+            self._size -= 1
+        self._shelves[rank].append(event)
         self._size += 1
         if self._size == 1:
             self._arrival.set()

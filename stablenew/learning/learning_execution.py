@@ -16,7 +16,7 @@ import anyio
 import anyio.to_thread
 import attrs
 
-from stablenew._clock import Clock, checked_id
+from stablenew._clock import PLAN_ID_LENGTH, Clock, checked_id
 from stablenew.config.overrides import with_seed
 from stablenew.errors import StageTimeoutError
 from stablenew.events.bus import EventBus
@@ -101,7 +101,7 @@ class LearningExecutionRunner:
         Raises:
             ConfigError: The plan or its id is wrong; nothing ran and nothing was told.
         """
-        plan_id = checked_id("plan_id", context.plan_id or self._clock.new_id())
+        plan_id = checked_id("plan_id", context.plan_id or self._clock.new_id(), PLAN_ID_LENGTH)
         config = with_seed(context.base_config, self._clock.draw_seed)
         steps = await anyio.to_thread.run_sync(
             derive_steps, context.plan, config, context.max_images_per_step
@@ -141,8 +141,11 @@ class LearningExecutionRunner:
             step=step, outcome=Outcome.CANCELLED, run_id=request.run_id, tags=request.metadata
         )
         try:
-            await self._tell(execution, StepStarted, run_id=request.run_id, **about)
-            result = await self._outcome(result, request)
+            with anyio.CancelScope() as self._step_scope:
+                await self._tell(execution, StepStarted, run_id=request.run_id, **about)
+                result = await self._outcome(result, request, self._step_scope)
+            if self._step_scope.cancelled_caught:
+                result = self._cut(result, request, self._step_scope)
         finally:
             duration = self._clock.monotonic() - started
             result = attrs.evolve(result, duration=duration)
@@ -157,20 +160,26 @@ class LearningExecutionRunner:
                 **about,
             )
 
-    async def _outcome(self, result: LearningRunResult, request: RunRequest) -> LearningRunResult:
-        """Run one step in its own scope and return `result` with what became of it."""
-        with anyio.CancelScope() as self._step_scope:
-            if request.timeout is not None:
-                self._step_scope.deadline = anyio.current_time() + request.timeout
-            try:
-                run = await self._run_pipeline(request)
-            except StageTimeoutError as error:
-                return attrs.evolve(result, outcome=Outcome.TIMED_OUT, error=Failure.of(error))
-            except Exception as error:  # a failed step does not end the plan
-                logger.warning("run %s failed: %s", request.run_id, error, exc_info=True)
-                return attrs.evolve(result, outcome=Outcome.FAILED, error=Failure.of(error))
-            return attrs.evolve(result, outcome=run.outcome, error=run.error, run_result=run)
-        if anyio.current_time() < self._step_scope.deadline:
+    async def _outcome(
+        self, result: LearningRunResult, request: RunRequest, scope: anyio.CancelScope
+    ) -> LearningRunResult:
+        """Run one step and return `result` with what became of it; its deadline starts here."""
+        if request.timeout is not None:
+            scope.deadline = anyio.current_time() + request.timeout
+        try:
+            run = await self._run_pipeline(request)
+        except StageTimeoutError as error:
+            return attrs.evolve(result, outcome=Outcome.TIMED_OUT, error=Failure.of(error))
+        except Exception as error:  # a failed step does not end the plan
+            logger.warning("run %s failed: %s", request.run_id, error, exc_info=True)
+            return attrs.evolve(result, outcome=Outcome.FAILED, error=Failure.of(error))
+        return attrs.evolve(result, outcome=run.outcome, error=run.error, run_result=run)
+
+    def _cut(
+        self, result: LearningRunResult, request: RunRequest, scope: anyio.CancelScope
+    ) -> LearningRunResult:
+        """Return `result` for a step whose own scope ended it: its deadline, or `cancel_step`."""
+        if anyio.current_time() < scope.deadline:
             return result
         late = Failure(kind="TimeoutError", message=f"not done after {request.timeout:g} s")
         return attrs.evolve(result, outcome=Outcome.TIMED_OUT, error=late)

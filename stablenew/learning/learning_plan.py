@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 
 import attrs
 
@@ -22,9 +22,13 @@ def as_values(given: object) -> tuple[Setting, ...]:
     """Return the values of a sweep; a scalar is a sweep of one value."""
     if given is None or isinstance(given, str | int | float):
         given = () if given is None else (given,)
-    if not isinstance(given, Iterable) or isinstance(given, Mapping):
+    if not isinstance(given, Iterable) or isinstance(given, Mapping | Set):
         raise ConfigError(f"sweep_values: given {given!r}, expected a list of values")
-    return tuple(given)
+    values = tuple(given)
+    for value in values:
+        if value is not None and not isinstance(value, str | int | float):
+            raise ConfigError(f"sweep_values: given {value!r}, expected text, a number, or a bool")
+    return values
 
 
 def _known_mode(_: object, __: attrs.Attribute[str], mode: str) -> None:

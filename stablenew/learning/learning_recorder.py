@@ -6,7 +6,6 @@ import logging
 from collections import deque
 from typing import Protocol
 
-from stablenew.errors import RecordError
 from stablenew.events.bus import EventBus, Subscription
 from stablenew.events.mailbox import Overflow
 from stablenew.learning.learning_record import LearningRecord
@@ -66,9 +65,14 @@ class LearningRecorder:
         self._seen.append(result.run_id)
         try:
             await self._writer.append_record(build_learning_record(result))
-        except (RecordError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  # whatever a writer raises fails no run
             self.failed += 1
             self.problem = str(error)
             logger.error("run %s: its record is lost: %s", result.run_id, error)
         else:
             self.recorded += 1
+
+    def late(self, seconds: float) -> None:
+        """Note that nobody waited any longer for records that are still being written."""
+        self.problem = f"records were not written within {seconds:g} s; they may come later"
+        logger.warning("%s", self.problem)

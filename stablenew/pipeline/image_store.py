@@ -40,6 +40,7 @@ class ImageStore:
         """
         image_id = f"{stage}_{number}"
         path = Path(run_id, f"{image_id}.{_ENDINGS.get(picture.data[:4], 'png')}")
+        sha256 = await _sha256(picture.data)  # before: once the picture is there, it is told
         await _files.create(self._base_dir / path, picture.data)
         return StageOutput(
             stage=stage,
@@ -47,7 +48,7 @@ class ImageStore:
             path=path.as_posix(),
             width=picture.width,
             height=picture.height,
-            sha256=await _sha256(picture.data),
+            sha256=sha256,
             settings=picture.settings,
             ignored_words=picture.ignored_words,
             warnings=picture.warnings,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 
 import anyio
@@ -49,8 +50,9 @@ class StageCall:
         with anyio.CancelScope() as stall:
 
             async def alive(fraction: float) -> None:
-                stall.deadline = anyio.current_time() + self._stall_timeout
+                stall.deadline = math.inf  # a slow watcher is no stalled backend
                 await report(fraction)
+                stall.deadline = anyio.current_time() + self._stall_timeout
 
             stall.deadline = anyio.current_time() + self._stall_timeout
             try:

@@ -215,7 +215,7 @@ class StageSequencer:
     def _stage_result(self, run: _Run, stage: _Stage) -> StageResult:
         return StageResult(
             stage=stage.planned.name,
-            outcome=self._told_as(run, stage.outcome),
+            outcome=self._told_as(run, stage.outcome, stage.receipt),
             started_at=stage.started_at,
             finished_at=self._clock.now(),
             duration=self._clock.monotonic() - stage.started,
@@ -242,18 +242,24 @@ class StageSequencer:
         )
         try:
             await self._store.conclude(result)
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001  # a full disk, metadata that no JSON can hold: an outcome
             logger.error("run %s: its metadata is lost: %s", result.run_id, error)
             if result.success:
                 result = attrs.evolve(result, outcome=Outcome.FAILED, error=Failure.of(error))
-        self.last_result = result
-        await self._tell(run, RunFinished, result=result)
+        finally:
+            self.last_result = result
+            await self._tell(run, RunFinished, result=result)
         return result
 
-    def _told_as(self, run: _Run, outcome: Outcome) -> Outcome:
+    def _told_as(
+        self, run: _Run, outcome: Outcome, receipt: InterruptReceipt | None = None
+    ) -> Outcome:
         """Return `outcome`, or a timeout where a cancellation came with the run's deadline."""
         timeout = run.request.timeout
-        elapsed = self._clock.monotonic() - run.started
+        receipts = [receipt, *(stage.receipt for stage in run.results)]
+        # Asking the backend to stop came after the cancellation.
+        asking = max((each.seconds for each in receipts if each), default=0.0)
+        elapsed = self._clock.monotonic() - run.started - asking
         if outcome is Outcome.CANCELLED and timeout and elapsed >= timeout - _TIMER_SLACK:
             return Outcome.TIMED_OUT
         return outcome

@@ -68,8 +68,11 @@ async def test_the_controller_waits_for_a_slow_writer(runs: Path) -> None:
 async def test_it_waits_no_longer_than_the_grace(runs: Path) -> None:
     writer = SlowWriter(seconds=30)
     async with EventBus(grace=0.05) as bus:
+        pipeline = controller(bus, runs, writer, grace=0.05)
         with anyio.fail_after(5):
-            result = await controller(bus, runs, writer, grace=0.05).run_pipeline(config())
+            result = await pipeline.run_pipeline(config())
+        assert pipeline.recorder is not None
+        assert "not written within 0.05 s" in str(pipeline.recorder.problem)
     assert result.success
     assert writer.records == []
 

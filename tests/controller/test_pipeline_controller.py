@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from stablenew.app import App, open_app
-from stablenew.backends.base import Picture, Report, StageRequest
+from stablenew.backends.base import Capabilities, Picture, Report, StageRequest
 from stablenew.backends.fake import Behaviour, FakeBackend
 from stablenew.config.settings import Settings
 from stablenew.controller.activity import State
@@ -146,3 +146,43 @@ async def test_a_cancel_before_the_first_event_gives_a_cancelled_result(app: App
         tasks.start_soon(cancel)
         result = await app.pipeline.run_pipeline(config())
     assert result.outcome is Outcome.CANCELLED
+
+
+async def test_the_last_result_is_there_after_somebody_elses_cancellation(app: App) -> None:
+    with anyio.move_on_after(0.05):
+        await app.pipeline.run_pipeline(config())
+    assert app.pipeline.last_result is not None
+    assert app.pipeline.last_result.outcome is Outcome.CANCELLED
+
+
+async def test_the_deadline_starts_when_the_backend_has_told_what_it_can(runs: Path) -> None:
+    class Slow(FakeBackend):
+        async def capabilities(self) -> Capabilities:
+            await anyio.sleep(0.3)
+            return await super().capabilities()
+
+    settings = Settings(out=runs, step_timeout=0.2)
+    async with open_app(settings, backend=Slow()) as app:
+        assert (await app.pipeline.run_pipeline(config())).success
+
+
+async def test_a_single_run_is_tagged_as_one_whatever_the_caller_says(runs: Path) -> None:
+    async with open_app(Settings(out=runs), backend=FakeBackend()) as app:
+        result = await app.pipeline.run_pipeline(config(), metadata={"run_type": "x"})
+    assert result.metadata["run_type"] == "single"
+
+
+async def test_the_stall_timeout_of_the_settings_counts(runs: Path) -> None:
+    settings = Settings(out=runs, stall_timeout=0.1)
+    async with open_app(settings, backend=FakeBackend(Behaviour(hang=True))) as app:
+        result = await app.pipeline.run_pipeline(config())
+    assert result.error is not None
+    assert result.error.kind == "StageTimeoutError"
+
+
+async def test_no_event_log_is_left_after_a_cancelled_run(app: App) -> None:
+    before = len(app.bus._inlets)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(cancel_when_it_hangs, app)
+        await app.pipeline.run_pipeline(config())
+    assert len(app.bus._inlets) == before

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import time
 from typing import ClassVar
 
 import anyio
@@ -580,3 +582,170 @@ async def test_a_publisher_that_never_stops_lets_others_run() -> None:
         for number in range(1_000):
             await bus.publish(Counted(number=number))
         assert len(heard.numbers) > 800
+
+
+# What was once wrong.
+
+
+async def test_a_kind_that_was_published_before_reaches_who_subscribes_later() -> None:
+    heard = Heard()
+    async with EventBus(strict=True) as bus:
+        await bus.publish(Counted(number=1))
+        bus.subscribe(Counted, heard.note)
+        await bus.publish(Counted(number=2))
+    assert heard.numbers == [2]
+
+
+async def test_a_closed_subscriber_that_still_handles_is_waited_for_and_cut_like_others() -> None:
+    stuck, other = Heard(), Heard()
+    with anyio.fail_after(2):
+        async with EventBus(grace=0.1) as bus:
+            subscription = bus.subscribe(Counted, stuck.held)
+            await bus.publish(Counted(number=1))
+            await settle()
+            subscription.close()
+            bus.subscribe(Counted, other.note)
+        assert subscription.cut == 1
+
+
+async def test_drain_waits_for_a_closed_subscriber_that_still_handles() -> None:
+    heard = Heard()
+    async with EventBus(strict=True) as bus:
+        subscription = bus.subscribe(Counted, heard.held)
+        await bus.publish(Counted(number=1))
+        subscription.close()
+        bus.subscribe(Counted, Heard().note)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_set_later, heard.gate)
+            await bus.drain()
+            assert heard.numbers == [1]
+
+
+async def test_publish_waits_for_every_full_mailbox() -> None:
+    first, second = Heard(), Heard()
+    async with EventBus(strict=True) as bus:
+        for heard in (first, second):
+            bus.subscribe(Counted, heard.held, overflow=Overflow.WAIT, mailbox=1)
+        done = anyio.Event()
+
+        async def publish() -> None:
+            for number in range(3):
+                await bus.publish(Counted(number=number))
+            done.set()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(publish)
+            await settle()
+            first.gate.set()
+            await settle()
+            assert not done.is_set()
+            second.gate.set()
+
+
+@pytest.mark.parametrize("how", ["subscription", "stream"])
+async def test_a_publisher_that_waits_goes_on_when_the_full_mailbox_is_closed(how: str) -> None:
+    held = Heard()
+    async with EventBus(grace=0.1) as bus:
+        if how == "stream":
+            stream = bus.stream(Counted, overflow=Overflow.WAIT, mailbox=1)
+            leave = functools.partial(stream.__exit__, None, None, None)
+        else:
+            waiting = bus.subscribe(Counted, held.held, overflow=Overflow.WAIT, mailbox=1)
+            leave = functools.partial(waiting.close)
+        with anyio.fail_after(2):
+            async with anyio.create_task_group() as tasks:
+
+                async def publish() -> None:
+                    for number in range(3):
+                        await bus.publish(Counted(number=number))
+
+                tasks.start_soon(publish)
+                await settle()
+                leave()
+        assert not bus._inlets
+
+
+async def test_what_is_closed_is_forgotten() -> None:
+    async with EventBus(strict=True) as bus:
+        for _ in range(100):
+            bus.subscribe(Counted, Heard().note).close()
+            with bus.stream(Counted):
+                await bus.publish(Counted())
+        await settle()
+        assert bus._subscriptions == []
+        assert bus._inlets == []
+
+
+async def test_a_full_mailbox_of_ends_drops_the_progress_that_arrives() -> None:
+    heard = Heard()
+    async with EventBus(strict=True) as bus:
+        subscription = bus.subscribe(Counted, heard.held, mailbox=2)
+        await bus.publish(Counted(number=0))
+        await settle()
+        for number in (1, 2):
+            await bus.publish(Ended(number=number))
+        await bus.publish(Tick(number=3))
+        assert subscription.dropped == 1
+        heard.gate.set()
+    assert heard.numbers == [0, 1, 2]
+
+
+async def test_drained_returns_when_its_subscriber_was_cut() -> None:
+    with anyio.fail_after(2):
+        async with anyio.create_task_group() as tasks:
+            async with EventBus(grace=0.05) as bus:
+                subscription = bus.subscribe(Counted, Heard().held)
+                await bus.publish(Counted())
+                tasks.start_soon(subscription.drained)
+                await settle()
+
+
+async def test_a_handler_cannot_wait_for_handlers() -> None:
+    errors: list[BaseException] = []
+    async with EventBus(strict=True) as bus:
+
+        async def wait(event: Counted) -> None:
+            try:
+                await bus.drain()
+            except ReentrantPublishError as error:
+                errors.append(error)
+
+        bus.subscribe(Counted, wait)
+        await bus.publish(Counted())
+    assert len(errors) == 1
+
+
+async def test_a_lenient_bus_keeps_no_failure_alive() -> None:
+    async def broken(event: Counted) -> None:
+        raise ValueError("broken")
+
+    async with EventBus() as bus:
+        bus.subscribe(Counted, broken)
+        for _ in range(20):
+            await bus.publish(Counted())
+        await bus.drain()
+        assert bus._failures == []
+
+
+async def test_a_handler_that_never_awaits_lets_others_run() -> None:
+    turns = 0
+
+    async def busy(event: Counted) -> None:
+        until = time.monotonic() + 0.003
+        while time.monotonic() < until:
+            pass
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await checkpoint()
+            turns += 1
+
+    async with EventBus(strict=True) as bus, anyio.create_task_group() as tasks:
+        subscription = bus.subscribe(Counted, busy)
+        for number in range(20):
+            await bus.publish(Counted(number=number))
+        tasks.start_soon(count)
+        await subscription.drained()
+        tasks.cancel_scope.cancel()
+    assert turns > 5

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
+import anyio
 import attrs
 import pytest
 
@@ -60,7 +62,10 @@ async def test_there_is_at_most_one_record_a_run() -> None:
     assert len(writer.records) == 1
 
 
-@pytest.mark.parametrize("error", [RecordError("full", path=__file__), OSError(28, "full")])  # type: ignore[arg-type]
+FULL = [RecordError("full", path=Path("r")), OSError(28, "full"), ValueError("full")]
+
+
+@pytest.mark.parametrize("error", FULL)
 async def test_a_failing_writer_is_logged_and_counted_and_fails_nothing(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -69,3 +74,25 @@ async def test_a_failing_writer_is_logged_and_counted_and_fails_nothing(
     assert recorder.problem is not None
     assert "full" in recorder.problem
     assert [each.levelno for each in caplog.records] == [logging.ERROR, logging.ERROR]
+
+
+async def test_a_thousand_runs_may_wait_for_the_disk_and_none_is_dropped() -> None:
+    gate = anyio.Event()
+
+    class Slow(ListWriter):
+        async def append_record(self, record: LearningRecord) -> None:
+            await gate.wait()
+            await super().append_record(record)
+
+    writer = Slow()
+    async with EventBus(strict=True) as bus:
+        LearningRecorder(writer).subscribe(bus)
+        with anyio.fail_after(5):
+            for number in range(1_000):  # none of them waits
+                await bus.publish(finished(f"run-{number}"))
+        async with anyio.create_task_group() as tasks:
+            for number in range(1_000, 1_010):
+                tasks.start_soon(bus.publish, finished(f"run-{number}"))
+            await anyio.wait_all_tasks_blocked()
+            gate.set()
+    assert len(writer.records) == 1_010

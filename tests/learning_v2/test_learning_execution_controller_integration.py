@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from stablenew import (
@@ -23,7 +24,8 @@ from stablenew.backends.fake import Behaviour
 from stablenew.controller.activity import State
 from stablenew.errors import BackendUnavailableError, ConfigError, StableNewError
 from stablenew.events.bus import EventBus
-from stablenew.learning.learning_events import StepFinished
+from stablenew.events.mailbox import Overflow
+from stablenew.learning.learning_events import StepFinished, StepStarted
 from stablenew.pipeline.results import Outcome
 from stablenew.pipeline.stage_events import StageStarted
 from tests.support import config, leftovers, lines
@@ -222,3 +224,34 @@ async def test_a_failing_step_is_told_and_the_sheet_shows_it(runs: Path) -> None
         assert app.reporter.problem is None
     assert [event.outcome for event in told] == [Outcome.FAILED, Outcome.SUCCEEDED]
     assert (runs / result.plan_id / "contact_sheet.png").exists()
+
+
+async def test_the_controller_runs_no_more_steps_than_asked_for(runs: Path) -> None:
+    async with open_app(Settings(out=runs), backend=FakeBackend()) as app:
+        result = await app.learning.run_learning_plan(PLAN, config(), max_steps=1)
+    assert (result.steps_executed, result.summary["not_run"]) == (1, 1)
+
+
+async def test_a_wrong_plan_leaves_the_last_result_alone(runs: Path) -> None:
+    async with open_app(Settings(out=runs), backend=FakeBackend()) as app:
+        first = await app.learning.run_learning_plan(PLAN, config())
+        with pytest.raises(ConfigError):
+            await app.learning.run_learning_plan({**PLAN, "sweep_values": [-5]}, config())
+        assert app.learning.last_result == first
+
+
+async def test_each_step_is_forced_into_the_event_log(runs: Path) -> None:
+    async with open_app(Settings(out=runs), backend=FakeBackend()) as app:
+        seen: list[str] = []
+
+        async def look(event: StepStarted) -> None:
+            if event.index == 1:
+                log = runs / str(event.plan_id) / "events.jsonl"
+                while not seen or "StepFinished" not in seen:
+                    await anyio.lowlevel.checkpoint()
+                    seen[:] = [json.loads(line)["type"] for line in lines(log)]
+
+        app.bus.subscribe(StepStarted, look, overflow=Overflow.WAIT, mailbox=1)
+        await app.learning.run_learning_plan(PLAN, config())
+        await app.bus.drain()
+    assert "StepFinished" in seen

@@ -10,6 +10,7 @@ from anyio.lowlevel import checkpoint
 
 from stablenew.errors import BackendRejectedError, ConfigError, StageTimeoutError
 from stablenew.events.bus import EventBus
+from stablenew.events.mailbox import Overflow
 from stablenew.learning.learning_adapter import prepare_learning_run
 from stablenew.learning.learning_events import PlanFinished, PlanStarted, StepFinished, StepStarted
 from stablenew.learning.learning_execution import LearningExecutionRunner
@@ -149,3 +150,79 @@ async def test_cancelling_when_nothing_runs_does_nothing() -> None:
     runner = LearningExecutionRunner(at_twenty(hang))
     runner.cancel_step()
     assert runner.result is None
+
+
+async def test_cancel_step_reaches_a_step_whose_start_waits_for_room() -> None:
+    async with EventBus(strict=True) as bus:
+        gate = anyio.Event()
+
+        async def hold(event: StepStarted) -> None:
+            await gate.wait()
+
+        bus.subscribe(StepStarted, hold, overflow=Overflow.WAIT, mailbox=1)
+        ran: list[int | None] = []
+
+        async def run(request: RunRequest) -> PipelineRunResult:
+            ran.append(request.config.txt2img.steps)
+            return succeeded(request)
+
+        runner = LearningExecutionRunner(run, bus=bus)
+        async with anyio.create_task_group() as tasks:
+
+            async def cancel() -> None:
+                while ran != [10, 20]:
+                    await checkpoint()
+                await anyio.wait_all_tasks_blocked()  # the third start waits
+                runner.cancel_step()
+                await anyio.wait_all_tasks_blocked()
+                gate.set()
+
+            tasks.start_soon(cancel)
+            result = await runner.run(context())
+    assert outcomes(result) == ["succeeded", "succeeded", "cancelled"]
+    assert ran == [10, 20]
+
+
+async def test_cancel_step_is_no_timeout_although_stopping_outlasts_the_deadline() -> None:
+    async def slow_to_stop(request: RunRequest) -> PipelineRunResult:
+        try:
+            return await hang(request)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(0.3)
+
+    runner = LearningExecutionRunner(at_twenty(slow_to_stop))
+    async with anyio.create_task_group() as tasks:
+
+        async def cancel() -> None:
+            await anyio.sleep(0.05)
+            runner.cancel_step()
+
+        tasks.start_soon(cancel)
+        result = await runner.run(context(step_timeout=0.2))
+    assert outcomes(result) == ["succeeded", "cancelled", "succeeded"]
+
+
+async def test_our_tags_and_the_contexts_metadata_have_the_last_word() -> None:
+    seen: list[RunRequest] = []
+
+    async def note(request: RunRequest) -> PipelineRunResult:
+        seen.append(request)
+        return succeeded(request)
+
+    plan = {
+        "target_variable": "steps",
+        "sweep_values": [5],
+        "metadata": {"run_type": "x", "plan_id": "y", "note": "plan"},
+    }
+    await LearningExecutionRunner(note).run(
+        prepare_learning_run(plan, config(), metadata={"note": "context"}, plan_id="mine")
+    )
+    assert (seen[0].metadata["run_type"], seen[0].metadata["plan_id"]) == ("learning", "mine")
+    assert seen[0].metadata["note"] == "context"
+
+
+async def test_a_plan_id_leaves_room_for_the_numbers_of_its_steps() -> None:
+    runner = LearningExecutionRunner(at_twenty(hang))
+    with pytest.raises(ConfigError, match="up to 90"):
+        await runner.run(context(plan_id="x" * 91))

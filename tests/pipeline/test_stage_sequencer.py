@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import anyio
+import attrs
 import pytest
 from anyio.lowlevel import checkpoint
 
@@ -12,6 +13,8 @@ from stablenew.backends.base import InterruptReceipt, Picture, Report, StageRequ
 from stablenew.backends.fake import FAKE_CAPABILITIES, Behaviour, FakeBackend, fake_picture
 from stablenew.errors import BackendRejectedError, StageTimeoutError
 from stablenew.events.bus import EventBus
+from stablenew.events.event import Event
+from stablenew.events.mailbox import Overflow
 from stablenew.pipeline.results import Outcome, PipelineRunResult
 from stablenew.pipeline.run_request import RunRequest
 from stablenew.pipeline.stage_events import (
@@ -329,3 +332,79 @@ async def test_times_come_from_the_clock(bus: EventBus) -> None:
     assert times[0].year == 2026
     assert result.duration > 0
     assert result.stage_results[0].started_at < result.stage_results[0].finished_at
+
+
+async def full_watcher(bus: EventBus, kind: type[Event]) -> anyio.Event:
+    """Subscribe somebody who takes one event of a kind and then holds everybody up."""
+    gate = anyio.Event()
+
+    async def hold(event: Event) -> None:
+        await gate.wait()
+
+    bus.subscribe(kind, hold, overflow=Overflow.WAIT, mailbox=1, name="holds up")
+    return gate
+
+
+@pytest.mark.parametrize("kind", [RunStarted, StageStarted, PictureSaved])
+async def test_a_cancel_while_a_start_waits_for_room_still_tells_the_end(kind: type[Event]) -> None:
+    async with EventBus(grace=0.2) as bus:
+        bench = Bench(bus)
+        gate = await full_watcher(bus, kind)
+        fillers = {
+            RunStarted: RunStarted(run_id="filler", stages=(), images=1),
+            StageStarted: StageStarted(run_id="filler", stage="x", images=1),
+        }
+        for _ in range(2 if kind in fillers else 0):  # one is being handled, one fills the mailbox
+            await bus.publish(attrs.evolve(fillers[kind]))
+        with anyio.move_on_after(0.1) as scope:
+            bench.bus = bus
+            plan = plan_stages(request(images=4).config, FAKE_CAPABILITIES)
+            await bench.sequencer.run(plan, request(images=4))
+        gate.set()
+        await bus.drain()
+        assert scope.cancelled_caught
+        own = [event for event in bench.listener.events if event.run_id == "run-1"]
+        assert sum(isinstance(event, RunFinished) for event in own) == 1
+        (result,) = bench.store.results
+        assert len(result.outputs) == len(bench.store.pictures)
+
+
+async def test_a_slow_watcher_is_no_stalled_backend(bus: EventBus) -> None:
+    bench = Bench(bus, Behaviour(progress=(0.2, 0.4, 0.6)), stall_timeout=0.1)
+
+    async def slowly(event: StageProgress) -> None:
+        await anyio.sleep(0.15)
+
+    bus.subscribe(StageProgress, slowly, overflow=Overflow.WAIT, mailbox=1)
+    assert (await bench.run(request())).success
+
+
+async def test_metadata_that_cannot_be_kept_for_any_reason_is_an_outcome(bus: EventBus) -> None:
+    bench = Bench(bus)
+    bench.store.conclude_error = TypeError("no plain form for object")
+    result = await bench.run(request())
+    assert result.outcome is Outcome.FAILED
+    assert bench.listener.of(RunFinished)[0].result is result
+
+
+class SlowToStop(FakeBackend):
+    async def interrupt(self, request_id: str) -> InterruptReceipt:
+        await anyio.sleep(0.3)
+        return InterruptReceipt(request_id=request_id, call="slow", confirmed=True, seconds=0.3)
+
+
+async def test_a_users_cancel_before_the_deadline_is_no_timeout_however_long_stopping_takes(
+    bus: EventBus,
+) -> None:
+    bench = Bench(bus)
+    bench.sequencer = StageSequencer(SlowToStop(Behaviour(hang=True)), bus, bench.store)
+    run = RunRequest(run_id="run-1", config=request().config, timeout=0.25)
+    with anyio.move_on_after(0.05):
+        await bench.run(run)
+    (finished,) = bench.listener.of(RunFinished)
+    assert finished.result.outcome is Outcome.CANCELLED
+
+
+async def test_a_later_stage_says_what_it_was_made_with_over_its_source(bus: EventBus) -> None:
+    result = await Bench(bus).run(request(img2img={"cfg_scale": 3}))
+    assert [output.settings["cfg_scale"] for output in result.outputs] == [7.0, 3]
