@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import io
 import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-import aiofiles
 import anyio
+from aiofiles.threadpool import wrap
 
 from stablenew import _system
 
@@ -70,7 +71,8 @@ async def write_through(descriptor: int, data: bytes) -> None:
     Raises:
         OSError: The disk said no; a part may be written.
     """
-    file = await aiofiles.open(descriptor, "ab", buffering=0, closefd=False)
+    raw = io.FileIO(descriptor, "ab", closefd=False)
+    file = wrap(raw)
     view = memoryview(data)
     while view:  # an unbuffered write may take only a part
         view = view[await file.write(view) :]

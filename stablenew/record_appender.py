@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
 import anyio
-import anyio.to_thread
 import attrs
 from anyio.lowlevel import RunVar
 
@@ -99,14 +100,16 @@ class _Appender:
     async def _lead(self, timeout: float) -> None:
         """Write everything that is queued, for all; then let the next one lead."""
         self._busy = True
-        batch, self._queue = self._queue, []
+        batch: list[_Entry] = []
         error: OSError | None = None
 
         async def work() -> None:
-            nonlocal error
+            nonlocal batch, error
+            batch, self._queue = self._queue, []  # by now all that woke together have queued
+            data = b"".join(entry.data for entry in batch)
             try:
                 with anyio.fail_after(timeout + _files.DISK_DEADLINE, shield=True):
-                    await self._write(b"".join(entry.data for entry in batch), timeout)
+                    await self._write(data, timeout)
             except OSError as problem:
                 error = problem
 
@@ -160,17 +163,7 @@ def _start(path: Path, data: bytes) -> tuple[Commit, bool]:
 
 async def _in_thread(call: Callable[[], T]) -> T:
     """Run in a thread; shielded by the leader, whose deadline alone abandons it."""
-    return await anyio.to_thread.run_sync(call, limiter=_limiter(), abandon_on_cancel=True)
-
-
-def _limiter() -> anyio.CapacityLimiter:
-    """Return record files' own limiter, so that busy threads of others hold up no record."""
-    try:
-        return _limiters.get()
-    except LookupError:
-        limiter = anyio.CapacityLimiter(4)
-        _limiters.set(limiter)
-        return limiter
+    return await asyncio.get_running_loop().run_in_executor(None, call)
 
 
 def _appender(path: Path) -> _Appender:
@@ -180,7 +173,11 @@ def _appender(path: Path) -> _Appender:
     except LookupError:
         known = WeakValueDictionary()
         _appenders.set(known)
-    return known.setdefault(str(path.absolute()), _Appender(path))
+    key = os.path.abspath(path)  # noqa: PTH100  # several times quicker, and this is for each line
+    found = known.get(key)
+    if found is None:
+        found = known[key] = _Appender(path)
+    return found
 
 
 def _record_error(path: Path, error: OSError) -> RecordError:
@@ -189,5 +186,4 @@ def _record_error(path: Path, error: OSError) -> RecordError:
     return RecordError(f"cannot append: {cause}" + (f"; {advice}" if advice else ""), path=path)
 
 
-_limiters: RunVar[anyio.CapacityLimiter] = RunVar("_limiters")
 _appenders: RunVar[WeakValueDictionary[str, _Appender]] = RunVar("_appenders")
