@@ -1,9 +1,9 @@
 """From plain data to our classes and back: the only home of cattrs.
 
-The strict converter is for what a person wrote: it takes nothing that it would have to guess
+The converter is strict, for what a person wrote: it takes nothing that it would have to guess
 at (5 is no "5", true is no 1, NaN is no number), refuses unknown keys by naming the nearest
-right one, and reports every problem at once. The lenient one is for records, which may be
-older than this program: what does not fit is kept as it came.
+right one, and reports every problem at once. Records need no lenient one: whatever older programs
+wrote is kept as it came.
 """
 
 from __future__ import annotations
@@ -49,11 +49,6 @@ def structure(data: object, kind: type[T], path: str = "") -> T:
         raise ConfigError(*_problems(error, path)) from None
     except (ConfigError, ValueError, TypeError) as error:
         raise ConfigError(*_problems(error, path)) from None
-
-
-def structure_lenient(data: object, kind: type[T]) -> T:
-    """Build a `kind` from an older program's data: values of another type are kept as they are."""
-    return _lenient.structure(data, kind)
 
 
 def unstructure(value: object) -> object:
@@ -228,18 +223,3 @@ _strict.register_structure_hook_func(
     lambda kind: kind == str | int | float | bool | None, _to_scalar
 )
 _strict.register_structure_hook_factory(attrs.has, _attrs_hook)
-
-_lenient = Converter(detailed_validation=False, prefer_attrib_converters=True)
-for _kind in (str, int, float, bool):
-    _lenient.register_structure_hook(_kind, _unchanged)
-_lenient.register_structure_hook_func(lambda kind: kind is object, _unchanged)
-
-__all__ = [
-    "frozen_mapping",
-    "given",
-    "json_line",
-    "sorted_json",
-    "structure",
-    "structure_lenient",
-    "unstructure",
-]

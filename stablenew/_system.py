@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import attrs
@@ -214,10 +215,16 @@ def exchange(one: Path, other: Path) -> None:
     """Swap two files' names in one step, so that at each moment one of them is in place."""
     if not sys.platform.startswith("linux"):
         raise _unsupported("exchange of names")
-    call = ctypes.CDLL(None, use_errno=True).renameat2
-    if call(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE):
+    if _renameat2()(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE):
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), str(one), None, str(other))
+
+
+@cache
+def _renameat2() -> Callable[..., int]:
+    """Return the C library's call, which Python has no name for."""
+    call: Callable[..., int] = ctypes.CDLL(None, use_errno=True).renameat2
+    return call
 
 
 def link(existing: Path, new: Path) -> None:

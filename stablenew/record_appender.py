@@ -153,7 +153,7 @@ class _Appender:
 
 def _start(path: Path, data: bytes) -> tuple[Commit, bool]:
     """Begin a commit if the lock is free; in one thread call, as is each half of a commit."""
-    real = path.resolve()
+    real = Path(os.path.realpath(path))
     lock, locked = try_lock(real.with_name(f".{real.name}.lock"))
     commit = Commit(path=real, lock=lock)
     if locked:

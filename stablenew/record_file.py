@@ -35,6 +35,7 @@ import errno
 import logging
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import attrs
@@ -52,6 +53,7 @@ SMALL = 256 * 1024
 SLOTS = ("spare0", "spare1")
 """Two, because a reader that reads all the time holds one."""
 
+_PASSING = ("tmp", "old", "torn")
 _NO_EXCHANGE = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
 _NO_LINK = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES}
 
@@ -86,10 +88,15 @@ class Commit:
     leased: bool = False
     spoiled: bool = False
     keeps_spare: bool = True
+    helpers: Mapping[str, Path] = attrs.field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        start = f"{self.path.parent}{os.sep}.{self.path.name}."
+        self.helpers = {ending: Path(start + ending) for ending in (*SLOTS, *_PASSING)}
 
     def beside(self, ending: str) -> Path:
         """Return the path of a helper file."""
-        return self.path.with_name(f".{self.path.name}.{ending}")
+        return self.helpers[ending]
 
     def start(self, data: bytes) -> None:
         """Choose a file to build and bring it as far as the live one.
@@ -105,7 +112,7 @@ class Commit:
             raise
 
     def _begin(self, data: bytes) -> None:
-        for ending in ("tmp", "old", "torn"):  # what a killed commit left
+        for ending in _PASSING:  # what a killed commit left
             _system.unlink(self.beside(ending))
         self.live = _system.stat(self.path)
         self.state = RecordState.read(self.lock)

@@ -7,11 +7,12 @@ program does not know is kept in `extra` and written back.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import attrs
 import msgspec
 
-from stablenew._convert import frozen_mapping, sorted_json, structure_lenient, unstructure
+from stablenew._convert import frozen_mapping, sorted_json, unstructure
 
 SCHEMA_VERSION = 3
 """The version of records that this program writes; older lines have none, or a smaller one."""
@@ -85,12 +86,13 @@ class LearningRecord:
             raise ValueError(f"given a JSON {type(data).__name__}, expected an object")
         if not isinstance(data.get("run_id"), str) or not data["run_id"]:
             raise ValueError(f"run_id: given {data.get('run_id')!r}, expected some text")
-        known = {name: data[name] for name in _NAMES if name in data}
-        extra = {name: value for name, value in data.items() if name not in _NAMES}
-        return structure_lenient({**known, "extra": extra}, cls)
+        unknown = data.keys() - _NAMES
+        extra = {name: data.pop(name) for name in unknown} if unknown else _NOTHING
+        return cls(**data, extra=extra)
 
 
-_NAMES = tuple(field.name for field in attrs.fields(LearningRecord) if field.name != "extra")
+_NAMES = {field.name for field in attrs.fields(LearningRecord)} - {"extra"}
+_NOTHING: Table = MappingProxyType({})
 _ADDED = ("schema_version", "plan_id", "prompt_pack_id", "prompt_id")
 
 
