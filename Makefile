@@ -26,6 +26,7 @@ test: .venv/.test
 bench: .venv/.test
 	$(BIN)/python scripts/bench_spine.py
 	$(BIN)/python scripts/bench_embedded.py
+	$(BIN)/python scripts/bench_records.py
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

@@ -18,7 +18,7 @@ import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,8 +31,34 @@ from stablenew import _system
 from stablenew.learning.learning_record_reader import read_records
 from stablenew.record_appender import append_lines
 
-RECORD = {"run_id": "20261120T120000-000000-abcdef-00001", "metadata": {"pad": "x" * 1_920}}
-LINE = json.dumps(RECORD).encode()
+SETTINGS = {
+    "prompt": "a red mushroom in a forest, morning light, moss, detailed, soft shadows",
+    "negative_prompt": "blurry, dark, low quality",
+    "model": "stablenew-tiny-v1",
+    "seed": 7,
+    "steps": 20,
+    "cfg_scale": 5.5,
+    "sampler_name": "DPM++ 2M",
+    "scheduler": "Karras",
+    "width": 64,
+    "height": 64,
+}
+RUN_ID = "20261120T120000-000000-abcdef-00001"
+OUTPUT = {**SETTINGS, "stage": "txt2img", "path": f"{RUN_ID}/txt2img_1.png", "sha256": "ab" * 32}
+RECORD = {
+    "run_id": RUN_ID,
+    "timestamp": "2026-11-20T12:00:00+00:00",
+    "base_config": {"txt2img": SETTINGS},
+    "variant_configs": [{"txt2img.cfg_scale": 5.5}],
+    "primary_steps": 20,
+    "primary_cfg_scale": 5.5,
+    "metadata": {"run_type": "learning", "variable_name": "cfg_scale", "variable_value": 5.5},
+    "stage_plan": ["txt2img"],
+    "stage_events": [{"stage": "txt2img", "status": "succeeded", "duration_s": 0.7, "images": 3}],
+    "outputs": [{**OUTPUT, "image_id": f"txt2img_{number}"} for number in (1, 2, 3)],
+    "schema_version": 3,
+}
+LINE = json.dumps(RECORD).encode()  # about 2 KB
 TOGETHER = 64
 ROUNDS = 20
 COPIES = {0: 50, 20: 12, 200: 4, 2_000: 2}
@@ -217,6 +243,39 @@ async def measure(folder: Path, megabytes: int, appends: int) -> dict[str, float
     return medians
 
 
+async def measure_loop(folder: Path) -> None:
+    """Print the longest that appends keep a ticker of the loop waiting."""
+    late: list[float] = []
+
+    async def tick() -> None:
+        while True:
+            due = time.perf_counter() + 0.001
+            await anyio.sleep(0.001)
+            late.append(time.perf_counter() - due)
+
+    async def measured(what: str, appending: Callable[[], Awaitable[None]]) -> None:
+        late.clear()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(tick)
+            await appending()
+            tasks.cancel_scope.cancel()
+        ordered = sorted(late)
+        p99, longest = ordered[int(len(ordered) * 0.99)] * 1e3, ordered[-1] * 1e3
+        print(f"the loop, {what:<24} p99 {p99:.2f} ms late, longest {longest:.2f} ms")
+
+    async def some() -> None:
+        for _ in range(500):
+            await append_lines(folder / "loop.jsonl", [LINE])
+
+    async def large() -> None:
+        for _ in range(10):
+            await append_lines(folder / "large.jsonl", [LINE.ljust(8_000_000)])
+
+    await measured("idle", lambda: anyio.sleep(1))
+    await measured("500 appends", some)
+    await measured("10 appends of 8 MB", large)
+
+
 def measure_reading(folder: Path) -> None:
     path = folder / "read.jsonl"
     fill(path, 40)
@@ -257,6 +316,7 @@ async def main() -> None:
     copy = medians[largest]["copy"] / medians[largest]["ours"]
     print(f"ours, {largest} MB / empty: {flat:.2f}; copying / ours at {largest} MB: {copy:,.0f}")
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        await measure_loop(Path(folder))
         measure_reading(Path(folder))
 
 

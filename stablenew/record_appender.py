@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 
 import anyio
 import attrs
-from anyio.lowlevel import RunVar
+from anyio.lowlevel import RunVar, checkpoint
 
 from stablenew import _files
 from stablenew._lock import try_lock, wait_for_lock
@@ -25,6 +25,10 @@ LOCK_TIMEOUT = 30.0
 """Seconds to wait for another process that holds the lock."""
 
 _TRIES = 10
+_LARGE = 256 * 1024
+_ROUNDS = 3
+"""Rounds of the loop that a batch gathers for: as many as the last leader takes to come back."""
+
 _ADVICE = {
     errno.ENOSPC: "free some space and append again",
     errno.EDQUOT: "free some space and append again",
@@ -52,97 +56,77 @@ async def append_lines(
     """
     if not lines:
         return
-    if any(b"\n" in line for line in lines):
+    large = sum(map(len, lines)) > _LARGE  # then even a look at it is for another thread
+    if await _in_thread(lambda: _has_newline(lines)) if large else _has_newline(lines):
         raise RecordError("a line has a newline in it; expected one line each", path=path)
-    await _appender(path).append(b"".join(line + b"\n" for line in lines), timeout)
+    await _appender(path).append(lines, timeout)
+
+
+def _has_newline(lines: Sequence[bytes]) -> bool:
+    return any(b"\n" in line for line in lines)
 
 
 @attrs.define(eq=False)
-class _Entry:
-    """What one caller wants appended, and what became of it."""
+class _Batch:
+    """What is committed together, and what became of it."""
 
-    data: bytes
-    woken: anyio.Event = attrs.field(factory=anyio.Event)
-    leads: bool = False
-    done: bool = False
+    lines: list[bytes]
+    done: anyio.Event = attrs.field(factory=anyio.Event)
     error: OSError | None = None
 
 
 class _Appender:
-    """The queue of one file in one event loop."""
+    """One file in one event loop: while a batch is committed, the next one gathers."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._queue: list[_Entry] = []
-        self._busy = False
+        self._turn = anyio.Lock(fast_acquire=True)
+        self._gathering: _Batch | None = None
 
-    async def append(self, data: bytes, timeout: float) -> None:
-        entry = _Entry(data)
-        self._queue.append(entry)
-        if self._busy:
-            await self._wait(entry)
-        if not entry.done:
-            await self._lead(timeout)
-        if entry.error is not None:
-            raise _record_error(self._path, entry.error) from entry.error
-
-    async def _wait(self, entry: _Entry) -> None:
-        """Wait until the entry is written, or is to lead; one that is cancelled steps aside."""
-        try:
-            await entry.woken.wait()
-        except BaseException:
-            if entry in self._queue:
-                self._queue.remove(entry)
-                if entry.leads:
-                    self._hand_over()
-            raise
-
-    async def _lead(self, timeout: float) -> None:
-        """Write everything that is queued, for all; then let the next one lead."""
-        self._busy = True
-        batch: list[_Entry] = []
-        error: OSError | None = None
-
-        async def work() -> None:
-            nonlocal batch, error
-            batch, self._queue = self._queue, []  # by now all that woke together have queued
-            data = b"".join(entry.data for entry in batch)
-            try:
-                with anyio.fail_after(timeout + _files.DISK_DEADLINE, shield=True):
-                    await self._write(data, timeout)
-            except OSError as problem:
-                error = problem
-
-        try:
+    async def append(self, lines: Sequence[bytes], timeout: float) -> None:
+        """Have lines committed; whoever begins a batch leads it, and the others wait."""
+        batch = self._gathering
+        if batch is None:
+            batch = self._gathering = _Batch([*lines])
             # A task of its own: asyncio's Task.cancel does not know of shields.
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(work)
+                tasks.start_soon(self._lead, batch, timeout)
+        else:
+            batch.lines.extend(lines)
+            await batch.done.wait()
+        if batch.error is not None:
+            raise _record_error(self._path, batch.error) from batch.error
+
+    async def _lead(self, batch: _Batch, timeout: float) -> None:
+        """Commit a batch once it is its turn, whatever is cancelled: others depend on it."""
+        try:
+            with anyio.fail_after(timeout + _files.DISK_DEADLINE, shield=True):
+                async with self._turn:
+                    for _ in range(_ROUNDS):
+                        await checkpoint()
+                    self._gathering = None
+                    await self._write(batch.lines, timeout)
+        except OSError as error:
+            batch.error = error
         finally:
-            for entry in batch:
-                entry.done, entry.error = True, error
-                entry.woken.set()
-            self._hand_over()
+            if self._gathering is batch:
+                self._gathering = None
+            batch.done.set()
 
-    def _hand_over(self) -> None:
-        self._busy = bool(self._queue)
-        if self._queue:
-            self._queue[0].leads = True
-            self._queue[0].woken.set()
-
-    async def _write(self, data: bytes, timeout: float) -> None:
+    async def _write(self, lines: list[bytes], timeout: float) -> None:
         for _ in range(_TRIES):
             try:
-                await self._commit(data, timeout)
+                await self._commit(lines, timeout)
             except ChangedError:
                 continue
             return
         raise OSError(errno.EBUSY, "somebody else keeps writing to it")
 
-    async def _commit(self, data: bytes, timeout: float) -> None:
-        commit, locked = await _in_thread(lambda: _start(self._path, data))
+    async def _commit(self, lines: list[bytes], timeout: float) -> None:
+        commit, locked = await _in_thread(lambda: _start(self._path, lines))
         if not locked:
             await wait_for_lock(commit.lock, timeout)
-            await _in_thread(lambda: commit.start(data))
+            await _in_thread(lambda: commit.start(_joined(lines)))
         try:
             await _files.write_through(commit.descriptor, commit.pending)
         except Exception:
@@ -151,14 +135,18 @@ class _Appender:
         await _in_thread(commit.finish)
 
 
-def _start(path: Path, data: bytes) -> tuple[Commit, bool]:
+def _start(path: Path, lines: list[bytes]) -> tuple[Commit, bool]:
     """Begin a commit if the lock is free; in one thread call, as is each half of a commit."""
     real = Path(os.path.realpath(path))
     lock, locked = try_lock(real.with_name(f".{real.name}.lock"))
     commit = Commit(path=real, lock=lock)
     if locked:
-        commit.start(data)
+        commit.start(_joined(lines))
     return commit, locked
+
+
+def _joined(lines: list[bytes]) -> bytes:
+    return b"\n".join([*lines, b""])
 
 
 async def _in_thread(call: Callable[[], T]) -> T:
@@ -173,7 +161,7 @@ def _appender(path: Path) -> _Appender:
     except LookupError:
         known = WeakValueDictionary()
         _appenders.set(known)
-    key = os.path.abspath(path)  # noqa: PTH100  # several times quicker, and this is for each line
+    key = str(path if path.is_absolute() else path.absolute())
     found = known.get(key)
     if found is None:
         found = known[key] = _Appender(path)
