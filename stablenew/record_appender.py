@@ -17,7 +17,8 @@ from anyio.lowlevel import RunVar, checkpoint
 from stablenew import _files
 from stablenew._lock import try_lock, wait_for_lock
 from stablenew.errors import RecordError
-from stablenew.record_file import ChangedError, Commit
+from stablenew.record_file import Commit
+from stablenew.record_state import ChangedError
 
 T = TypeVar("T")
 

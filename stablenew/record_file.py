@@ -6,27 +6,25 @@ What is promised (Linux; elsewhere the cost grows with the file):
    of that.
 2. An append that returned survives kill -9, and a power cut if the disk honours a flush. One that
    did not return is there whole, once, or not at all.
-3. A failed append leaves the file as it was and raises `RecordError` with path, cause and what to
-   do. Where a rename cannot be undone, the error says `indeterminate`.
-4. An append costs its own size, flat to millions of records, but for one copy of the file after:
-   adopting an existing file, a power cut, an edit by somebody else, or a reader that holds every
-   spare.
+3. A failed append leaves the file as it was and raises `RecordError` with path, cause and advice.
+   Where a rename cannot be undone, the error says `indeterminate`.
+4. An append costs its own size, flat to millions of records, but for one copy after: adopting a
+   file, a power cut, an edit by somebody else, or a reader that holds every spare.
 5. Any number of tasks and processes may append; concurrent appends are committed together; nobody
    waits for a dead one.
 6. A torn or foreign tail is healed: a whole last line gets its newline, anything else is moved to
    `<name>.torn-<time>` and reported, never glued to the next record, never silently dropped.
 7. Disk: twice the file (three times after a slow reader), twice the bytes written.
 
-How: the previous generation is kept as a spare that lags by the last batch. An append brings a
-spare up to date, adds its lines, forces it to disk, and swaps it with the live file; what was
-displaced is the next spare. A spare is written to only under a write lease, which says that no
-reader has it open. Small files, and platforms without leases or the swap, are copied instead.
+How: the previous generation is kept as a spare that lags by the last batch. An append brings it up
+to date, adds its lines, forces it to disk, and swaps it with the live file; what was displaced is
+the next spare. A spare is written to only under a write lease: no reader has it open. Small files,
+and platforms without leases, are copied instead.
 
     live · .<name>.spare0, .spare1 · .<name>.tmp, .old (fixed names) · .<name>.lock (lock and state)
 
-The state says which file was live and how much of each spare is right; it has a checksum, is not
-forced to disk, and is believed only if the live file is the one that it names. Because the file is
-replaced, `tail -f` goes blind: see `follow`.
+The state says which file was live and how much of each spare is right; it has a checksum and is
+believed only if the live file is the one that it names.
 """
 
 from __future__ import annotations
@@ -34,7 +32,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -42,8 +39,8 @@ import attrs
 
 from stablenew import _system
 from stablenew._system import Stat
-from stablenew.record_state import RecordState, Spare
-from stablenew.record_tail import is_whole, tail_of
+from stablenew.record_state import ChangedError, RecordState, Spare
+from stablenew.record_tail import is_whole, set_aside, tail_of
 
 logger = logging.getLogger(__name__)
 
@@ -58,10 +55,6 @@ _NO_EXCHANGE = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
 _NO_LINK = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES}
 
 
-class ChangedError(Exception):
-    """Somebody else wrote to the live file meanwhile; nothing is lost, start over."""
-
-
 @attrs.define(eq=False)
 class Commit:
     """One batch on its way into the file: `start`, write `pending`, then `finish` or `give_up`.
@@ -71,8 +64,7 @@ class Commit:
     Attributes:
         path: The file itself, no symbolic link.
         lock: The locked lock file; closed in the end.
-        descriptor: The file in the making.
-        pending: What is to be written to it.
+        descriptor: The file in the making, to which `pending` is to be written.
     """
 
     path: Path
@@ -198,10 +190,7 @@ class Commit:
             logger.warning("%s: its last line had no newline and got one", self.path)
             self.pending = b"\n" + self.pending
             return
-        torn = self.path.with_name(f"{self.path.name}.torn-{time.time_ns()}")
-        _system.write_new(self.beside("torn"), tail)
-        _system.rename(self.beside("torn"), torn)
-        logger.warning("%s: %d torn bytes at its end are now in %s", self.path, len(tail), torn)
+        set_aside(self.path, self.beside("torn"), tail)
         self.right = self.common = self.right - len(tail)
         _system.truncate(self.descriptor, self.right)
 

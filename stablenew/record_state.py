@@ -11,6 +11,10 @@ import attrs
 from stablenew import _system
 
 
+class ChangedError(Exception):
+    """Somebody else wrote to the live file meanwhile; nothing is lost, start over."""
+
+
 @attrs.frozen
 class Spare:
     """An earlier generation of the file.

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import time
+from pathlib import Path
+
 import msgspec
 
 from stablenew import _system
+
+logger = logging.getLogger(__name__)
 
 _CHUNK = 64 * 1024
 
@@ -28,3 +34,17 @@ def is_whole(line: bytes) -> bool:
         return isinstance(msgspec.json.decode(line), dict)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
+
+
+def set_aside(path: Path, helper: Path, tail: bytes) -> None:
+    """Keep a torn end in a file of its own, and say so.
+
+    Args:
+        path: The record file that it is the end of.
+        helper: What the file is called while it is written.
+        tail: The bytes.
+    """
+    torn = path.with_name(f"{path.name}.torn-{time.time_ns()}")
+    _system.write_new(helper, tail)
+    _system.rename(helper, torn)
+    logger.warning("%s: %d torn bytes at its end are now in %s", path, len(tail), torn)

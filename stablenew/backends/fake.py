@@ -24,35 +24,25 @@ from stablenew.backends.base import (
     StageRequest,
 )
 
+_SAMPLED = {
+    "prompt": None,
+    "negative_prompt": "",
+    "model": "fake-model",
+    "seed": -1,
+    "steps": 20,
+    "cfg_scale": 7.0,
+    "sampler_name": "Euler",
+    "scheduler": "Automatic",
+    "width": 512,
+    "height": 512,
+}
+
 FAKE_CAPABILITIES = Capabilities(
     backend="fake",
     version="1",
     stages={
-        "txt2img": {
-            "prompt": None,
-            "negative_prompt": "",
-            "model": "fake-model",
-            "seed": -1,
-            "steps": 20,
-            "cfg_scale": 7.0,
-            "sampler_name": "Euler",
-            "scheduler": "Automatic",
-            "width": 512,
-            "height": 512,
-        },
-        "img2img": {
-            "prompt": None,
-            "negative_prompt": "",
-            "model": "fake-model",
-            "seed": -1,
-            "steps": 20,
-            "cfg_scale": 7.0,
-            "sampler_name": "Euler",
-            "scheduler": "Automatic",
-            "width": 512,
-            "height": 512,
-            "denoising_strength": 0.75,
-        },
+        "txt2img": _SAMPLED,
+        "img2img": {**_SAMPLED, "denoising_strength": 0.75},
         "adetailer": {
             "prompt": None,
             "negative_prompt": "",

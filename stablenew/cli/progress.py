@@ -60,19 +60,23 @@ class Progress:
 
     async def take(self, event: Event) -> None:
         """Show an event, if there is something to show."""
+        if isinstance(event, StageProgress):
+            self._show(f"{event.stage} {event.image}/{event.images}", event.fraction)
+        elif isinstance(event, StageStarted):
+            self._show(event.stage, 0.0)
+        elif isinstance(event, StageFinished):
+            self._stages_done += 1
+            self._show(event.stage, 0.0)
+        else:
+            self._take_run(event)
+
+    def _take_run(self, event: Event) -> None:
         if isinstance(event, PlanStarted):
             self._variable = event.variable
         elif isinstance(event, StepStarted):
             self._step, self._steps, self._value = event.index, event.steps, event.value
         elif isinstance(event, RunStarted):
             self._stages, self._stages_done = event.stages, 0
-        elif isinstance(event, StageStarted):
-            self._show(event.stage, 0.0)
-        elif isinstance(event, StageProgress):
-            self._show(f"{event.stage} {event.image}/{event.images}", event.fraction)
-        elif isinstance(event, StageFinished):
-            self._stages_done += 1
-            self._show(event.stage, 0.0)
         elif isinstance(event, StepFinished):
             self._display.tell(self._step_line(event))
         elif isinstance(event, RunFinished) and not self._variable and event.result.error:

@@ -18,7 +18,8 @@ import pytest
 
 from stablenew import _system, record_file
 from stablenew._lock import try_lock
-from stablenew.record_file import ChangedError, Commit
+from stablenew.record_file import Commit
+from stablenew.record_state import ChangedError
 
 SMALL = 64
 LINE = b'{"run_id": "%s", "pad": "................................"}\n'
