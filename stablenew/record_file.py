@@ -47,9 +47,7 @@ logger = logging.getLogger(__name__)
 SMALL = 256 * 1024
 """Bytes up to which copying the file costs less than keeping a spare."""
 
-SLOTS = ("spare0", "spare1")
-"""Two, because a reader that reads all the time holds one."""
-
+SLOTS = ("spare0", "spare1")  # two: a reader that reads all the time holds one
 _PASSING = ("tmp", "old", "torn")
 _NO_EXCHANGE = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
 _NO_LINK = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES}

@@ -51,6 +51,7 @@ class MemoryStore:
             height=picture.height,
             sha256="0" * 64,
             settings=picture.settings,
+            ignored_words=picture.ignored_words,
         )
 
     async def load(self, output: StageOutput) -> bytes:

@@ -11,8 +11,9 @@ from stablenew.backends.fake import Behaviour, FakeBackend
 from stablenew.config.settings import Settings
 from stablenew.errors import BusClosedError, ConfigError, StableNewError
 from stablenew.events.event import Event
+from stablenew.learning.learning_events import PlanFinished
 from stablenew.learning.learning_plan import LearningExecutionResult
-from stablenew.pipeline.stage_events import StageProgress
+from stablenew.pipeline.stage_events import RunFinished, StageProgress
 from tests.support import config, lines
 
 
@@ -132,3 +133,23 @@ async def test_nothing_is_left_behind(runs: Path) -> None:
     async with open_app(Settings(out=runs), backend=FakeBackend()) as app:
         await app.pipeline.run_pipeline(config())
     assert open_handles() == handles
+
+
+async def test_the_backend_outlives_what_is_still_told(runs: Path) -> None:
+    order: list[str] = []
+
+    class Noting(FakeBackend):
+        async def __aexit__(self, *_: object) -> None:
+            order.append("backend left")
+
+    async with open_app(Settings(out=runs), backend=Noting()) as app:
+
+        async def note(event: Event) -> None:
+            order.append(type(event).__name__)
+
+        app.bus.subscribe(PlanFinished, note)
+        app.bus.subscribe(RunFinished, note)
+        await app.learning.run_learning_plan(
+            {"target_variable": "steps", "sweep_values": [5]}, config()
+        )
+    assert sorted(order) == ["PlanFinished", "RunFinished", "backend left"]

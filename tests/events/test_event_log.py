@@ -80,3 +80,16 @@ async def test_a_log_of_one_plan_leaves_out_the_others(tmp_path: Path) -> None:
     await log.write(Noted(number=2, plan_id="other"))
     await log.write(Ended(plan_id="mine"))
     assert [json.loads(line)["type"] for line in lines(path)] == ["Noted", "Ended"]
+
+
+async def test_a_disk_that_says_no_fails_nobody_and_is_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = EventLog(tmp_path / "missing" / "events.jsonl", forced_by=(Ended,))
+    async with EventBus(strict=True) as bus:
+        bus.subscribe(Event, log.write, overflow=Overflow.WAIT)
+        for number in range(2):
+            await bus.publish(Noted(number=number))
+        await bus.publish(Ended())
+    assert log.lost == 3
+    assert "3 events lost" in caplog.text

@@ -408,3 +408,19 @@ async def test_a_users_cancel_before_the_deadline_is_no_timeout_however_long_sto
 async def test_a_later_stage_says_what_it_was_made_with_over_its_source(bus: EventBus) -> None:
     result = await Bench(bus).run(request(img2img={"cfg_scale": 3}))
     assert [output.settings["cfg_scale"] for output in result.outputs] == [7.0, 3]
+
+
+class Forgetful(FakeBackend):
+    """Does not know a word of the prompt; its later stages have nothing to say about that."""
+
+    async def run_stage(self, request: StageRequest, report: Report) -> Sequence[Picture]:
+        (picture,) = await super().run_stage(request, report)
+        words = ("flurb",) if request.stage == "txt2img" else ()
+        return [attrs.evolve(picture, ignored_words=words)]
+
+
+async def test_a_later_picture_keeps_the_words_that_its_source_ignored(bus: EventBus) -> None:
+    bench = Bench(bus)
+    bench.sequencer = StageSequencer(Forgetful(), bus, bench.store)
+    result = await bench.run(request(upscale={}))
+    assert [output.ignored_words for output in result.outputs] == [("flurb",), ("flurb",)]

@@ -1,0 +1,82 @@
+"""The command line's parts in this process: progress, and a backend that is not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stablenew import app
+from stablenew.backends.base import Capabilities
+from stablenew.backends.fake import FakeBackend
+from stablenew.cli.progress import LineDisplay, Progress
+from stablenew.errors import BackendUnavailableError
+from stablenew.events.event import Event
+from stablenew.learning.learning_events import PlanStarted, StepFinished, StepStarted
+from stablenew.pipeline.results import Failure, Outcome, PipelineRunResult
+from stablenew.pipeline.stage_events import (
+    RunFinished,
+    RunStarted,
+    StageProgress,
+    StageStarted,
+)
+from stablenew.run import main
+
+
+def test_a_backend_that_is_not_there_is_exit_3(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Gone(FakeBackend):
+        async def capabilities(self) -> Capabilities:
+            raise BackendUnavailableError("nobody answers at 127.0.0.1:7860")
+
+    monkeypatch.setitem(app.BACKENDS, "fake", Gone)
+    monkeypatch.chdir(tmp_path)
+    assert main(["--backend", "fake", "--prompt", "a"]) == 3
+    assert capsys.readouterr().err == "stablenew: nobody answers at 127.0.0.1:7860\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+async def taken(*events: Event) -> list[tuple[str, float] | str]:
+    """Return what a display is shown of some events."""
+    shown: list[tuple[str, float] | str] = []
+
+    class Display(LineDisplay):
+        def show(self, label: str, fraction: float) -> None:
+            shown.append((label, round(fraction, 3)))
+
+        def tell(self, line: str) -> None:
+            shown.append(line)
+
+    progress = Progress(Display())
+    for event in events:
+        await progress.take(event)
+    return shown
+
+
+async def test_progress_counts_steps_stages_and_pictures_as_one_whole() -> None:
+    stages = ("txt2img", "upscale")
+    shown = await taken(
+        PlanStarted(steps=2, stage="txt2img", variable="steps", values=(5, 6), images=2),
+        StepStarted(index=1, steps=2, value=6),
+        RunStarted(stages=stages, images=2),
+        StageStarted(stage="txt2img", images=2),
+        StageProgress(stage="txt2img", fraction=0.5, image=1, images=2),
+        StepFinished(index=1, steps=2, value=6, outcome=Outcome.CANCELLED),
+    )
+    assert shown == [
+        ("step 2/2 steps=6  txt2img", 0.5),
+        ("step 2/2 steps=6  txt2img 1/2", 0.625),
+        "step 2/2  steps=6  cancelled",
+    ]
+
+
+async def test_a_single_run_shows_its_stage_and_why_it_failed() -> None:
+    failure = Failure(kind="X", message="out of memory", stage="upscale")
+    result = PipelineRunResult(run_id="r", outcome=Outcome.FAILED, error=failure)
+    shown = await taken(
+        RunStarted(stages=("txt2img",), images=1),
+        StageStarted(stage="txt2img", images=1),
+        RunFinished(result=result),
+    )
+    assert shown == [("txt2img", 0.0), "failed: upscale: out of memory"]
