@@ -163,6 +163,25 @@ class Sqlite:
         self.base.close()
 
 
+class SqliteEach(Sqlite):
+    """The same with a transaction of its own for each record, from 64 tasks."""
+
+    def __init__(self, folder: Path, megabytes: int) -> None:
+        (folder / "each").mkdir()
+        super().__init__(folder / "each", megabytes)
+        self.turn = anyio.Lock()
+
+    async def append(self, count: int) -> None:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(min(count, TOGETHER)):
+                tasks.start_soon(self._some, max(1, count // TOGETHER))
+
+    async def _some(self, count: int) -> None:
+        for _ in range(count):
+            async with self.turn:
+                await super().append(1)
+
+
 class Optuna:
     """Optuna's journal: a lock file and an append with fsync."""
 
@@ -184,6 +203,7 @@ def rivals() -> dict[str, Callable[[Path, int], Rival]]:
         "floor": Floor,
         "ours": Ours,
         "sqlite": Sqlite,
+        "sqlite, each": SqliteEach,
         "copy": Copying,
     }
     try:
@@ -236,7 +256,7 @@ async def measure(folder: Path, megabytes: int, appends: int) -> dict[str, float
         p99 = sorted(values)[int(len(values) * 0.99)]
         rate = statistics.median(rates[name])
         print(
-            f"{megabytes:>5} MB  {name:<7} p50 {medians[name] * 1e3:>8.2f} ms"
+            f"{megabytes:>5} MB  {name:<12} p50 {medians[name] * 1e3:>8.2f} ms"
             f"  p99 {p99 * 1e3:>8.2f}  / floor {medians[name] / floor:>8.1f}"
             f"   {TOGETHER} appenders {rate:>8,.0f}/s"
         )
@@ -267,9 +287,11 @@ async def measure_loop(folder: Path) -> None:
         for _ in range(500):
             await append_lines(folder / "loop.jsonl", [LINE])
 
+    long = LINE.ljust(8_000_000)
+
     async def large() -> None:
         for _ in range(10):
-            await append_lines(folder / "large.jsonl", [LINE.ljust(8_000_000)])
+            await append_lines(folder / "large.jsonl", [long])
 
     await measured("idle", lambda: anyio.sleep(1))
     await measured("500 appends", some)

@@ -127,7 +127,7 @@ class _Appender:
         commit, locked = await _in_thread(lambda: _start(self._path, lines))
         if not locked:
             await wait_for_lock(commit.lock, timeout)
-            await _in_thread(lambda: commit.start(_joined(lines)))
+            await _in_thread(lambda: commit.start(_pieces(lines)))
         try:
             await _files.write_through(commit.descriptor, commit.pending)
         except Exception:
@@ -142,12 +142,15 @@ def _start(path: Path, lines: list[bytes]) -> tuple[Commit, bool]:
     lock, locked = try_lock(real.with_name(f".{real.name}.lock"))
     commit = Commit(path=real, lock=lock)
     if locked:
-        commit.start(_joined(lines))
+        commit.start(_pieces(lines))
     return commit, locked
 
 
-def _joined(lines: list[bytes]) -> bytes:
-    return b"\n".join([*lines, b""])
+def _pieces(lines: list[bytes]) -> list[bytes]:
+    """Return what to write: one piece, or many where joining them would hold up the loop."""
+    if sum(map(len, lines)) <= _LARGE:
+        return [b"\n".join([*lines, b""])]
+    return [piece for line in lines for piece in (line, b"\n")]
 
 
 async def _in_thread(call: Callable[[], T]) -> T:

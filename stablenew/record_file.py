@@ -74,7 +74,7 @@ class Commit:
     descriptor: int = -1
     right: int = 0  # how much of the file in the making is right before `pending` is written
     common: int = 0  # how much of the live file is left as it is
-    pending: bytes = b""
+    pending: list[bytes] = attrs.field(factory=list)
     leased: bool = False
     spoiled: bool = False
     keeps_spare: bool = True
@@ -88,7 +88,7 @@ class Commit:
         """Return the path of a helper file."""
         return self.helpers[ending]
 
-    def start(self, data: bytes) -> None:
+    def start(self, data: list[bytes]) -> None:
         """Choose a file to build and bring it as far as the live one.
 
         Raises:
@@ -101,7 +101,7 @@ class Commit:
             self.give_up()
             raise
 
-    def _begin(self, data: bytes) -> None:
+    def _begin(self, data: list[bytes]) -> None:
         for ending in _PASSING:  # what a killed commit left
             _system.unlink(self.beside(ending))
         self.live = _system.stat(self.path)
@@ -130,7 +130,7 @@ class Commit:
             if self._fits(spare) and self._take_lease():
                 self._build(self.beside(slot), spare.valid)
                 _system.truncate(self.descriptor, spare.valid)
-                self.pending = self._missing(spare.valid) + self.pending
+                self.pending = [self._missing(spare.valid), *self.pending]
                 return True
             self._close_file()
         return False
@@ -186,7 +186,7 @@ class Commit:
             return
         if is_whole(tail):
             logger.warning("%s: its last line had no newline and got one", self.path)
-            self.pending = b"\n" + self.pending
+            self.pending = [b"\n", *self.pending]
             return
         set_aside(self.path, self.beside("torn"), tail)
         self.right = self.common = self.right - len(tail)
@@ -217,7 +217,7 @@ class Commit:
         self.spoiled = True  # a flush that fails says nothing of what the disk has
         _system.sync(self.descriptor)
         self.made = _system.stat_open(self.descriptor)
-        if self.made.size != self.right + len(self.pending):
+        if self.made.size != self.right + sum(map(len, self.pending)):
             raise OSError(errno.EIO, "the file has another size than was written")
         self._release()  # it is whole; who opens it as the live file must not wait
         if os.name == "nt":  # an open file cannot be renamed there

@@ -68,9 +68,9 @@ def append(path: Path, data: bytes) -> None:
         assert locked
         commit = Commit(path=path, lock=lock)
         try:
-            commit.start(data)
+            commit.start([data])
             try:
-                _system_call("write")(commit.descriptor, commit.pending)
+                _system_call("write")(commit.descriptor, b"".join(commit.pending))
             except OSError:
                 commit.give_up()
                 raise
