@@ -56,9 +56,7 @@ class _Signals:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    for name in ("stdout", "stderr"):  # closed by whoever started us
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115  # for good
+    _open_closed_streams()
     parser = run_parser()
     words = sys.argv[1:] if arguments is None else list(arguments)
     if not words:
@@ -80,6 +78,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"stablenew: {where}{error.strerror or error}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _open_closed_streams() -> None:
+    """Give a stream that whoever started us has closed somewhere to write to."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115  # for good
 
 
 def _set_up_logging(*, verbose: bool) -> None:
