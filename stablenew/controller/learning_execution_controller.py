@@ -57,7 +57,12 @@ class LearningExecutionController:
         self._pipeline = pipeline
         self._settings = settings
         self._clock = clock
-        self._runner = LearningExecutionRunner(pipeline.runner.run, bus=bus, clock=clock)
+        self._runner = LearningExecutionRunner(
+            pipeline.runner.run,
+            bus=bus,
+            last_result=lambda: pipeline.runner.last_result,
+            clock=clock,
+        )
         self._last_result: LearningExecutionResult | None = None
 
     @property

@@ -68,6 +68,8 @@ class LearningExecutionRunner:
     Args:
         run_pipeline: Awaited once per step.
         bus: Hears of the plan and its steps, if given.
+        last_result: Tells what became of the run that `run_pipeline` ended last, if given: a step
+            that was cut short then has its run's result too.
         clock: Where times, ids and seeds come from.
     """
 
@@ -76,10 +78,12 @@ class LearningExecutionRunner:
         run_pipeline: Callable[[RunRequest], Awaitable[PipelineRunResult]],
         *,
         bus: EventBus | None = None,
+        last_result: Callable[[], PipelineRunResult | None] = lambda: None,
         clock: Clock = Clock(),
     ) -> None:
         self._run_pipeline = run_pipeline
         self._bus = bus
+        self._last_result = last_result
         self._clock = clock
         self._execution: _Execution | None = None
         self._step_scope: anyio.CancelScope | None = None
@@ -148,7 +152,7 @@ class LearningExecutionRunner:
                 result = self._cut(result, request, self._step_scope)
         finally:
             duration = self._clock.monotonic() - started
-            result = attrs.evolve(result, duration=duration)
+            result = attrs.evolve(result, duration=duration, run_result=self._run_result(result))
             execution.results.append(result)
             await self._tell(
                 execution,
@@ -159,6 +163,11 @@ class LearningExecutionRunner:
                 outputs=result.run_result.final_outputs if result.run_result else (),
                 **about,
             )
+
+    def _run_result(self, result: LearningRunResult) -> PipelineRunResult | None:
+        """Return what became of a step's run, also where it was cut short."""
+        last = result.run_result or self._last_result()
+        return last if last is not None and last.run_id == result.run_id else result.run_result
 
     async def _outcome(
         self, result: LearningRunResult, request: RunRequest, scope: anyio.CancelScope

@@ -84,7 +84,7 @@ class LearningRunResult:
     """What became of one step.
 
     Attributes:
-        run_result: None where the run was cut short or raised.
+        run_result: None where the run never began or raised.
         tags: What the run was tagged with.
         duration: Seconds.
     """

@@ -255,3 +255,15 @@ async def test_each_step_is_forced_into_the_event_log(runs: Path) -> None:
         await app.learning.run_learning_plan(PLAN, config())
         await app.bus.drain()
     assert "StepFinished" in seen
+
+
+async def test_a_step_that_was_cut_short_keeps_the_pictures_that_it_finished(runs: Path) -> None:
+    backend = FakeBackend(lambda request, call: Behaviour(hang=call == 2))
+    settings = Settings(out=runs, step_timeout=0.3)
+    async with open_app(settings, backend=backend) as app:
+        result = await app.learning.run_learning_plan(PLAN, config())
+    cut, whole = result.step_results
+    assert (cut.outcome, whole.outcome) == (Outcome.TIMED_OUT, Outcome.SUCCEEDED)
+    assert cut.run_result is not None
+    assert [output.image_id for output in cut.run_result.outputs] == ["txt2img_1"]
+    assert cut.run_result.outcome is Outcome.TIMED_OUT
