@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,15 @@ def test_a_record_survives_the_way_to_json_and_back(record: LearningRecord) -> N
     line = record.to_json()
     assert "\n" not in line
     assert LearningRecord.from_json(line) == record
+
+
+@given(records, st.randoms())
+def test_keys_may_come_in_any_order(record: LearningRecord, chance: random.Random) -> None:
+    plain = json.loads(record.to_json())
+    keys = list(plain)
+    chance.shuffle(keys)
+    shuffled = json.dumps({key: plain[key] for key in keys})
+    assert LearningRecord.from_json(shuffled) == record
 
 
 @given(tables)
