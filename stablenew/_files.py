@@ -28,7 +28,6 @@ DISK_DEADLINE = 60.0
 """Seconds after which a file operation that hangs is given up."""
 
 _JOINED = 1024 * 1024
-_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES}
 
 
 async def replace(path: Path, data: bytes) -> None:
@@ -164,7 +163,7 @@ def _link_beside(temp: Path, path: Path) -> None:
     try:
         _system.link(temp, path)
     except OSError as error:
-        if error.errno not in _NO_LINKS:
+        if error.errno not in _system.NO_LINKS:
             raise
         if path.exists():  # a file system without links: the gap between the two is the best it has
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from error

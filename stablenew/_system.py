@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 SPARES = sys.platform.startswith("linux")
 """Whether spares are of use: they take leases."""
 
+NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES}
+"""What `link` fails with where a file system has no second names."""
+
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 _FICLONE = 0x40049409

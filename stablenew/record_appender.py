@@ -173,7 +173,8 @@ def _appender(path: Path) -> _Appender:
 
 
 def _record_error(path: Path, error: OSError) -> RecordError:
-    cause = error.strerror or str(error)
+    # A deadline's error says nothing; what the abandoned thread still does nobody knows.
+    cause = error.strerror or str(error) or "indeterminate: the disk did not answer in time"
     advice = _ADVICE.get(error.errno or 0)
     return RecordError(f"cannot append: {cause}" + (f"; {advice}" if advice else ""), path=path)
 

@@ -50,7 +50,6 @@ SMALL = 256 * 1024
 SLOTS = ("spare0", "spare1")  # two: a reader that reads all the time holds one
 _PASSING = ("tmp", "old", "torn")
 _NO_EXCHANGE = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
-_NO_LINK = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES}
 
 
 @attrs.define(eq=False)
@@ -243,7 +242,7 @@ class Commit:
         except FileExistsError:
             raise ChangedError from None
         except OSError as error:
-            if error.errno not in _NO_LINK:
+            if error.errno not in _system.NO_LINKS:
                 raise
             _system.rename(self.building, self.path)
         _system.quietly(_system.unlink, self.building)
@@ -254,7 +253,7 @@ class Commit:
         try:
             _system.link(self.path, self.beside("old"))
         except OSError as error:
-            if error.errno not in _NO_LINK:
+            if error.errno not in _system.NO_LINKS:
                 raise
             old = None  # no links either: the displaced file is lost to us
         self._check(_system.stat(self.path))

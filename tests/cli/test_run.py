@@ -43,6 +43,18 @@ def run(
     return done
 
 
+def start(*words: str, cwd: Path) -> subprocess.Popen[str]:
+    """Start the program and go on; both its streams are pipes."""
+    return subprocess.Popen(
+        [*RUN, *words],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+
+
 def test_without_arguments_it_says_what_it_can_do(tmp_path: Path) -> None:
     done = run(cwd=tmp_path)
     assert "examples" in done.stdout
@@ -178,14 +190,7 @@ def test_a_step_that_does_not_succeed_is_exit_1(tmp_path: Path) -> None:
 def test_the_first_signal_cancels_and_keeps_what_is_done(
     tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
-    process = subprocess.Popen(
-        [*RUN, *LONG, "--set", "txt2img.steps=4", "--json"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(),
-    )
+    process = start(*LONG, "--set", "txt2img.steps=4", "--json", cwd=tmp_path)
     assert process.stdout is not None
     for line in process.stdout:
         if json.loads(line)["type"] == "StepFinished":
@@ -202,14 +207,7 @@ def test_the_first_signal_cancels_and_keeps_what_is_done(
 
 
 def test_the_second_signal_ends_at_once(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [*RUN, "--backend", "fake", *LONG, "--json"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(),
-    )
+    process = start("--backend", "fake", *LONG, "--json", cwd=tmp_path)
     assert process.stdout is not None
     assert process.stderr is not None
     with process.stdout, process.stderr:
@@ -224,14 +222,7 @@ def test_the_second_signal_ends_at_once(tmp_path: Path) -> None:
 
 
 def test_a_reader_that_goes_away_ends_the_run_quietly(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [*RUN, *LONG, "--json"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(),
-    )
+    process = start(*LONG, "--json", cwd=tmp_path)
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdout.readline()

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import anyio
@@ -17,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stablenew import _system, record_file
+from stablenew import _files, _system, record_file
 from stablenew.errors import RecordError
 from stablenew.learning.learning_record import LearningRecord
 from stablenew.learning.learning_record_writer import LearningRecordWriter
@@ -223,6 +224,24 @@ async def test_a_stuck_lock_holder_is_waited_for_no_longer_than_the_timeout(path
             fcntl.flock(holder, fcntl.LOCK_UN)
     assert numbers(path) == [0, 2]
     assert handles >= open_handles()
+
+
+async def test_a_disk_that_hangs_is_given_up_and_nobody_knows(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await append_lines(path, [numbered(0)])
+    release = threading.Event()
+    sync = _system.sync
+    with monkeypatch.context() as patch:
+        patch.setattr(_files, "DISK_DEADLINE", 0.1)
+        patch.setattr(_system, "sync", lambda descriptor: release.wait(20) and sync(descriptor))
+        try:
+            with anyio.fail_after(5), pytest.raises(RecordError, match="indeterminate: the disk"):
+                await append_lines(path, [numbered(1)], timeout=0.1)
+        finally:
+            release.set()
+    await append_lines(path, [numbered(2)])
+    assert numbers(path) in ([0, 2], [0, 1, 2])
 
 
 async def test_a_folder_in_the_way_and_a_missing_right_are_told(path: Path) -> None:
