@@ -23,6 +23,7 @@ from tests.records.harness import (
     in_child,
     line,
     on_road,
+    spare,
 )
 from tests.support import open_handles
 
@@ -142,6 +143,32 @@ def test_a_kill_at_any_call_leaves_whole_lines(
             assert found in (before, healed + line("new")), moment
             check_next(path, healed if found == before else found)
     assert moment > 8
+
+
+def test_readers_of_the_new_file_never_wait_for_a_lease(folder: Path) -> None:
+    """It is given back before the file is put where readers open it."""
+    with on_road("exchange"):
+        path = fresh(folder)
+        spare(path)
+        fault = Fault()
+        with faulty(fault):
+            append(path, line("new"))
+    assert fault.calls.index("lease") < fault.calls.index("release") < fault.calls.index("exchange")
+
+
+def test_what_a_failed_write_left_in_a_spare_is_cut_off_at_once(folder: Path) -> None:
+    """Half a batch must not go on taking room on a disk that is full."""
+    with on_road("exchange"):
+        path = fresh(folder)
+        spare(path)
+        noting = Fault()
+        with faulty(noting):
+            append(path, line("one"))
+        sizes = [each.stat().st_size for each in path.parent.glob(".*.spare*")]
+        moment = noting.calls.index("write") + 1
+        with faulty(Fault(moment, "half", errno.ENOSPC)), pytest.raises(OSError, match="space"):
+            append(path, line("two"))
+        assert [each.stat().st_size for each in path.parent.glob(".*.spare*")] == sizes
 
 
 class Disk:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import fcntl
 import json
@@ -224,6 +225,29 @@ async def test_a_stuck_lock_holder_is_waited_for_no_longer_than_the_timeout(path
             fcntl.flock(holder, fcntl.LOCK_UN)
     assert numbers(path) == [0, 2]
     assert handles >= open_handles()
+
+
+async def test_a_line_that_comes_while_a_batch_is_committed_is_in_the_next(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await append_lines(path, [numbered(0)])
+    committing, release = anyio.Event(), threading.Event()
+    loop, sync = asyncio.get_running_loop(), _system.sync
+
+    def held(descriptor: int) -> None:
+        loop.call_soon_threadsafe(committing.set)
+        release.wait(20)
+        sync(descriptor)
+
+    monkeypatch.setattr(_system, "sync", held)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(append_lines, path, [numbered(1)])
+        await committing.wait()
+        tasks.start_soon(append_lines, path, [numbered(2)])
+        for _ in range(5):
+            await anyio.lowlevel.checkpoint()
+        release.set()
+    assert numbers(path) == [0, 1, 2]
 
 
 async def test_a_disk_that_hangs_is_given_up_and_nobody_knows(
