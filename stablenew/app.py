@@ -30,19 +30,29 @@ from stablenew.pipeline.stage_sequencer import StageSequencer
 from stablenew.report.reporter import Reporter
 
 
-def _embedded() -> Backend:
+def _embedded(_: Settings) -> Backend:
     from stablenew.backends.embedded.backend import EmbeddedBackend
 
     return EmbeddedBackend()
 
 
-def _fake() -> Backend:
+def _webui(settings: Settings) -> Backend:
+    from stablenew.backends.webui.backend import WebUIBackend
+
+    return WebUIBackend(settings.url, settings.auth)
+
+
+def _fake(_: Settings) -> Backend:
     from stablenew.backends.fake import FakeBackend
 
     return FakeBackend()
 
 
-BACKENDS: Mapping[str, Callable[[], Backend]] = {"embedded": _embedded, "fake": _fake}
+BACKENDS: Mapping[str, Callable[[Settings], Backend]] = {
+    "embedded": _embedded,
+    "webui": _webui,
+    "fake": _fake,
+}
 """What `--backend` can name."""
 
 
@@ -93,7 +103,7 @@ async def open_app(
         StableNewError: The running loop is none that this can live in.
     """
     _check_loop()
-    backend = backend or make_backend(settings.backend)
+    backend = backend or make_backend(settings)
     async with bus or EventBus() as bus, backend:
         sequencer = StageSequencer(
             backend,
@@ -101,6 +111,7 @@ async def open_app(
             ImageStore(settings.out),
             clock=clock,
             stall_timeout=settings.stall_timeout,
+            wait_for_backend=settings.wait_for_server,
         )
         runner = PipelineRunner(backend, sequencer, clock=clock)
         pipeline = PipelineController(runner, bus, settings, clock=clock)
@@ -136,15 +147,16 @@ async def host_app(
         await app.closing.wait()
 
 
-def make_backend(name: str) -> Backend:
-    """Return a new backend of a kind.
+def make_backend(settings: Settings) -> Backend:
+    """Return a new backend of the kind that the settings name.
 
     Raises:
         ConfigError: There is no such kind.
     """
+    name = settings.backend
     if name not in BACKENDS:
         raise ConfigError(f"backend: given {name!r}, {suggestion(name, BACKENDS)}")
-    return BACKENDS[name]()
+    return BACKENDS[name](settings)
 
 
 def _check_loop() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -11,8 +11,21 @@ import attrs
 from stablenew._convert import frozen_mapping
 from stablenew.config.pipeline_config import Setting
 
-Report = Callable[[float], Coroutine[object, object, None]]
-"""Awaited with how much of a picture is done, 0 to 1; each call is a sign of life."""
+
+class Report(Protocol):
+    """How a backend tells how far a picture is."""
+
+    async def __call__(
+        self, fraction: float, *, seconds_left: float | None = None, preview: bytes | None = None
+    ) -> None:
+        """Take a sign of life.
+
+        Args:
+            fraction: How much of the picture is done, 0 to 1.
+            seconds_left: Until it is done, where the backend says so.
+            preview: What it looks like so far, encoded, where the request asked for previews.
+        """
+        ...
 
 
 @attrs.frozen(kw_only=True)
@@ -28,6 +41,9 @@ class Capabilities:
         schedulers: Valid values of `scheduler`; empty where it does not tell.
         models: Valid values of `model`; empty where it does not tell.
         upscalers: Valid values of `upscaler_1`; empty where it does not tell.
+        choices: Valid values of other settings, by the setting's name: `ad_model`, `vae`, …
+        aliases: For each setting that has other spellings of its values: those, in lower case,
+            each with the name that it stands for.
         sizes: The (width, height) pairs it can make; empty for any.
     """
 
@@ -38,6 +54,8 @@ class Capabilities:
     schedulers: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     upscalers: tuple[str, ...] = ()
+    choices: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict, converter=frozen_mapping)
+    aliases: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict, converter=frozen_mapping)
     sizes: tuple[tuple[int, int], ...] = ()
 
 
@@ -50,12 +68,14 @@ class StageRequest:
         stage: One of the stages.
         settings: Every setting of the stage, defaults filled in.
         image: The encoded picture to start from; None for `txt2img`.
+        previews: Whether somebody wants to see the picture in the making.
     """
 
     request_id: str
     stage: str
     settings: Mapping[str, Setting] = attrs.field(converter=frozen_mapping)
     image: bytes | None = attrs.field(default=None, repr=False)
+    previews: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -88,12 +108,14 @@ class InterruptReceipt:
         call: How the backend was asked; "" where it cannot be asked.
         confirmed: Whether the job is known to be gone.
         seconds: How long that took.
+        detail: What else there is to know: why it is not confirmed; "" where there is nothing.
     """
 
     request_id: str
     call: str
     confirmed: bool
     seconds: float
+    detail: str = ""
 
 
 class Backend(Protocol):

@@ -1,12 +1,14 @@
 """The WebUI's infotext: the line of parameters that pictures carry and other tools read.
 
 Two or three lines: the prompt, `Negative prompt: …` where there is one, and `Steps: 20, Sampler:
-Euler, …`. A value with a comma, a colon or a newline is quoted as JSON.
+Euler, …`. A value with a comma, a colon or a newline is quoted as JSON. It is read with
+AUTOMATIC1111's own pattern: the last line counts if it has three pairs or more.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 
 from stablenew.config.pipeline_config import Setting
@@ -22,6 +24,10 @@ _LABELS = {
     "model": "Model",
     "denoising_strength": "Denoising strength",
 }
+
+
+_PAIR = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+_FEWEST_PAIRS = 3
 
 
 def infotext(settings: Mapping[str, Setting], version: str) -> str:
@@ -44,6 +50,24 @@ def infotext(settings: Mapping[str, Setting], version: str) -> str:
         ", ".join([*pairs, f"Version: {version}"]),
     ]
     return "\n".join(lines)
+
+
+def read_infotext(text: str) -> dict[str, str]:
+    """Return the pairs of an infotext's last line; empty where it has none."""
+    lines = text.strip().splitlines()
+    pairs = dict(_PAIR.findall(lines[-1])) if lines else {}
+    if len(pairs) < _FEWEST_PAIRS:
+        return {}
+    return {label: _unquoted(value) for label, value in pairs.items()}
+
+
+def _unquoted(value: str) -> str:
+    if not value.startswith('"'):
+        return value.strip()
+    try:
+        return str(json.loads(value))
+    except ValueError:
+        return value
 
 
 def _quoted(value: Setting) -> str:

@@ -13,6 +13,9 @@ examples (they work as they are):
       --sweep img2img.denoising_strength=0.2:0.8:0.2
   python -m stablenew.run --prompt "a blue cat" --set upscale.enabled=true
   python -m stablenew.run --prompt "a blue cat" --sweep txt2img.steps=4:20:4 --dry-run
+with a server of yours (AUTOMATIC1111 started with --api, Forge, SD.Next, sd-server):
+  python -m stablenew.run --backend webui --url http://127.0.0.1:7860 \
+      --prompt "a blue cat" --sweep txt2img.cfg_scale=3,5,7 --learn
 
 a plan file has the same words, and a table for each stage:
   prompt = "a blue cat"
@@ -25,7 +28,8 @@ a plan file has the same words, and a table for each stage:
 
 flags beat the environment beats the file beats the defaults; the environment has
   STABLENEW_PROMPT, _NEGATIVE_PROMPT, _PACK, _PROMPT_INDEX, _SEED, _SWEEP, _IMAGES_PER_STEP,
-  _MAX_STEPS, _LEARN, _EXPERIMENT_NAME, _BACKEND, _OUT, _STEP_TIMEOUT
+  _MAX_STEPS, _LEARN, _EXPERIMENT_NAME, _BACKEND, _URL, _AUTH, _WAIT_FOR_SERVER, _OUT,
+  _STEP_TIMEOUT, _STALL_TIMEOUT
 exit codes: 0 all steps succeeded, 1 some did not, 2 the input is wrong,
             3 the backend cannot be reached, 130 and 143 for SIGINT and SIGTERM
 """
@@ -78,9 +82,21 @@ def run_parser() -> argparse.ArgumentParser:
     )
     what.add_argument("--experiment-name", metavar="NAME", help="kept with every record")
     how = parser.add_argument_group("how to run it")
-    how.add_argument("--backend", metavar="NAME", help="embedded, or fake for a try-out (embedded)")
+    how.add_argument(
+        "--backend",
+        metavar="NAME",
+        help="embedded, webui, or fake for a try-out (embedded; webui where there is a URL)",
+    )
+    how.add_argument("--url", metavar="URL", help="the server's (http://127.0.0.1:7860)")
+    how.add_argument("--auth", metavar="USER:PASSWORD", help="what the server asks for")
+    how.add_argument(
+        "--wait-for-server", metavar="SECONDS", help="for one that went away to come back (60)"
+    )
     how.add_argument("--out", metavar="DIR", help="the folder of all runs (runs)")
     how.add_argument("--step-timeout", metavar="SECONDS", help="give a step up after that")
+    how.add_argument(
+        "--stall-timeout", metavar="SECONDS", help="give a stage up without progress (120)"
+    )
     how.add_argument("--dry-run", action="store_true", help="show the steps, run nothing")
     how.add_argument("--json", action="store_true", help="one JSON object per event on stdout")
     how.add_argument("--quiet", action="store_true", help="print nothing but errors")

@@ -25,7 +25,7 @@ from stablenew.errors import ConfigError
 from stablenew.learning.learning_adapter import build_learning_plan_from_dict
 from stablenew.learning.learning_plan import LearningPlan
 
-_DEFAULTS = RunOptions(images_per_step=1, learn=False, backend="embedded", out="runs")
+_DEFAULTS = RunOptions(images_per_step=1, learn=False, out="runs")
 
 
 @attrs.frozen(kw_only=True)
@@ -83,17 +83,24 @@ def read_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
             "prompt_id": f"{prompt.pack_id}#{prompt.index}",
         }
     return Job(
-        settings=Settings(
-            out=Path(options.out or ""),
-            backend=options.backend or "",
-            learning_enabled=bool(options.learn),
-            step_timeout=options.step_timeout,
-        ),
+        settings=_settings(options),
         config=config,
         plan=_plan(options, section),
         images=options.images_per_step or 1,
         max_steps=options.max_steps,
         metadata=metadata,
+    )
+
+
+def _settings(options: RunOptions) -> Settings:
+    """Return what holds for the program; whoever names a server's URL means that server."""
+    implied = "embedded" if options.url is None else "webui"
+    backend = implied if options.backend is None else options.backend
+    named = ("url", "auth", "wait_for_server", "step_timeout", "stall_timeout")
+    values = {name: getattr(options, name) for name in named}
+    given = {name: value for name, value in values.items() if value is not None}
+    return Settings(
+        out=Path(options.out or ""), backend=backend, learning_enabled=bool(options.learn), **given
     )
 
 

@@ -39,6 +39,10 @@ class RunOptions:
     learn: bool | None = None
     experiment_name: str | None = None
     backend: str | None = None
+    url: str | None = None
+    auth: str | None = attrs.field(default=None, repr=False)
+    wait_for_server: float | None = attrs.field(default=None, validator=bounded(0, 1e9))
+    stall_timeout: float | None = attrs.field(default=None, validator=bounded(0.001, 1e9))
     out: str | None = None
     step_timeout: float | None = attrs.field(default=None, validator=bounded(0.001, 1e9))
 

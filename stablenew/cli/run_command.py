@@ -56,7 +56,7 @@ class Ended:
 
 async def dry_run(job: Job, as_json: bool) -> ExitCode:
     """Print what would run, as lines or as one JSON object."""
-    async with make_backend(job.settings.backend) as backend:
+    async with make_backend(job.settings) as backend:
         steps = dry_steps(job, await backend.capabilities())
     print(json_line(plain(steps)).decode() if as_json else "\n".join(describe(job, steps)))
     return ExitCode.SUCCEEDED

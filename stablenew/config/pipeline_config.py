@@ -161,15 +161,21 @@ class ADetailerConfig:
 
 @attrs.frozen(kw_only=True)
 class UpscaleConfig:
-    """Settings of `extra-single-image`.
+    """Settings of `extra-single-image`, or of the upscaling by `img2img`.
 
     Attributes:
+        upscale_mode: `extras` by an upscaler; `img2img` by sampling the picture anew at its new
+            size, with the prompts and sampler settings of `txt2img`.
+        denoising_strength: For `img2img`: 0 keeps the picture, 1 makes another one; 0.2 if not
+            given.
         resize_mode: 0 by the factor `upscaling_resize`, 1 to `upscaling_resize_w` × `_h`.
         upscaling_crop: With a size: cut what does not fit instead of keeping all of it.
     """
 
     enabled: bool = False
+    upscale_mode: str | None = None
     upscaler_1: str | None = None
+    denoising_strength: float | None = attrs.field(default=None, validator=_fraction)
     resize_mode: int | None = attrs.field(default=None, validator=bounded(0, 1))
     upscaling_resize: float | None = attrs.field(default=None, validator=bounded(0.05, 64))
     upscaling_resize_w: int | None = attrs.field(default=None, validator=_side)

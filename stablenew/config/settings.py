@@ -10,6 +10,7 @@ import attrs
 
 from stablenew._convert import structure
 from stablenew.config.pipeline_config import bounded
+from stablenew.config.server_url import DEFAULT_URL, split_url
 from stablenew.errors import ConfigError
 
 RECORDS_FILE = "learning_records.jsonl"
@@ -33,6 +34,9 @@ class Settings:
     Attributes:
         out: The folder of all runs.
         backend: Which backend makes the pictures.
+        url: Where the server is, for backends that have one; credentials in it move to `auth`.
+        auth: The server's `user:password`, None where it wants none.
+        wait_for_server: Seconds that a run waits for a server that went away, 0 for not at all.
         learning_enabled: Whether runs leave learning records.
         step_timeout: Seconds after which a step is given up, None for never.
         stall_timeout: Seconds without progress after which a stage is given up.
@@ -40,9 +44,17 @@ class Settings:
 
     out: Path = attrs.field(default=Path("runs"), converter=_to_path)
     backend: str = "embedded"
+    url: str = DEFAULT_URL
+    auth: str | None = attrs.field(default=None, repr=False)
+    wait_for_server: float = attrs.field(default=60.0, validator=bounded(0, 1e9))
     learning_enabled: bool = attrs.field(default=False, validator=_is_bool)
     step_timeout: float | None = attrs.field(default=None, validator=bounded(0.001, 1e9))
     stall_timeout: float = attrs.field(default=120.0, validator=bounded(0.001, 1e9))
+
+    def __attrs_post_init__(self) -> None:
+        url, auth = split_url(self.url, self.auth)
+        object.__setattr__(self, "url", url)  # frozen for everybody else
+        object.__setattr__(self, "auth", auth)
 
     @property
     def records_path(self) -> Path:

@@ -278,6 +278,14 @@ class EventBus(AsyncContextManagerMixin):
         """
         return EventStream(self, self._inlet(kind, mailbox, overflow))
 
+    def asked_for(self, kind: type[Event]) -> bool:
+        """Return whether somebody subscribes to this very class, not just to a parent of it.
+
+        For events that are dear to make.
+        """
+        kinds = [each if isinstance(each, tuple) else (each,) for each, _ in self._inlets]
+        return any(kind in each for each in kinds)
+
     async def publish(self, event: Event) -> None:
         """Number an event and offer it to every subscriber, then wait for those that are full.
 

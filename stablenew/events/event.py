@@ -9,6 +9,9 @@ import attrs
 
 from stablenew._clock import utc_now
 
+OFF_THE_RECORD = {"off_the_record": True}
+"""Metadata of a field that is for subscribers in this process only, not for lines of JSON."""
+
 
 @attrs.frozen(kw_only=True)
 class Event:

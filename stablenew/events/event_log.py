@@ -35,7 +35,8 @@ def encode_event(event: Event) -> bytes:
 @cache
 def _names(kind: type[Event]) -> tuple[str, ...]:
     """Return the names of an event's fields, the head's first."""
-    return (*_HEAD, *(field.name for field in attrs.fields(kind) if field.name not in _HEAD))
+    fields = [field for field in attrs.fields(kind) if not field.metadata.get("off_the_record")]
+    return (*_HEAD, *(field.name for field in fields if field.name not in _HEAD))
 
 
 class EventLog:

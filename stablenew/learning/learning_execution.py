@@ -3,6 +3,8 @@
 - A failed step does not end the plan and loses nothing that was done.
 - The runner's own cancel (`cancel_step`, a step's deadline) becomes an outcome; anybody
   else's cancellation passes through untouched, and `result` still says what was finished.
+- When the backend could not be reached in three steps one after the other, all is wrong: the rest
+  is not run.
 - Seed −1 is drawn once per plan, so that steps differ by the swept value alone.
 """
 
@@ -35,6 +37,9 @@ from stablenew.pipeline.run_request import RunRequest
 
 logger = logging.getLogger(__name__)
 
+_UNREACHABLE_STEPS = 3
+"""Steps in a row without a backend after which a plan ends."""
+
 
 @attrs.define(eq=False)
 class _Execution:
@@ -46,6 +51,13 @@ class _Execution:
     steps: tuple[LearningRunStep, ...]
     results: list[LearningRunResult] = attrs.field(factory=list)
     outcome: Outcome = Outcome.CANCELLED
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether the last steps all failed because nobody answered."""
+        last = self.results[-_UNREACHABLE_STEPS:]
+        unreachable = [each.error for each in last if each.error and each.error.unreachable]
+        return len(unreachable) == _UNREACHABLE_STEPS
 
     @property
     def to_run(self) -> tuple[LearningRunStep, ...]:
@@ -131,6 +143,11 @@ class LearningExecutionRunner:
             )
             for step in to_run:
                 await self._run_step(execution, step)
+                if execution.hopeless:
+                    logger.warning(
+                        "plan %s: nobody answers; the rest is not run", execution.plan_id
+                    )
+                    break
             succeeded = all(each.outcome is Outcome.SUCCEEDED for each in execution.results)
             execution.outcome = Outcome.SUCCEEDED if succeeded else Outcome.FAILED
         finally:

@@ -12,7 +12,7 @@ from stablenew._clock import utc_now
 from stablenew._convert import frozen_mapping
 from stablenew.backends.base import InterruptReceipt
 from stablenew.config.pipeline_config import PipelineConfig, Setting
-from stablenew.errors import BackendError
+from stablenew.errors import BackendError, BackendUnavailableError
 from stablenew.pipeline.stage_plan import StagePlan
 
 
@@ -48,6 +48,11 @@ class Failure:
         if isinstance(error, OSError) and error.strerror:
             message = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
         return cls(kind=type(error).__name__, message=message, stage=stage)
+
+    @property
+    def unreachable(self) -> bool:
+        """Whether the backend gave no answer."""
+        return self.kind == BackendUnavailableError.__name__
 
     def __str__(self) -> str:
         return f"{self.stage}: {self.message}" if self.stage else self.message

@@ -49,9 +49,14 @@ class StageCall:
         pictures: tuple[Picture, ...] = ()
         with anyio.CancelScope() as stall:
 
-            async def alive(fraction: float) -> None:
+            async def alive(
+                fraction: float,
+                *,
+                seconds_left: float | None = None,
+                preview: bytes | None = None,
+            ) -> None:
                 stall.deadline = math.inf  # a slow watcher is no stalled backend
-                await report(fraction)
+                await report(fraction, seconds_left=seconds_left, preview=preview)
                 stall.deadline = anyio.current_time() + self._stall_timeout
 
             stall.deadline = anyio.current_time() + self._stall_timeout

@@ -20,11 +20,32 @@ REQUIRED: Mapping[str, tuple[str, ...]] = {
 }
 """What each stage cannot do without; None and "" count as missing, 0 and False do not."""
 
-_FROM_TXT2IMG = ("prompt", "negative_prompt", "seed", "model", "vae", "clip_skip")
-_INHERITED: Mapping[str, tuple[str, ...]] = {
-    "img2img": (*_FROM_TXT2IMG, "width", "height"),
-    "adetailer": _FROM_TXT2IMG,
+BY_IMG2IMG = "img2img"
+"""The `upscale_mode` that samples the picture anew at its new size."""
+
+_FROM_TXT2IMG = {name: name for name in ("prompt", "negative_prompt", "seed")}
+_FROM_TXT2IMG |= {name: name for name in ("model", "vae", "clip_skip")}
+_SAMPLED = {name: name for name in ("steps", "cfg_scale", "sampler_name", "scheduler")}
+_INHERITED: Mapping[str, Mapping[str, str]] = {
+    "img2img": {**_FROM_TXT2IMG, "width": "width", "height": "height"},
+    "adetailer": {
+        **_FROM_TXT2IMG,
+        "ad_steps": "steps",
+        "ad_cfg_scale": "cfg_scale",
+        "ad_sampler": "sampler_name",
+        "ad_scheduler": "scheduler",
+    },
+    "upscale": {},
 }
+"""What a stage takes from txt2img where it has no value of its own: its name here and there."""
+
+_IMPLIED: Mapping[str, Mapping[str, Setting]] = {
+    "enable_hr": {"denoising_strength": 0.75, "hr_upscaler": "Latent", "hr_second_pass_steps": 0},
+    "refiner_checkpoint": {"refiner_switch_at": 0.8},
+}
+"""What a setting needs beside it, and its value where nobody gives one: AUTOMATIC1111 fails without
+the first, and switches to the refiner at step 0 without the last."""
+
 _NAMED_IN = {
     "sampler_name": "samplers",
     "hr_sampler_name": "samplers",
@@ -89,7 +110,7 @@ def plan_stages(config: PipelineConfig, capabilities: Capabilities) -> StagePlan
             continue
         if name != "txt2img" and "txt2img" not in wanted:
             problems.append(f"{name}: no image to work on; enable txt2img before it")
-        asked = _asked(config, name)
+        asked = _spelled(_asked(config, name), capabilities)
         settings = _resolved(name, asked, txt2img, capabilities)
         txt2img = txt2img or settings
         problems.extend(_problems(name, asked, settings, capabilities))
@@ -118,15 +139,42 @@ def _resolved(
     """Fill in what was not given: from txt2img where a stage inherits, else the backend's own."""
     understood = capabilities.stages[stage]
     inherited = {
-        name: txt2img[name]
-        for name in _INHERITED.get(stage, ())
-        if name in understood and txt2img.get(name) is not None
+        name: txt2img[there]
+        for name, there in _inherited(stage, {**understood, **asked}).items()
+        if name in understood and txt2img.get(there) is not None
     }
     settings = {**understood, **inherited, **asked}
+    for trigger, implied in _IMPLIED.items():
+        if settings.get(trigger):
+            missing = {name: value for name, value in implied.items() if settings.get(name) is None}
+            settings |= {name: value for name, value in missing.items() if name in understood}
+    if _by_img2img(stage, settings) and settings.get("denoising_strength") is None:
+        settings["denoising_strength"] = 0.2
     sized = "upscaling_resize_w" in asked or "upscaling_resize_h" in asked
     if stage == "upscale" and sized and "resize_mode" not in asked:
         settings["resize_mode"] = 1
     return settings
+
+
+def _inherited(stage: str, settings: Mapping[str, Setting]) -> Mapping[str, str]:
+    if _by_img2img(stage, settings):
+        return {**_FROM_TXT2IMG, **_SAMPLED}
+    return _INHERITED.get(stage, {})
+
+
+def _by_img2img(stage: str, settings: Mapping[str, Setting]) -> bool:
+    return stage == "upscale" and settings.get("upscale_mode") == BY_IMG2IMG
+
+
+def _spelled(asked: Mapping[str, Setting], capabilities: Capabilities) -> dict[str, Setting]:
+    """Return what was asked for with every name spelled as the backend spells it."""
+    aliases = capabilities.aliases
+    return {
+        name: aliases[name].get(value.lower(), value)
+        if isinstance(value, str) and name in aliases
+        else value
+        for name, value in asked.items()
+    }
 
 
 def _problems(
@@ -161,6 +209,8 @@ def _missing(stage: str, own: Mapping[str, Setting], capabilities: Capabilities)
     for name in REQUIRED[stage]:
         if name not in own and _inherits(stage, name):
             continue
+        if name == "upscaler_1" and _by_img2img(stage, own):
+            continue
         if own.get(name) is None or not str(own[name]).strip():
             yield f"{stage}.{name}: missing, expected {_expected(name, capabilities)}"
 
@@ -168,15 +218,19 @@ def _missing(stage: str, own: Mapping[str, Setting], capabilities: Capabilities)
 def _unknown_names(
     stage: str, own: Mapping[str, Setting], capabilities: Capabilities
 ) -> Iterator[str]:
-    for name, listed in _NAMED_IN.items():
-        names: tuple[str, ...] = getattr(capabilities, listed)
-        value = own.get(name)
+    for name, value in own.items():
+        names = _choices(name, capabilities)
         if name in capabilities.stages[stage] and value and names and value not in names:
             yield f"{stage}.{name}: given {value!r}, {suggestion(value, names)}"
 
 
+def _choices(name: str, capabilities: Capabilities) -> tuple[str, ...]:
+    listed: tuple[str, ...] = getattr(capabilities, _NAMED_IN.get(name, ""), ())
+    return capabilities.choices.get(name, listed)
+
+
 def _inherits(stage: str, name: str) -> bool:
-    return name in _INHERITED.get(stage, ())
+    return name in _INHERITED[stage] if stage in _INHERITED else False
 
 
 def _size_problems(
@@ -192,7 +246,7 @@ def _size_problems(
 
 
 def _expected(name: str, capabilities: Capabilities) -> str:
-    listed = getattr(capabilities, _NAMED_IN.get(name, ""), ())
+    listed = _choices(name, capabilities)
     return (
         f"one of {', '.join(listed)}" if listed else "some text" if "prompt" in name else "a value"
     )

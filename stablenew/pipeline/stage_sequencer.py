@@ -3,7 +3,9 @@
 What holds, whatever happens:
 
 - Whoever saw `RunStarted` or `StageStarted` sees the matching end, once, with the outcome.
-- A stage is never run twice. One that fails ends the run; what was done is kept and told.
+- A stage is never run twice because of its own error. One that fails ends the run; what was done
+  is kept and told.
+- A picture that was cut because the backend went away is asked for once more when it is back.
 - A cancellation passes through after the backend was asked to stop and the ends were told; what a
   cancelled stage returned late is thrown away.
 - A stage without a sign of progress for `stall_timeout` seconds fails as `StageTimeoutError`.
@@ -19,9 +21,10 @@ import attrs
 
 from stablenew._clock import Clock
 from stablenew.backends.base import Backend, InterruptReceipt, Picture, Report, StageRequest
-from stablenew.errors import StageTimeoutError
+from stablenew.errors import BackendError, StageTimeoutError
 from stablenew.events.bus import GRACE, EventBus
 from stablenew.events.event import Event
+from stablenew.pipeline.backend_return import backend_returned, was_cut
 from stablenew.pipeline.results import (
     Failure,
     Outcome,
@@ -32,7 +35,11 @@ from stablenew.pipeline.results import (
 from stablenew.pipeline.run_request import RunRequest
 from stablenew.pipeline.stage_call import StageCall
 from stablenew.pipeline.stage_events import (
+    BackendAwaited,
+    BackendLost,
+    BackendReturned,
     PictureSaved,
+    PreviewMade,
     RunFinished,
     RunStarted,
     StageFinished,
@@ -115,6 +122,7 @@ class StageSequencer:
         store: Keeps the pictures and what became of the run.
         clock: Where times come from.
         stall_timeout: Seconds without a sign of progress after which a stage is given up.
+        wait_for_backend: Seconds to wait for a backend that went away; 0 for not at all.
         grace: Seconds that the backend has to stop once it was asked to.
 
     Attributes:
@@ -129,9 +137,12 @@ class StageSequencer:
         *,
         clock: Clock = Clock(),
         stall_timeout: float = 120.0,
+        wait_for_backend: float = 60.0,
         grace: float = GRACE,
     ) -> None:
         self.last_result: PipelineRunResult | None = None
+        self._backend = backend
+        self._wait_for_backend = wait_for_backend
         self._bus = bus
         self._store = store
         self._clock = clock
@@ -185,8 +196,9 @@ class StageSequencer:
             stage=name,
             settings=settings,
             image=await self._store.load(source) if source else None,
+            previews=self._bus.asked_for(PreviewMade),
         )
-        picture = await self._call.make(request, self._reporter(run, stage, number), stage.stopped)
+        picture = await self._picture(run, stage, request, self._reporter(run, stage, number))
         if source:
             picture = _with_origin(picture, source)
         output = await self._store.save(run_id, name, number, picture)
@@ -195,10 +207,41 @@ class StageSequencer:
             run, PictureSaved, stage=name, output=output, image=number, images=stage.images
         )
 
+    async def _picture(
+        self, run: _Run, stage: _Stage, request: StageRequest, report: Report
+    ) -> Picture:
+        """Have a picture made; if the backend goes away, wait for it and ask once more."""
+        try:
+            return await self._call.make(request, report, stage.stopped)
+        except BackendError as error:
+            if not was_cut(error) or not await self._back(run, stage, error):
+                raise
+        return await self._call.make(request, report, stage.stopped)
+
+    async def _back(self, run: _Run, stage: _Stage, error: BackendError) -> bool:
+        """Wait for the backend that `error` took away, and tell."""
+        name, patience = stage.planned.name, self._wait_for_backend
+        if not patience:
+            return False
+
+        async def tell(seconds_left: float) -> None:
+            await self._tell(run, BackendAwaited, stage=name, seconds_left=seconds_left)
+
+        failure = Failure.of(error, name)
+        await self._tell(run, BackendLost, stage=name, error=failure, patience=patience)
+        since = self._clock.monotonic()
+        if not await backend_returned(self._backend, patience, tell):
+            return False
+        seconds = self._clock.monotonic() - since
+        await self._tell(run, BackendReturned, stage=name, seconds=seconds)
+        return True
+
     def _reporter(self, run: _Run, stage: _Stage, number: int) -> Report:
         """Return what turns a picture's progress into the stage's, which never goes back."""
 
-        async def report(fraction: float) -> None:
+        async def report(
+            fraction: float, *, seconds_left: float | None = None, preview: bytes | None = None
+        ) -> None:
             so_far = (number - 1 + min(max(fraction, 0.0), 1.0)) / stage.images
             stage.furthest = max(stage.furthest, so_far)
             await self._tell(
@@ -208,7 +251,11 @@ class StageSequencer:
                 fraction=stage.furthest,
                 image=number,
                 images=stage.images,
+                seconds_left=seconds_left,
             )
+            if preview is not None:
+                name = stage.planned.name
+                await self._tell(run, PreviewMade, stage=name, image=number, data=preview)
 
         return report
 

@@ -23,7 +23,7 @@ async def backend() -> AsyncIterator[EmbeddedBackend]:
         yield backend
 
 
-async def ignore(fraction: float) -> None:
+async def ignore(fraction: float, **_: object) -> None:
     pass
 
 
@@ -79,7 +79,7 @@ async def test_a_prompt_in_any_script_is_written_into_the_picture(
 async def test_progress_is_reported_for_every_step(backend: EmbeddedBackend) -> None:
     fractions: list[float] = []
 
-    async def note(fraction: float) -> None:
+    async def note(fraction: float, **_: object) -> None:
         fractions.append(fraction)
 
     await backend.run_stage(stage_request(steps=5), note)
@@ -142,7 +142,7 @@ async def test_a_cancel_takes_effect_between_two_steps(backend: EmbeddedBackend)
     steps = 0
     with anyio.CancelScope() as scope:
 
-        async def cancel_at_three(fraction: float) -> None:
+        async def cancel_at_three(fraction: float, **_: object) -> None:
             nonlocal steps
             steps += 1
             if steps == 3:
@@ -158,7 +158,7 @@ async def test_an_interrupt_returns_when_the_job_is_gone(backend: EmbeddedBacken
     begun = anyio.Event()
     pictures: list[Picture] = []
 
-    async def begin(fraction: float) -> None:
+    async def begin(fraction: float, **_: object) -> None:
         begun.set()
 
     async def run() -> None:

@@ -16,7 +16,7 @@ BOTH_LOOPS = True
 REQUEST = StageRequest(request_id="r", stage="txt2img", settings={"seed": 1})
 
 
-async def ignore(fraction: float) -> None:
+async def ignore(fraction: float, **_: object) -> None:
     pass
 
 
@@ -55,7 +55,7 @@ async def test_it_fails_hangs_and_returns_nothing_as_scripted() -> None:
 async def test_it_reports_progress_and_notes_interrupts() -> None:
     fractions: list[float] = []
 
-    async def note(fraction: float) -> None:
+    async def note(fraction: float, **_: object) -> None:
         fractions.append(fraction)
 
     fake = FakeBackend(Behaviour(delay=0.01, progress=(0.1, 0.7)))

@@ -1,0 +1,162 @@
+"""What servers say, in their several ways.
+
+Errors come in three shapes: AUTOMATIC1111's `{"error", "detail", "body", "errors"}`, Forge's with
+`message` in place of `errors`, and FastAPI's `{"detail": text or list}`; sd-server's is
+`{"error", "message"}`, a proxy's is a page of HTML, and a body may be empty.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import attrs
+import msgspec
+
+from stablenew.errors import (
+    BackendError,
+    BackendProtocolError,
+    BackendRejectedError,
+    BackendUnavailableError,
+)
+
+_EXCERPT = 300
+"""Letters of a server's error that are shown."""
+
+_AWAY = (502, 503, 504)
+"""What a proxy says while the server behind it is away."""
+
+
+@attrs.frozen(kw_only=True)
+class Answer:
+    """An answer as it came.
+
+    Attributes:
+        chunks: The body, in the pieces in which it arrived.
+    """
+
+    status: int
+    content_type: str
+    chunks: tuple[bytes, ...] = attrs.field(repr=False)
+
+    @property
+    def size(self) -> int:
+        """The length of the body in bytes."""
+        return sum(map(len, self.chunks))
+
+    @property
+    def body(self) -> bytes:
+        """The body as one; for big ones in a thread."""
+        return b"".join(self.chunks)
+
+
+class Pictures(msgspec.Struct):
+    """What generation and upscaling answer, as far as it matters here.
+
+    Attributes:
+        images: Encoded in base64; None where there is just `image`.
+        info: JSON within the JSON, or an object, or nothing.
+        image: The one that `extra-single-image` answers.
+        html_info: What `extra-single-image` did.
+    """
+
+    images: list[str] | None = None
+    info: str | dict[str, object] | None = None
+    image: str | None = None
+    html_info: str = ""
+
+
+def read_json(answer: Answer) -> object:
+    """Return an answer's JSON, None for an empty body.
+
+    Raises:
+        BackendProtocolError: It is none; worth another try, for it was cut on its way.
+    """
+    if not answer.size:
+        return None
+    try:
+        return msgspec.json.decode(answer.body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _unreadable(answer, error) from error
+
+
+def read_pictures(answer: Answer) -> Pictures:
+    """Return what an answer holds.
+
+    Raises:
+        BackendProtocolError: It is none; worth another try, for it was cut on its way.
+    """
+    try:
+        return msgspec.json.decode(answer.body, type=Pictures)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _unreadable(answer, error) from error
+
+
+def read_info(info: str | dict[str, object] | None) -> dict[str, object]:
+    """Return what the server says it used; empty where it says nothing."""
+    if isinstance(info, str) and info:
+        try:
+            decoded = msgspec.json.decode(info)
+        except msgspec.DecodeError:
+            return {}
+        return decoded if isinstance(decoded, dict) else {}
+    return info if isinstance(info, dict) else {}
+
+
+def refusal(answer: Answer, doing: str) -> BackendError:
+    """Return the error that an answer with a status of 400 or more stands for."""
+    said = error_text(answer.body)
+    if answer.status in _AWAY:
+        message = f"{doing}: the server is away ({answer.status}{': ' + said if said else ''})"
+        return BackendUnavailableError(message, retryable=True)
+    if answer.status in (401, 403):
+        message = (
+            f"{doing}: the server refused ({said or answer.status}); give --auth user:password"
+        )
+    else:
+        message = f"{doing}: {said}" if said else f"{doing}: the server answered {answer.status}"
+    return BackendRejectedError(message, status=answer.status, excerpt=said)
+
+
+def error_text(body: bytes) -> str:
+    """Return what an error's body says, on one line and cut to what matters."""
+    try:
+        data = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        text = re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", body.decode(errors="replace"))
+        return _cut(text)
+    if not isinstance(data, dict):
+        return _cut(str(data or ""))
+    return _cut(": ".join(_parts(data)))
+
+
+def _parts(data: dict[str, object]) -> Iterator[str]:
+    kind = data.get("error")
+    says = [data.get(name) for name in ("errors", "message")]
+    detail = data.get("detail")
+    if isinstance(detail, list):
+        detail = "; ".join(map(_complaint, detail))
+    said = [str(each) for each in (*says, detail) if each]
+    if kind and not (said and kind == "HTTPException"):
+        yield str(kind)
+    yield from dict.fromkeys(said)
+
+
+def _complaint(entry: object) -> str:
+    """Return one of pydantic's complaints: where, and what."""
+    if not isinstance(entry, dict):
+        return str(entry)
+    where = [str(part) for part in entry.get("loc") or () if part != "body"]
+    return ": ".join([*([".".join(where)] if where else []), str(entry.get("msg", ""))])
+
+
+def _cut(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _EXCERPT else line[: _EXCERPT - 1] + "…"
+
+
+def _unreadable(answer: Answer, error: Exception) -> BackendProtocolError:
+    said = error_text(answer.body)[:80] if "json" not in answer.content_type else str(error)
+    kind = answer.content_type or "no type"
+    message = f"the answer ({answer.size:,} bytes of {kind}) cannot be read: {said}"
+    return BackendProtocolError(message, retryable=True)

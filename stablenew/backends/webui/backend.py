@@ -1,0 +1,274 @@
+"""Makes pictures on a WebUI server: one at a time, watched, and stopped when told."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from stablenew.backends.base import (
+    Capabilities,
+    InterruptReceipt,
+    Picture,
+    Report,
+    StageRequest,
+)
+from stablenew.backends.webui.answers import refusal
+from stablenew.backends.webui.calls import Call, build_call
+from stablenew.backends.webui.capabilities import describe
+from stablenew.backends.webui.client import WebUIClient
+from stablenew.backends.webui.job import INTERRUPT, Holder, Job
+from stablenew.backends.webui.probe import PROGRESS, probe
+from stablenew.backends.webui.progress import Snapshot, read_snapshot
+from stablenew.backends.webui.reading import Made, read_picture
+from stablenew.backends.webui.server import CLIP_SKIP, MODULES, VAE, Server
+from stablenew.config.server_url import DEFAULT_URL, split_url
+from stablenew.errors import BackendError, BackendProtocolError, ungrouped
+
+logger = logging.getLogger(__name__)
+
+_FIRST_LOOK = 0.05
+_LOOK = 0.25
+"""Seconds between two looks at the progress: four a second, below the ten that are allowed."""
+
+_FRESH = 0.5
+"""Seconds for which what a server was doing is taken for what it is doing."""
+
+_INTERRUPT_WITHIN = 4.5
+"""Seconds after which an interrupt says what it knows; the job is hunted on."""
+
+_OPTIONS = "/sdapi/v1/options"
+
+
+class WebUIBackend:
+    """Drives AUTOMATIC1111, Forge, reForge, SD.Next or sd-server, without being told which.
+
+    Args:
+        url: Where it is; may hold credentials.
+        auth: `user:password`, where the server wants them.
+        load_timeout: Seconds that a job may take until its first step: a model is loaded then.
+        answer_timeout: Seconds that a quick answer may take.
+
+    Attributes:
+        url: Where it is, without credentials.
+    """
+
+    name = "webui"
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        auth: str | None = None,
+        *,
+        load_timeout: float = 600.0,
+        answer_timeout: float = 10.0,
+    ) -> None:
+        self.url, auth = split_url(url, auth)
+        self._client = WebUIClient(self.url, auth, answer_timeout=answer_timeout)
+        self._load_timeout = load_timeout
+        self._server: Server | None = None
+        self._leak_closed = False
+        self._jobs: dict[str, Job] = {}
+        self._looked: tuple[float, Snapshot | None] = (float("-inf"), None)
+
+    async def __aenter__(self) -> Self:
+        self._turn = anyio.Lock()
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._client)
+            stack.enter_context(ungrouped())
+            self._tasks = await stack.enter_async_context(anyio.create_task_group())
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        for request_id in self._jobs:
+            logger.warning("%s: left behind on %s, which may work on it", request_id, self.url)
+        self._tasks.cancel_scope.cancel()
+        return await self._stack.__aexit__(kind, error, traceback)
+
+    async def capabilities(self) -> Capabilities:
+        """Ask the server what it is and has; a server that came back may be another one.
+
+        Raises:
+            BackendUnavailableError: Nobody answers, or no WebUI.
+            ConfigError: The server wants credentials.
+        """
+        self._server = await probe(self._client)
+        self._leak_closed = False
+        return describe(self._server)
+
+    async def run_stage(self, request: StageRequest, report: Report) -> Sequence[Picture]:
+        """Make one picture.
+
+        Raises:
+            BackendUnavailableError: The server went away; what it may still have been doing for us
+                was stopped, as far as that could be done.
+            BackendRejectedError: It said no.
+            BackendProtocolError: What it answered is not what was asked for.
+        """
+        if self._server is None:
+            await self.capabilities()
+        assert self._server is not None
+        try:
+            async with self._turn:
+                await self._others_gone(report)
+                return [await self._make(request, self._server, report)]
+        except BackendError as error:
+            error.stage = error.stage or request.stage
+            raise
+
+    async def interrupt(self, request_id: str) -> InterruptReceipt:
+        """Stop a job; return when it is gone, or after 4.5 s with what is known.
+
+        A job that is not gone by then is watched on, and stopped as soon as it is known to run.
+        """
+        job = self._jobs.get(request_id)
+        if job is None:
+            return InterruptReceipt(
+                request_id=request_id,
+                call="",
+                confirmed=True,
+                seconds=0.0,
+                detail="nothing was under way",
+            )
+        started = anyio.current_time()
+        self._tasks.start_soon(job.hunt)
+        with anyio.move_on_after(_INTERRUPT_WITHIN):
+            await job.answered.wait()
+        gone = job.answered.is_set()
+        return InterruptReceipt(
+            request_id=request_id,
+            call=f"POST {INTERRUPT} × {job.interrupts}" if job.interrupts else "",
+            confirmed=gone,
+            seconds=anyio.current_time() - started,
+            detail="" if gone else f"unconfirmed: {job.why_not()}",
+        )
+
+    async def _make(self, request: StageRequest, server: Server, report: Report) -> Picture:
+        await self._close_leak(server)
+        task_id = f"task({uuid4().hex})" if server.task_ids else None
+        call = await anyio.to_thread.run_sync(build_call, request, server, task_id)
+        before = await self._look(server, fresh=_FRESH)
+        job = Job(self._client, server, request.request_id, task_id, call, before)
+        self._jobs[request.request_id] = job
+        self._tasks.start_soon(self._run, job)
+        with ungrouped():
+            async with anyio.create_task_group() as watching:
+                watching.start_soon(self._watch, job, call, report, request.previews)
+                await job.answered.wait()
+                watching.cancel_scope.cancel()
+        if job.answer is None:
+            assert job.error is not None
+            raise job.error
+        if job.answer.status >= 400:
+            raise refusal(job.answer, f"POST {call.path}")
+        made = await anyio.to_thread.run_sync(read_picture, job.answer, call, server)
+        await self._check_uninterrupted(server, made)
+        return made.picture
+
+    async def _run(self, job: Job) -> None:
+        try:
+            await job.run()
+        finally:
+            if self._jobs.get(job.request_id) is job:
+                del self._jobs[job.request_id]
+
+    async def _watch(self, job: Job, call: Call, report: Report, previews: bool) -> None:
+        """Report a job's progress, and whatever else is a sign that it is under way."""
+        furthest, arrived, mark = 0.0, 0, None
+        # An upscaler is loaded within the time that any stage has; a checkpoint may take longer.
+        patience = 0.0 if call.kind == "extras" else self._load_timeout
+        loading_until = anyio.current_time() + patience
+        await anyio.sleep(_FIRST_LOOK)
+        while True:
+            snapshot = await job.look(preview=previews)
+            if job.arrived != arrived:
+                arrived = job.arrived
+                await report(furthest)
+            elif job.blind:
+                await report(furthest)
+            elif snapshot is not None:
+                moved, mark = snapshot.mark != mark, snapshot.mark
+                if job.holder is Holder.OTHERS:
+                    loading_until = anyio.current_time() + patience
+                    await report(furthest)
+                elif job.holder is not Holder.NOBODY:
+                    if snapshot.begun and "refiner_checkpoint" not in call.settings:
+                        loading_until = 0.0
+                    if moved or anyio.current_time() < loading_until:
+                        furthest = max(furthest, snapshot.fraction)
+                        image = await _preview(snapshot) if previews else None
+                        left = snapshot.seconds_left
+                        await report(furthest, seconds_left=left, preview=image)
+            await anyio.sleep(_LOOK)
+
+    async def _others_gone(self, report: Report) -> None:
+        """Wait for jobs of ours that nobody wants any more: one generation at a time."""
+        for job in list(self._jobs.values()):
+            while not job.answered.is_set():
+                await report(0.0)
+                with anyio.move_on_after(1.0):
+                    await job.answered.wait()
+
+    async def _close_leak(self, server: Server) -> None:
+        """Have the server's own values of what we override written to its settings, once.
+
+        AUTOMATIC1111 restores only options that are in its settings file (`if k in opts.data`); any
+        other one that a request overrides would stay so for everybody.
+        """
+        if self._leak_closed:
+            return
+        ours = {
+            name: server.options[name]
+            for name in (CLIP_SKIP, VAE, MODULES)
+            if name in server.options
+        }
+        self._leak_closed = True
+        if not ours or not server.overridable(next(iter(ours))):
+            return
+        try:
+            await self._client.send(_OPTIONS, msgspec.json.encode(ours))
+        except BackendError as error:
+            logger.warning("%s may keep what requests override: %s", self.url, error)
+
+    async def _look(self, server: Server, *, fresh: float = 0.0) -> Snapshot | None:
+        """Return what the server is doing, at most `fresh` seconds old."""
+        now = anyio.current_time()
+        if not server.progress or now - self._looked[0] < fresh:
+            return self._looked[1]
+        snapshot = read_snapshot(await self._client.get(PROGRESS))
+        self._looked = (now, snapshot)
+        return snapshot
+
+    async def _check_uninterrupted(self, server: Server, made: Made) -> None:
+        """Refuse a picture that somebody else's interrupt left half done."""
+        try:
+            after = await self._look(server)
+        except BackendError as error:  # the picture is here; a server that left takes nothing back
+            logger.debug("%s: %s", self.url, error)
+            return
+        if after is not None and after.interrupted and after.timestamp == made.timestamp:
+            raise BackendProtocolError(
+                "somebody else interrupted the job; its picture is half done"
+            )
+
+
+async def _preview(snapshot: Snapshot) -> bytes | None:
+    import pybase64
+
+    encoded = snapshot.preview
+    if encoded is None:
+        return None
+    return await anyio.to_thread.run_sync(pybase64.b64decode, encoded)

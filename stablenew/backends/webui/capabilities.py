@@ -1,0 +1,151 @@
+"""What a server can do, in the words of every backend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import attrs
+
+from stablenew.backends.base import Capabilities
+from stablenew.backends.webui.server import CLIP_SKIP, VAE, Flavour, Server
+from stablenew.config.pipeline_config import ADetailerConfig, Setting
+
+_PROMPTS: Mapping[str, Setting] = {"prompt": None, "negative_prompt": "", "seed": -1}
+_HIRES: tuple[str, ...] = (
+    "hr_scale",
+    "hr_upscaler",
+    "hr_second_pass_steps",
+    "hr_resize_x",
+    "hr_resize_y",
+    "hr_sampler_name",
+    "hr_prompt",
+    "hr_negative_prompt",
+    "denoising_strength",
+)
+_RESTORING = ("gfpgan_visibility", "codeformer_visibility", "codeformer_weight")
+_SIZES = ("upscaling_resize_w", "upscaling_resize_h")
+
+_DEFAULTS: Mapping[Flavour, Mapping[str, Setting]] = {
+    Flavour.A1111: {"steps": 50, "cfg_scale": 7.0, "width": 512, "height": 512},
+    Flavour.FORGE: {"steps": 50, "cfg_scale": 7.0, "width": 512, "height": 512},
+    Flavour.SDNEXT: {"steps": 20, "cfg_scale": 6.0, "width": 1024, "height": 1024},
+    Flavour.SDCPP: {"steps": 20, "cfg_scale": 7.0, "width": 512, "height": 512},
+}
+"""What each takes where a request says nothing: the API's values, not those of its page."""
+
+
+def describe(server: Server) -> Capabilities:
+    """Return what a server can do."""
+    names = {"sampler_name": server.samplers, "scheduler": server.schedulers}
+    spellings = {kind: _spellings(listed) for kind, listed in names.items()}
+    models = {
+        spelling.lower(): model.name for model in server.models for spelling in model.spellings
+    }
+    choices: dict[str, tuple[str, ...]] = {
+        "upscale_mode": ("extras", "img2img") if server.extras else ("img2img",),
+        "hr_upscaler": (*server.latent_modes, *server.upscalers),
+    }
+    if server.ad_models:
+        choices["ad_model"] = server.ad_models
+    if server.vaes:
+        choices["vae"] = ("Automatic", "None", *server.vaes)
+    return Capabilities(
+        backend="webui",
+        version=str(server.flavour),
+        stages=_stages(server),
+        samplers=tuple(server.samplers),
+        schedulers=tuple(server.schedulers),
+        models=tuple(model.name for model in server.models),
+        upscalers=server.upscalers,
+        choices=choices,
+        aliases={
+            **{f"{prefix}sampler_name": spellings["sampler_name"] for prefix in ("", "hr_")},
+            **{f"{prefix}scheduler": spellings["scheduler"] for prefix in ("", "hr_", "ad_")},
+            "ad_sampler": spellings["sampler_name"],
+            **dict.fromkeys(("model", "refiner_checkpoint"), models),
+            "upscaler_1": {name.lower(): name for name in server.upscalers},
+            "upscaler_2": {name.lower(): name for name in server.upscalers},
+        },
+    )
+
+
+def _spellings(listed: Mapping[str, Iterable[str]]) -> dict[str, str]:
+    """Return every spelling in lower case with its name; a name goes before others' aliases."""
+    aliases = {alias.lower(): name for name, others in listed.items() for alias in others}
+    return {**aliases, **{name.lower(): name for name in listed}}
+
+
+def _stages(server: Server) -> dict[str, dict[str, Setting]]:
+    shared = {**_PROMPTS, **_loaded(server)}
+    sampled = {**shared, **_DEFAULTS[server.flavour], **_sampler(server)}
+    variation: dict[str, Setting] = {"subseed": -1, "subseed_strength": 0.0}
+    hires: dict[str, Setting] = {"enable_hr": False, **dict.fromkeys(_HIRES)}
+    refiner: dict[str, Setting] = {}
+    if server.schedulers:
+        hires["hr_scheduler"] = None
+    if server.flavour in (Flavour.A1111, Flavour.FORGE):
+        refiner = dict.fromkeys(("refiner_checkpoint", "refiner_switch_at"))
+    stages: dict[str, dict[str, Setting]] = {
+        "txt2img": {**sampled, **variation, **hires, **refiner},
+        "img2img": {
+            **sampled,
+            "denoising_strength": 0.5 if server.flavour is Flavour.SDNEXT else 0.75,
+            "resize_mode": 0,
+        },
+        "upscale": _upscale(server, sampled),
+    }
+    if server.ad_models:
+        stages["adetailer"] = {**shared, **_adetailer(server)}
+    return stages
+
+
+def _loaded(server: Server) -> dict[str, Setting]:
+    """Return what is loaded: sent with every request, so that nobody changes it underway."""
+    loaded: dict[str, Setting] = {"model": server.model}
+    layers, vae = server.options.get(CLIP_SKIP), server.options.get(VAE)
+    if server.overridable(CLIP_SKIP):
+        loaded["clip_skip"] = layers if isinstance(layers, int) else 1
+    if server.overridable(VAE) and server.flavour is not Flavour.FORGE:
+        loaded["vae"] = vae if isinstance(vae, str) and vae in ("Automatic", "None") else None
+        if vae in server.vaes:
+            loaded["vae"] = str(vae)
+    elif server.vaes:
+        loaded["vae"] = None
+    return loaded
+
+
+def _sampler(server: Server) -> dict[str, Setting]:
+    """Return the defaults of what every server names in its own way, None for its own choice."""
+    theirs = server.flavour in (Flavour.A1111, Flavour.FORGE)
+    sampler: dict[str, Setting] = {
+        "sampler_name": "Euler" if theirs and "Euler" in server.samplers else None
+    }
+    if server.schedulers:
+        automatic = "Automatic" if "Automatic" in server.schedulers else None
+        sampler["scheduler"] = automatic if theirs else None
+    return sampler
+
+
+def _upscale(server: Server, sampled: Mapping[str, Setting]) -> dict[str, Setting]:
+    by_img2img = {
+        **dict.fromkeys(name for name in sampled if name not in ("width", "height")),
+        "denoising_strength": None,
+    }
+    sized: dict[str, Setting] = {"resize_mode": 0, "upscaling_resize": 2.0}
+    if not server.extras:
+        sizes = dict.fromkeys(_SIZES)
+        return {"upscale_mode": "img2img", **by_img2img, **sized, **sizes}
+    return {
+        "upscale_mode": "extras",
+        "upscaler_1": None,
+        **by_img2img,
+        **sized,
+        **dict.fromkeys((*_SIZES, "upscaling_crop", "upscaler_2", "extras_upscaler_2_visibility")),
+        **dict.fromkeys(_RESTORING),
+    }
+
+
+def _adetailer(server: Server) -> dict[str, Setting]:
+    ours = [field.name for field in attrs.fields(ADetailerConfig) if field.name.startswith("ad_")]
+    known = server.ad_settings or ours
+    return dict.fromkeys(name for name in ours if name in known)

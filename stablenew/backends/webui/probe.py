@@ -1,0 +1,149 @@
+"""Finding out what answers at an address, without being told and without changing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import anyio
+import msgspec
+
+from stablenew.backends.webui.client import WebUIClient
+from stablenew.backends.webui.progress import read_snapshot, read_task
+from stablenew.backends.webui.server import (
+    Flavour,
+    Server,
+    aliased,
+    entries,
+    names,
+    read_models,
+)
+from stablenew.errors import (
+    BackendError,
+    BackendRejectedError,
+    BackendUnavailableError,
+    ConfigError,
+)
+
+API = "/sdapi/v1"
+PROGRESS = f"{API}/progress?skip_current_image=true"
+TASK = "/internal/progress"
+
+_LISTS = {
+    "options": f"{API}/options",
+    "samplers": f"{API}/samplers",
+    "schedulers": f"{API}/schedulers",
+    "models": f"{API}/sd-models",
+    "upscalers": f"{API}/upscalers",
+    "latent_modes": f"{API}/latent-upscale-modes",
+    "vaes": f"{API}/sd-vae",
+    "modules": f"{API}/sd-modules",
+    "scripts": f"{API}/scripts",
+    "ad_models": "/adetailer/v1/ad_model",
+    "ad_schema": "/adetailer/v1/schema",
+}
+_DOORS = {"interrupt": f"{API}/interrupt", "extras": f"{API}/extra-single-image"}
+
+
+async def probe(client: WebUIClient) -> Server:
+    """Find out what a server is and has.
+
+    Raises:
+        BackendUnavailableError: Nobody answers, or somebody who does not speak this API.
+        ConfigError: The server wants credentials, or others.
+    """
+    try:
+        progress = await client.get(PROGRESS, tries=1)
+        found = await _ask_for_lists(client)
+        doors = {name: await client.has(path) for name, path in _DOORS.items()}
+        task = await client.send(TASK, msgspec.json.encode({"id_task": "", "live_preview": False}))
+    except BackendRejectedError as error:
+        if error.status in (401, 403):
+            raise ConfigError(
+                f"auth: {client.url} refused ({error.excerpt or error.status}),"
+                " expected its user:password"
+            ) from error
+        raise BackendUnavailableError(f"{client.url}: {error}") from error
+    if not found["samplers"] and not found["models"]:
+        raise BackendUnavailableError(
+            f"{client.url} answers, but has no {API}; a WebUI needs to be started with --api"
+        )
+    return _server(progress, found, doors, task)
+
+
+async def _ask_for_lists(client: WebUIClient) -> dict[str, object]:
+    found: dict[str, object] = dict.fromkeys(_LISTS)
+
+    async def ask(name: str, path: str) -> None:
+        try:
+            found[name] = await client.get(path)
+        except BackendRejectedError as error:
+            if error.status in (401, 403):
+                raise
+        except BackendUnavailableError:
+            raise
+        except BackendError:  # a page of HTML: there is no such path
+            return
+
+    async with anyio.create_task_group() as asking:
+        for name, path in _LISTS.items():
+            asking.start_soon(ask, name, path)
+    return found
+
+
+def _server(
+    progress: object, found: Mapping[str, object], doors: Mapping[str, bool], task: object
+) -> Server:
+    flavour = _flavour(progress, found)
+    options = found["options"] if isinstance(found["options"], Mapping) else {}
+    vaes = found["modules"] if flavour is Flavour.FORGE else found["vaes"]
+    detectors = found["ad_models"] if isinstance(found["ad_models"], Mapping) else {}
+    schema = found["ad_schema"] if isinstance(found["ad_schema"], Mapping) else {}
+    upscalers = names(found["upscalers"])
+    return Server(
+        flavour=flavour,
+        options=options,
+        samplers=aliased(found["samplers"], "name", "aliases"),
+        schedulers=_schedulers(found["schedulers"], flavour),
+        models=read_models(found["models"]),
+        upscalers=tuple(name for name in upscalers if name != "None"),
+        latent_modes=names(found["latent_modes"]),
+        vaes={
+            str(each["model_name"]): str(each.get("filename") or each["model_name"])
+            for each in entries(vaes)
+            if each.get("model_name")
+        },
+        ad_models=_adetailer(found["scripts"], detectors),
+        ad_settings=tuple(map(str, schema.get("properties") or ())),
+        progress=read_snapshot(progress) is not None,
+        interrupt=doors["interrupt"],
+        extras=doors["extras"],
+        task_ids=read_task(task) is not None and flavour in (Flavour.A1111, Flavour.FORGE),
+    )
+
+
+def _flavour(progress: object, found: Mapping[str, object]) -> Flavour:
+    if read_snapshot(progress) is None:
+        return Flavour.SDCPP
+    if found["modules"] is not None:
+        return Flavour.FORGE
+    assert isinstance(progress, Mapping)
+    if "stopping_generation" not in progress["state"]:
+        return Flavour.SDNEXT
+    return Flavour.A1111
+
+
+def _schedulers(data: object, flavour: Flavour) -> dict[str, tuple[str, ...]]:
+    """Return labels and their other names; SD.Next lists some but has no field for them."""
+    if flavour is Flavour.SDNEXT:
+        return {}
+    if isinstance(data, list) and all(isinstance(each, str) for each in data):
+        return {str(each): () for each in data}
+    labelled = aliased(data, "label", "name", "aliases")
+    return labelled or aliased(data, "name", "aliases")
+
+
+def _adetailer(scripts: object, detectors: Mapping[str, object]) -> tuple[str, ...]:
+    """Return ADetailer's models where img2img has the script."""
+    listed = scripts.get("img2img") if isinstance(scripts, Mapping) else None
+    installed = any(str(name).lower() == "adetailer" for name in listed or ())
+    return names(detectors.get("ad_model")) if installed else ()

@@ -1,0 +1,220 @@
+"""From an answer to a picture, or to the error that says how it is not what was asked for.
+
+AUTOMATIC1111 answers 200 and takes another sampler, another model, leaves ADetailer out or returns
+a picture that somebody interrupted. What it really used stands in `info` and in the picture.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+
+import attrs
+
+from stablenew.backends.base import Picture
+from stablenew.backends.infotext import read_infotext
+from stablenew.backends.webui.answers import Answer, Pictures, read_info, read_pictures
+from stablenew.backends.webui.calls import Call
+from stablenew.backends.webui.server import Server
+from stablenew.config.pipeline_config import Setting
+from stablenew.errors import BackendProtocolError
+
+_ROUNDED = 64
+"""Pixels by which a side may differ from what was asked: sd-server rounds up to the next 64."""
+
+_AUTOMATIC = ("Automatic", "Default", "NONE", "")
+_COUNTED = {
+    "seed": "seed",
+    "steps": "steps",
+    "cfg_scale": "cfg_scale",
+    "clip_skip": "clip_skip",
+}
+_SHOWN = {"negative_prompt": "negative_prompt", "prompt": "prompt"}
+_FROM_INFOTEXT = {
+    "hires": ("enable_hr", ("Hires upscale", "Hires resize", "Hires upscaler", "Hires steps")),
+    "refiner": ("refiner_checkpoint", ("Refiner",)),
+}
+
+
+@attrs.frozen(kw_only=True)
+class Made:
+    """A picture and what the server says of it.
+
+    Attributes:
+        timestamp: Names the job that made it; "" where the server does not say.
+    """
+
+    picture: Picture
+    timestamp: str
+
+
+def read_picture(answer: Answer, call: Call, server: Server) -> Made:
+    """Return the picture that a call made; with big ones, in a thread.
+
+    Raises:
+        BackendProtocolError: The answer cannot be read, or is not what was asked for.
+    """
+    pictures = read_pictures(answer)
+    info = read_info(pictures.info)
+    encoded = _first(pictures, info)
+    if encoded is None:
+        raise BackendProtocolError("asked for 1 picture, got 0")
+    data = _decoded(encoded)
+    size, text = _opened(data)
+    pairs = read_infotext(_infotext(info) or text)
+    problems = [*_differences(call, info, pairs, server), *_wrong_size(call, size)]
+    if problems:
+        raise BackendProtocolError("; ".join(problems))
+    picture = Picture(
+        data=data,
+        width=size[0],
+        height=size[1],
+        settings=_used(call, info, pairs, server),
+        warnings=tuple(_warnings(call, info, size)),
+    )
+    return Made(picture=picture, timestamp=str(info.get("job_timestamp") or ""))
+
+
+def _first(pictures: Pictures, info: Mapping[str, object]) -> str | None:
+    """Return the first picture that is not a grid of several."""
+    if pictures.image is not None:
+        return pictures.image
+    first = info.get("index_of_first_image")
+    images = (pictures.images or [])[first if isinstance(first, int) else 0 :]
+    return images[0] if images else None
+
+
+def _decoded(encoded: str) -> bytes:
+    import pybase64
+
+    if encoded.startswith("data:"):
+        encoded = encoded.partition(",")[2]
+    try:
+        return pybase64.b64decode(encoded, validate=True)
+    except ValueError as error:
+        raise BackendProtocolError(f"the picture is no base64: {error}", retryable=True) from error
+
+
+def _opened(data: bytes) -> tuple[tuple[int, int], str]:
+    """Return a picture's size, and its infotext where it carries one."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            size, kind = image.size, image.format
+            text = str(image.info.get("parameters") or "")
+            if kind in ("JPEG", "WEBP"):
+                text = _user_comment(image.getexif().get_ifd(0x8769).get(0x9286))
+            elif kind == "PNG":
+                image.verify()  # reads every checksum, decodes nothing
+    except Exception as error:  # Pillow raises SyntaxError, OSError, struct.error and others
+        message = f"the picture ({len(data):,} bytes) cannot be read: {error}"
+        raise BackendProtocolError(message, retryable=True) from error
+    return size, text
+
+
+def _user_comment(raw: object) -> str:
+    """Return the text of EXIF's UserComment, which says its encoding in its first 8 bytes."""
+    if not isinstance(raw, bytes):
+        return str(raw or "")
+    encoding = {b"UNICODE\0": "utf-16-be", b"ASCII\0\0\0": "ascii"}.get(raw[:8], "utf-8")
+    return raw[8:].decode(encoding, errors="replace")
+
+
+def _infotext(info: Mapping[str, object]) -> str:
+    texts, first = info.get("infotexts"), info.get("index_of_first_image")
+    if not isinstance(texts, list):
+        return ""
+    texts = texts[first if isinstance(first, int) else 0 :]
+    return str(texts[0]) if texts else ""
+
+
+def _differences(
+    call: Call, info: Mapping[str, object], pairs: Mapping[str, str], server: Server
+) -> Iterator[str]:
+    """Yield how what was used differs from what was asked for, where the server tells."""
+    if call.kind == "extras":
+        return
+    asked = call.settings
+    counted = dict(_COUNTED)
+    if call.kind == "adetailer":
+        counted = {"seed": "seed", "clip_skip": "clip_skip"}
+    for name, told in counted.items():
+        used = info.get(told)
+        if name in asked and isinstance(used, int | float) and used != asked[name] != -1:
+            yield f"asked for {name} {asked[name]}, the server used {used}"
+    yield from _other_names(call, info, pairs, server)
+    for what, (name, labels) in _FROM_INFOTEXT.items():
+        if asked.get(name) and pairs and not any(label in pairs for label in labels):
+            yield f"asked for {what}, the server left it out"
+    detailed = any(label.startswith("ADetailer") for label in pairs)
+    if call.kind == "adetailer" and pairs and not detailed:
+        yield "asked for ADetailer, the server left it out (a value that it does not take?)"
+
+
+def _other_names(
+    call: Call, info: Mapping[str, object], pairs: Mapping[str, str], server: Server
+) -> Iterator[str]:
+    asked = call.settings
+    model, used = asked.get("model"), info.get("sd_model_name")
+    if model and used and server.model_name(used) != model and used != model:
+        yield f"asked for model {model!r}, the server used {used!r}"
+    vae, used = asked.get("vae"), info.get("sd_vae_name")
+    if vae not in (None, "Automatic", "None") and used and used != vae:
+        yield f"asked for vae {vae!r}, the server used {used!r}"
+    if call.kind == "adetailer":  # its own sampling is skipped, and says so
+        return
+    sampler, used = asked.get("sampler_name"), info.get("sampler_name")
+    if sampler and used and str(used).lower() != str(sampler).lower():
+        yield f"asked for sampler_name {sampler!r}, the server used {used!r}"
+    scheduler, used = asked.get("scheduler"), pairs.get("Schedule type")
+    if scheduler and scheduler not in _AUTOMATIC and used and used != scheduler:
+        yield f"asked for scheduler {scheduler!r}, the server used {used!r}"
+
+
+def _wrong_size(call: Call, size: tuple[int, int]) -> Iterator[str]:
+    if call.size and any(abs(got - want) >= _ROUNDED for got, want in _sides(call, size)):
+        yield f"asked for {_shown(call.size)} pixels, got {_shown(size)}"
+
+
+def _warnings(call: Call, info: Mapping[str, object], size: tuple[int, int]) -> Iterator[str]:
+    if call.size and call.size != size:
+        yield f"asked for {_shown(call.size)} pixels, got {_shown(size)}"
+    for name, told in _SHOWN.items():
+        used = info.get(told)
+        if call.kind != "extras" and isinstance(used, str) and used != call.settings.get(name, ""):
+            yield f"the server changed the {name.replace('_', ' ')} to {used[:80]!r}"
+
+
+def _sides(call: Call, size: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    assert call.size is not None
+    yield from zip(size, call.size, strict=True)
+
+
+def _shown(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
+def _used(
+    call: Call, info: Mapping[str, object], pairs: Mapping[str, str], server: Server
+) -> dict[str, Setting]:
+    """Return what the picture was really made with."""
+    used: dict[str, Setting] = dict(call.settings)
+    if call.kind == "extras":
+        return used
+    told = {**_SHOWN, "seed": "seed"}
+    if call.kind != "adetailer":
+        told |= {**_COUNTED, "sampler_name": "sampler_name"}
+    told |= {"model_hash": "sd_model_hash", "vae": "sd_vae_name"}
+    for name, key in told.items():
+        value = info.get(key)
+        if isinstance(value, str | int | float) and value not in ("", "NONE"):
+            used[name] = value
+    if call.kind != "adetailer" and "Schedule type" in pairs:
+        used["scheduler"] = pairs["Schedule type"]
+    model = info.get("sd_model_name")
+    if isinstance(model, str) and model:
+        used["model"] = server.model_name(model) or model
+    if isinstance(version := info.get("version") or pairs.get("Version"), str):
+        used["version"] = version
+    return used

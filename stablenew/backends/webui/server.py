@@ -1,0 +1,146 @@
+"""What one server is and has, as it was found when it was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from pathlib import PurePath
+
+import attrs
+
+from stablenew._convert import frozen_mapping
+
+CLIP_SKIP = "CLIP_stop_at_last_layers"
+CHECKPOINT = "sd_model_checkpoint"
+VAE = "sd_vae"
+MODULES = "forge_additional_modules"
+
+
+class Flavour(StrEnum):
+    """The programs that speak this API, each in its own way; reForge is one of the first two."""
+
+    A1111 = "AUTOMATIC1111"
+    FORGE = "Forge"
+    SDNEXT = "SD.Next"
+    SDCPP = "stable-diffusion.cpp"
+
+
+@attrs.frozen(kw_only=True)
+class Model:
+    """A checkpoint.
+
+    Attributes:
+        name: As pictures name it: the file's name without its ending.
+        title: As the server wants it asked for: the file's name, with the hash where it has one.
+        sha256: Of the file, "" where the server never counted it.
+        spellings: What else the server takes for it.
+    """
+
+    name: str
+    title: str
+    sha256: str = ""
+    spellings: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class Server:
+    """One server.
+
+    Attributes:
+        options: Its options; empty where it does not tell them.
+        samplers: Names, each with its aliases.
+        schedulers: Labels, each with its name and aliases; empty where it has none to choose.
+        upscalers: Names, without the one that does nothing.
+        latent_modes: What hires fix has besides the upscalers.
+        vaes: Names, each with its file.
+        ad_models: The detectors of ADetailer; empty where it is not installed.
+        ad_settings: The names that ADetailer knows; empty where it does not tell them.
+        progress: Whether it tells its progress.
+        interrupt: Whether a running job can be stopped.
+        extras: Whether it has `extra-single-image`.
+        task_ids: Whether a job can be told by an id of ours.
+    """
+
+    flavour: Flavour
+    options: Mapping[str, object] = attrs.field(factory=dict, converter=frozen_mapping)
+    samplers: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict, converter=frozen_mapping)
+    schedulers: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict, converter=frozen_mapping)
+    models: tuple[Model, ...] = ()
+    upscalers: tuple[str, ...] = ()
+    latent_modes: tuple[str, ...] = ()
+    vaes: Mapping[str, str] = attrs.field(factory=dict, converter=frozen_mapping)
+    ad_models: tuple[str, ...] = ()
+    ad_settings: tuple[str, ...] = ()
+    progress: bool = True
+    interrupt: bool = True
+    extras: bool = True
+    task_ids: bool = False
+
+    @property
+    def model(self) -> str | None:
+        """The name of the model that is loaded, None where the server does not say."""
+        return self.model_name(self.options.get(CHECKPOINT))
+
+    def model_name(self, spelling: object) -> str | None:
+        """Return the name of the model that `spelling` stands for, None where there is none."""
+        found = self._model(str(spelling))
+        return found.name if found else None
+
+    def model_title(self, name: str) -> str:
+        """Return what to ask for to get a model; `name` itself where it is unknown."""
+        found = self._model(name)
+        return found.title if found else name
+
+    def overridable(self, option: str) -> bool:
+        """Return whether an option can be set for one request."""
+        return option in self.options and self.flavour is not Flavour.SDCPP
+
+    def _model(self, spelling: str) -> Model | None:
+        wanted = spelling.lower()
+        return next(
+            (each for each in self.models if wanted in (s.lower() for s in each.spellings)), None
+        )
+
+
+def read_models(data: object) -> tuple[Model, ...]:
+    """Return the models that `GET /sdapi/v1/sd-models` lists."""
+    return tuple(_read_model(entry) for entry in entries(data) if entry.get("model_name"))
+
+
+def _read_model(entry: Mapping[str, object]) -> Model:
+    said = str(entry["model_name"])
+    file = str(entry.get("filename") or "")
+    title = str(entry.get("title") or said)
+    # Pictures name the file; the list may put its folder before that.
+    name = PurePath(file.replace("\\", "/")).stem if file else said
+    bare = title.partition(" [")[0]
+    hashes = [str(entry[key]) for key in ("hash", "sha256") if entry.get(key)]
+    return Model(
+        name=name,
+        title=title,
+        sha256=str(entry.get("sha256") or ""),
+        spellings=tuple(dict.fromkeys([name, said, title, bare, *hashes])),
+    )
+
+
+def entries(data: object) -> Iterable[Mapping[str, object]]:
+    """Yield the objects of a list; of anything else, nothing."""
+    return [each for each in data if isinstance(each, Mapping)] if isinstance(data, list) else []
+
+
+def names(data: object, key: str = "name") -> tuple[str, ...]:
+    """Return the names that a list of objects (or of names) has."""
+    if isinstance(data, list) and all(isinstance(each, str) for each in data):
+        return tuple(data)
+    return tuple(str(each[key]) for each in entries(data) if each.get(key))
+
+
+def aliased(data: object, key: str, *others: str) -> dict[str, tuple[str, ...]]:
+    """Return the names that a list of objects has under `key`, each with its other names."""
+    return {str(each[key]): tuple(_others(each, others)) for each in entries(data) if each.get(key)}
+
+
+def _others(entry: Mapping[str, object], keys: Iterable[str]) -> Iterable[str]:
+    for key in keys:
+        value = entry.get(key)
+        yield from (str(each) for each in (value if isinstance(value, list) else [value]) if each)

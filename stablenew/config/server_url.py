@@ -1,0 +1,47 @@
+"""Where a server is and who may use it; credentials are kept apart, so that nobody prints them."""
+
+from __future__ import annotations
+
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from stablenew.errors import ConfigError
+
+DEFAULT_URL = "http://127.0.0.1:7860"
+"""Where AUTOMATIC1111 listens unless it is told otherwise."""
+
+
+def split_url(url: str, auth: str | None = None) -> tuple[str, str | None]:
+    """Return a server's URL without credentials, and its credentials as `user:password`.
+
+    Args:
+        url: `http://host:port`, with a path where the server is below one; a bare `host:port` is
+            taken as http. May hold credentials.
+        auth: `user:password`; beats those in the URL.
+
+    Raises:
+        ConfigError: One of them is none; what was given is not repeated where it holds a password.
+    """
+    parts, port = _split(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    address = f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
+    if auth is None and parts.username is not None:
+        auth = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    if auth is not None and not auth.partition(":")[1]:
+        raise ConfigError("auth: given something without a colon, expected user:password")
+    return address, auth
+
+
+def _split(url: str) -> tuple[SplitResult, str]:
+    """Return the URL's parts, and its port as it is written behind the host."""
+    shown = repr(url) if "@" not in url else "a URL with credentials"
+    expected = "expected http://HOST:PORT or https://HOST:PORT"
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        port = "" if parts.port is None else f":{parts.port}"
+    except ValueError as error:  # its text may repeat the credentials
+        raise ConfigError(f"url: given {shown}, {expected}") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError(f"url: given {shown}, {expected}")
+    if parts.query or parts.fragment or any(letter.isspace() for letter in url):
+        raise ConfigError(f"url: given {shown}, {expected} without ? or #")
+    return parts, port
