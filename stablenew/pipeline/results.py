@@ -148,7 +148,11 @@ class PipelineRunResult:
     def resolved_config(self) -> dict[str, object]:
         """The config with every default filled in, as plain data."""
         stages = {
-            stage.name: {"enabled": True, **stage.settings} for stage in self.stage_plan.stages
+            stage.name: {
+                "enabled": True,
+                **{name: value for name, value in stage.settings.items() if value is not None},
+            }
+            for stage in self.stage_plan.stages
         }
         return {**self.config.to_dict(), **stages}
 

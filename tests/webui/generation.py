@@ -173,7 +173,6 @@ def _answer(made: Generation, count: int) -> object:
     asked, webui = made.asked, made.webui
     assert asked is not None
     width, height = _size(made)
-    count = min(count, webui.pictures) if webui.pictures != 1 else count
     infotexts = [_infotext(made, index) for index in range(count)]
     seeds = [_seed(asked) + index for index in range(count)]
     plain = webui.options["enable_pnginfo"] is False
@@ -194,7 +193,7 @@ def _answer(made: Generation, count: int) -> object:
     if made.kind == "img2img" and not asked["include_init_images"]:
         echo |= {"init_images": None, "mask": None}
     return {
-        "images": images if asked["send_images"] else [],
+        "images": images if asked["send_images"] and not webui.without_pictures else [],
         "parameters": echo,
         "info": json.dumps(_info(made, seeds, infotexts, int(grid))),
     }

@@ -107,7 +107,7 @@ class WebUI:
     hang_at_step: int | None = None
     samples_format: str = "png"
     picture_bytes: bytes | None = None
-    pictures: int = 1
+    without_pictures: bool = False
     fail_with: Refusal | None = None
     models: tuple[str, ...] = MODELS
     model: str = MODELS[0]

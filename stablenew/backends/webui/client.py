@@ -6,6 +6,7 @@ server works on when its client has gone.
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
@@ -189,10 +190,10 @@ class WebUIClient:
 
     def _away(self, error: httpx2.TransportError) -> BackendUnavailableError:
         reason: BaseException | None = error
-        while reason is not None and not (isinstance(reason, OSError) and reason.strerror):
+        while reason is not None and not (isinstance(reason, OSError) and reason.errno):
             reason = reason.__cause__ or reason.__context__
-        said = reason.strerror if isinstance(reason, OSError) else str(error)
-        said = said or type(error).__name__
+        said = os.strerror(reason.errno) if isinstance(reason, OSError) else ""  # type: ignore[arg-type]  # has one, as was checked
+        said = said or str(error) or type(error).__name__
         return BackendUnavailableError(f"no answer from {self.url}: {said}", retryable=True)
 
 
