@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from stablenew.backends.base import Capabilities as Capabilities
     from stablenew.backends.base import InterruptReceipt as InterruptReceipt
     from stablenew.backends.base import Picture as Picture
+    from stablenew.backends.base import Report as Report
     from stablenew.backends.base import StageRequest as StageRequest
     from stablenew.backends.embedded.backend import EmbeddedBackend as EmbeddedBackend
     from stablenew.backends.fake import Behaviour as Behaviour
     from stablenew.backends.fake import FakeBackend as FakeBackend
+    from stablenew.backends.webui.backend import WebUIBackend as WebUIBackend
     from stablenew.config.overrides import override as override
     from stablenew.config.overrides import override_all as override_all
     from stablenew.config.pipeline_config import ADetailerConfig as ADetailerConfig
@@ -95,7 +97,11 @@ if TYPE_CHECKING:
     from stablenew.pipeline.results import StageOutput as StageOutput
     from stablenew.pipeline.results import StageResult as StageResult
     from stablenew.pipeline.run_request import RunRequest as RunRequest
+    from stablenew.pipeline.stage_events import BackendAwaited as BackendAwaited
+    from stablenew.pipeline.stage_events import BackendLost as BackendLost
+    from stablenew.pipeline.stage_events import BackendReturned as BackendReturned
     from stablenew.pipeline.stage_events import PictureSaved as PictureSaved
+    from stablenew.pipeline.stage_events import PreviewMade as PreviewMade
     from stablenew.pipeline.stage_events import RunEvent as RunEvent
     from stablenew.pipeline.stage_events import RunFinished as RunFinished
     from stablenew.pipeline.stage_events import RunStarted as RunStarted
@@ -113,9 +119,12 @@ _HOMES = {
     "ADetailerConfig": "config.pipeline_config",
     "App": "app",
     "Backend": "backends.base",
+    "BackendAwaited": "pipeline.stage_events",
     "BackendError": "errors",
+    "BackendLost": "pipeline.stage_events",
     "BackendProtocolError": "errors",
     "BackendRejectedError": "errors",
+    "BackendReturned": "pipeline.stage_events",
     "BackendUnavailableError": "errors",
     "Behaviour": "backends.fake",
     "BusClosedError": "errors",
@@ -155,9 +164,11 @@ _HOMES = {
     "PlanFinished": "learning.learning_events",
     "PlanStarted": "learning.learning_events",
     "PlannedStage": "pipeline.stage_plan",
+    "PreviewMade": "pipeline.stage_events",
     "Prompt": "config.prompt_pack",
     "RecordError": "errors",
     "ReentrantPublishError": "errors",
+    "Report": "backends.base",
     "RunEvent": "pipeline.stage_events",
     "RunFinished": "pipeline.stage_events",
     "RunRequest": "pipeline.run_request",
@@ -181,6 +192,7 @@ _HOMES = {
     "Subscription": "events.bus",
     "Txt2ImgConfig": "config.pipeline_config",
     "UpscaleConfig": "config.pipeline_config",
+    "WebUIBackend": "backends.webui.backend",
     "build_learning_dataset": "learning.dataset_builder",
     "build_learning_plan_from_config": "learning.learning_adapter",
     "build_learning_plan_from_dict": "learning.learning_adapter",

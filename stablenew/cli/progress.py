@@ -10,6 +10,9 @@ from stablenew.events.event import Event
 from stablenew.learning.learning_events import PlanStarted, StepFinished, StepStarted
 from stablenew.pipeline.results import Outcome
 from stablenew.pipeline.stage_events import (
+    BackendAwaited,
+    BackendLost,
+    BackendReturned,
     RunFinished,
     RunStarted,
     StageFinished,
@@ -64,11 +67,22 @@ class Progress:
             self._show(f"{event.stage} {event.image}/{event.images}", event.fraction)
         elif isinstance(event, StageStarted):
             self._show(event.stage, 0.0)
+        elif isinstance(event, BackendLost | BackendAwaited | BackendReturned):
+            self._take_absence(event)
         elif isinstance(event, StageFinished):
             self._stages_done += 1
             self._show(event.stage, 0.0)
         else:
             self._take_run(event)
+
+    def _take_absence(self, event: BackendLost | BackendAwaited | BackendReturned) -> None:
+        """Say that the backend is away, count down, and say that it is back."""
+        if isinstance(event, BackendLost):
+            self._display.tell(f"{event.error}; waiting up to {event.patience:g} s for it")
+        elif isinstance(event, BackendAwaited):
+            self._show(f"{event.stage}: waiting, {event.seconds_left:.0f} s left", 0.0)
+        else:
+            self._display.tell(f"it is back after {event.seconds:.0f} s")
 
     def _take_run(self, event: Event) -> None:
         if isinstance(event, PlanStarted):

@@ -149,6 +149,7 @@ class LearningExecutionController:
             "max_steps": context.max_steps,
             "step_timeout": context.step_timeout,
             "backend": self._settings.backend,
+            "url": self._settings.url if self._settings.backend == "webui" else None,
             "learning_enabled": self._pipeline.learning_enabled,
             "metadata": context.metadata,
         }

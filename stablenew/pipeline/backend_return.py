@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 
 from stablenew.backends.base import Backend
-from stablenew.errors import BackendError, BackendUnavailableError, StageTimeoutError
+from stablenew.errors import BackendError, BackendProtocolError, BackendUnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -20,9 +20,9 @@ _EVERY = 1.0
 def was_cut(error: BackendError) -> bool:
     """Return whether a picture was lost on the way, through no fault of its own.
 
-    Such a picture may be asked for once more; a stage that failed or stalled may not.
+    Such a picture may be asked for once more; one that was refused or that stalled may not.
     """
-    return error.retryable and not isinstance(error, StageTimeoutError)
+    return error.retryable and isinstance(error, BackendUnavailableError | BackendProtocolError)
 
 
 async def backend_returned(

@@ -15,6 +15,9 @@ from stablenew.events.event import Event
 from stablenew.learning.learning_events import PlanStarted, StepFinished, StepStarted
 from stablenew.pipeline.results import Failure, Outcome, PipelineRunResult
 from stablenew.pipeline.stage_events import (
+    BackendAwaited,
+    BackendLost,
+    BackendReturned,
     RunFinished,
     RunStarted,
     StageProgress,
@@ -52,6 +55,21 @@ async def taken(*events: Event) -> list[tuple[str, float] | str]:
     for event in events:
         await progress.take(event)
     return shown
+
+
+async def test_a_server_that_is_away_is_shown_with_a_countdown() -> None:
+    failure = Failure(kind="BackendUnavailableError", message="no answer", stage="txt2img")
+    shown = await taken(
+        RunStarted(stages=("txt2img",), images=1),
+        BackendLost(stage="txt2img", error=failure, patience=60.0),
+        BackendAwaited(stage="txt2img", seconds_left=59.6),
+        BackendReturned(stage="txt2img", seconds=3.2),
+    )
+    assert shown == [
+        "txt2img: no answer; waiting up to 60 s for it",
+        ("txt2img: waiting, 60 s left", 0.0),
+        "it is back after 3 s",
+    ]
 
 
 async def test_progress_counts_steps_stages_and_pictures_as_one_whole() -> None:

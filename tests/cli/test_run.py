@@ -149,7 +149,10 @@ def test_a_dry_run_can_be_json(tmp_path: Path) -> None:
     ("words", "expected"),
     [
         (("none.toml",), "none.toml: No such file or directory"),
-        (("--prompt", "a", "--backend", "nope"), "backend: given 'nope', there is embedded, fake"),
+        (
+            ("--prompt", "a", "--backend", "nope"),
+            "backend: given 'nope', there is embedded, webui, fake",
+        ),
         (("--sweep", "txt2img.steps=4,5"), "txt2img.prompt: missing, expected some text"),
         (("--prompt", "a", "--set", "txt2img.width=512"), "the embedded backend makes 64x64"),
         (("--prompt", "a", "--out", "/proc/none"), "out: cannot write to '/proc/none'"),
