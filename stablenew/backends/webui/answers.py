@@ -32,37 +32,33 @@ class Answer:
     """An answer as it came.
 
     Attributes:
-        chunks: The body, in the pieces in which it arrived.
+        body: As the server sent it.
     """
 
     status: int
     content_type: str
-    chunks: tuple[bytes, ...] = attrs.field(repr=False)
+    body: bytes | bytearray = attrs.field(repr=False)
 
     @property
     def size(self) -> int:
         """The length of the body in bytes."""
-        return sum(map(len, self.chunks))
-
-    @property
-    def body(self) -> bytes:
-        """The body as one; for big ones in a thread."""
-        return b"".join(self.chunks)
+        return len(self.body)
 
 
 class Pictures(msgspec.Struct):
     """What generation and upscaling answer, as far as it matters here.
 
     Attributes:
-        images: Encoded in base64; None where there is just `image`.
+        images: Strings of base64, as they stand in the JSON: to make text of them first would take
+            longer than all the rest. None where there is just `image`.
         info: JSON within the JSON, or an object, or nothing.
         image: The one that `extra-single-image` answers.
         html_info: What `extra-single-image` did.
     """
 
-    images: list[str] | None = None
+    images: list[msgspec.Raw] | None = None
     info: str | dict[str, object] | None = None
-    image: str | None = None
+    image: msgspec.Raw | None = None
     html_info: str = ""
 
 
@@ -118,7 +114,7 @@ def refusal(answer: Answer, doing: str) -> BackendError:
     return BackendRejectedError(message, status=answer.status, excerpt=said)
 
 
-def error_text(body: bytes) -> str:
+def error_text(body: bytes | bytearray) -> str:
     """Return what an error's body says, on one line and cut to what matters."""
     try:
         data = msgspec.json.decode(body)

@@ -27,7 +27,7 @@ from stablenew.backends.webui.client import WebUIClient
 from stablenew.backends.webui.job import INTERRUPT, Holder, Job
 from stablenew.backends.webui.probe import PROGRESS, probe
 from stablenew.backends.webui.progress import Snapshot, read_snapshot
-from stablenew.backends.webui.reading import Made, read_picture
+from stablenew.backends.webui.reading import read_picture
 from stablenew.backends.webui.server import CLIP_SKIP, MODULES, VAE, Server
 from stablenew.config.server_url import DEFAULT_URL, split_url
 from stablenew.errors import BackendError, BackendProtocolError, ungrouped
@@ -174,8 +174,15 @@ class WebUIBackend:
             raise job.error
         if job.answer.status >= 400:
             raise refusal(job.answer, f"POST {call.path}")
-        made = await anyio.to_thread.run_sync(read_picture, job.answer, call, server)
-        await self._check_uninterrupted(server, made)
+        with ungrouped():
+            async with anyio.create_task_group() as looking:
+                looking.start_soon(self._look_after, server)
+                made = await anyio.to_thread.run_sync(read_picture, job.answer, call, server)
+        after = self._looked[1]
+        if after is not None and after.interrupted and after.timestamp == made.timestamp:
+            raise BackendProtocolError(
+                "somebody else interrupted the job; its picture is half done"
+            )
         return made.picture
 
     async def _run(self, job: Job) -> None:
@@ -252,17 +259,13 @@ class WebUIBackend:
         self._looked = (now, snapshot)
         return snapshot
 
-    async def _check_uninterrupted(self, server: Server, made: Made) -> None:
-        """Refuse a picture that somebody else's interrupt left half done."""
+    async def _look_after(self, server: Server) -> None:
+        """Note what the server says after a job; the picture is here, so no answer is no error."""
         try:
-            after = await self._look(server)
-        except BackendError as error:  # the picture is here; a server that left takes nothing back
+            await self._look(server)
+        except BackendError as error:
             logger.debug("%s: %s", self.url, error)
-            return
-        if after is not None and after.interrupted and after.timestamp == made.timestamp:
-            raise BackendProtocolError(
-                "somebody else interrupted the job; its picture is half done"
-            )
+            self._looked = (float("-inf"), None)
 
 
 async def _preview(snapshot: Snapshot) -> bytes | None:

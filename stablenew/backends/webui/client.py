@@ -124,18 +124,16 @@ class WebUIClient:
             "POST", self.url + path, content=_pieces(content), headers=headers
         ) as response:
             arriving()
-            chunks: list[bytes] = []
-            size = 0
+            body = bytearray()
             async for chunk in response.aiter_bytes():
                 arriving()
-                size += len(chunk)
-                if size > LARGEST_ANSWER:
+                body += chunk
+                if len(body) > LARGEST_ANSWER:
                     raise BackendProtocolError(
                         f"the answer is larger than {LARGEST_ANSWER:,} bytes; it is not taken"
                     )
-                chunks.append(chunk)
             kind = response.headers.get("content-type", "")
-            return Answer(status=response.status_code, content_type=kind, chunks=tuple(chunks))
+            return Answer(status=response.status_code, content_type=kind, body=body)
 
     async def _ask(self, method: str, path: str, content: bytes | None, tries: int) -> Answer:
         import httpx2
@@ -151,9 +149,7 @@ class WebUIClient:
                     raise self._away(error) from error
             else:
                 kind = response.headers.get("content-type", "")
-                return Answer(
-                    status=response.status_code, content_type=kind, chunks=(response.content,)
-                )
+                return Answer(status=response.status_code, content_type=kind, body=response.content)
             await _pause(attempt)
         raise AssertionError("unreachable")
 

@@ -10,6 +10,7 @@ import io
 from collections.abc import Iterator, Mapping
 
 import attrs
+import msgspec
 
 from stablenew.backends.base import Picture
 from stablenew.backends.infotext import read_infotext
@@ -75,7 +76,7 @@ def read_picture(answer: Answer, call: Call, server: Server) -> Made:
     return Made(picture=picture, timestamp=str(info.get("job_timestamp") or ""))
 
 
-def _first(pictures: Pictures, info: Mapping[str, object]) -> str | None:
+def _first(pictures: Pictures, info: Mapping[str, object]) -> msgspec.Raw | None:
     """Return the first picture that is not a grid of several."""
     if pictures.image is not None:
         return pictures.image
@@ -84,14 +85,19 @@ def _first(pictures: Pictures, info: Mapping[str, object]) -> str | None:
     return images[0] if images else None
 
 
-def _decoded(encoded: str) -> bytes:
+def _decoded(encoded: msgspec.Raw) -> bytes:
     import pybase64
 
-    if encoded.startswith("data:"):
-        encoded = encoded.partition(",")[2]
+    text = memoryview(encoded)[1:-1]  # without its quotes
+    if bytes(text[:5]) == b"data:":
+        text = text[bytes(text[:64]).index(b",") + 1 :]
     try:
-        return pybase64.b64decode(encoded, validate=True)
-    except ValueError as error:
+        return pybase64.b64decode(text, validate=True)
+    except ValueError:
+        pass  # maybe from an encoder of JSON that writes / as \\/
+    try:
+        return pybase64.b64decode(msgspec.json.decode(encoded), validate=True)
+    except (ValueError, TypeError) as error:
         raise BackendProtocolError(f"the picture is no base64: {error}", retryable=True) from error
 
 
