@@ -27,6 +27,7 @@ bench: .venv/.test
 	$(BIN)/python scripts/bench_spine.py
 	$(BIN)/python scripts/bench_embedded.py
 	$(BIN)/python scripts/bench_records.py
+	$(BIN)/python scripts/bench_webui.py
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

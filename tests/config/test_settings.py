@@ -37,3 +37,39 @@ def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot write to"):
         prepare_out_folder(path)
     assert stat.S_ISREG(path.stat().st_mode)
+
+
+@pytest.mark.parametrize(
+    ("given", "auth", "url", "credentials"),
+    [
+        ("http://127.0.0.1:7860/", None, "http://127.0.0.1:7860", None),
+        ("localhost:7860", None, "http://localhost:7860", None),
+        ("https://me:pa%3Ass@host/sd", None, "https://host/sd", "me:pa:ss"),
+        ("http://me:pass@host", "you:other", "http://host", "you:other"),
+        ("http://me@host", None, "http://host", "me:"),
+        ("http://[::1]:7860", "a:b", "http://[::1]:7860", "a:b"),
+    ],
+)
+def test_a_url_is_kept_without_credentials(
+    given: str, auth: str | None, url: str, credentials: str | None
+) -> None:
+    settings = Settings(url=given, auth=auth)
+    assert (settings.url, settings.auth) == (url, credentials)
+    assert "pa" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["", "ftp://x", "http://", "http://x:port", "http://x:99999", "http://a b", "http://x?a=1"],
+)
+def test_a_wrong_url_is_told(given: str) -> None:
+    with pytest.raises(ConfigError, match=r"url: given .*, expected http://HOST:PORT"):
+        Settings(url=given)
+
+
+def test_credentials_are_not_repeated_when_they_are_wrong() -> None:
+    for url, auth in (("http://x", "secret"), ("http://me:secret@x:port", None)):
+        with pytest.raises(ConfigError) as caught:
+            Settings(url=url, auth=auth)
+        assert "secret" not in str(caught.value)
+        assert "secret" not in str(caught.value.__cause__)

@@ -136,3 +136,62 @@ def test_a_size_to_upscale_to_is_not_ignored() -> None:
 def test_planning_is_pure() -> None:
     asked = config(img2img={})
     assert plan_stages(asked, FAKE_CAPABILITIES) == plan_stages(asked, FAKE_CAPABILITIES)
+
+
+WEBUI_LIKE = attrs.evolve(
+    FAKE_CAPABILITIES,
+    stages={
+        **FAKE_CAPABILITIES.stages,
+        "txt2img": {
+            **FAKE_CAPABILITIES.stages["txt2img"],
+            **dict.fromkeys(("enable_hr", "denoising_strength", "hr_upscaler")),
+            **dict.fromkeys(("refiner_checkpoint", "refiner_switch_at")),
+        },
+        "adetailer": {
+            **FAKE_CAPABILITIES.stages["adetailer"],
+            **dict.fromkeys(("ad_steps", "ad_sampler")),
+        },
+        "upscale": {
+            **FAKE_CAPABILITIES.stages["upscale"],
+            **dict.fromkeys(("upscale_mode", "denoising_strength", "prompt", "steps")),
+        },
+    },
+    choices={"upscale_mode": ("extras", "img2img"), "ad_model": ("face.pt",)},
+    aliases={"sampler_name": {"k_euler_a": "Euler a", "euler a": "Euler a"}},
+)
+
+
+@pytest.mark.parametrize("spelling", ["Euler a", "EULER A", "k_euler_a", "K_Euler_A"])
+def test_a_name_is_spelled_as_the_backend_spells_it(spelling: str) -> None:
+    (stage,) = plan_stages(config(txt2img={"sampler_name": spelling}), WEBUI_LIKE).stages
+    assert stage.settings["sampler_name"] == "Euler a"
+
+
+def test_what_a_backend_lists_for_any_setting_is_checked() -> None:
+    (said,) = problems(config(adetailer={"ad_model": "fase.pt"}), WEBUI_LIKE)
+    assert said == "adetailer.ad_model: given 'fase.pt', did you mean face.pt?"
+
+
+def test_hires_fix_and_refiner_get_what_they_need_beside_them() -> None:
+    asked = {"enable_hr": True, "refiner_checkpoint": "other-model"}
+    (stage,) = plan_stages(config(txt2img=asked), WEBUI_LIKE).stages
+    assert stage.settings["denoising_strength"] == 0.75
+    assert stage.settings["hr_upscaler"] == "Latent"
+    assert stage.settings["refiner_switch_at"] == 0.8
+    (plain,) = plan_stages(config(txt2img={"enable_hr": False}), WEBUI_LIKE).stages
+    assert plain.settings["denoising_strength"] is None
+
+
+def test_adetailer_samples_as_txt2img_does_unless_it_is_told_otherwise() -> None:
+    asked = config(txt2img={"steps": 9}, adetailer={"ad_model": "face.pt", "ad_sampler": "Euler a"})
+    stage = plan_stages(asked, WEBUI_LIKE).stages[1]
+    assert (stage.settings["ad_steps"], stage.settings["ad_sampler"]) == (9, "Euler a")
+
+
+def test_upscaling_by_img2img_samples_as_txt2img_does_and_needs_no_upscaler() -> None:
+    asked = config(txt2img={"steps": 9}, upscale={"upscale_mode": "img2img", "upscaler_1": None})
+    settings = plan_stages(asked, WEBUI_LIKE).stages[1].settings
+    assert (settings["steps"], settings["prompt"]) == (9, "a cat")
+    assert settings["denoising_strength"] == 0.2
+    by_upscaler = plan_stages(config(upscale={"upscaler_1": "Lanczos"}), WEBUI_LIKE).stages[1]
+    assert by_upscaler.settings["steps"] is None

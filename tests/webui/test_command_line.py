@@ -1,0 +1,85 @@
+"""`python -m stablenew.run` on a server, as a person types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from stablenew.learning.learning_record_reader import read_records
+from tests.webui.profiles import A1111, A1111_AUTH
+from tests.webui.server import serve
+from tests.webui.test_faults import free_port
+
+SMALL = ("--set", "txt2img.width=64", "--set", "txt2img.height=64", "--set", "txt2img.steps=4")
+
+
+def run(folder: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "stablenew.run", *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environ},
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_sweep_on_a_server(tmp_path: Path) -> None:
+    with serve(A1111) as webui:
+        done = run(
+            tmp_path, "--backend", "webui", "--url", webui.url, "--prompt", "a cat", *SMALL,
+            "--sweep", "txt2img.cfg_scale=3,5", "--learn", "--json",
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len(list(read_records(tmp_path / "runs" / "learning_records.jsonl"))) == 2
+    saved = [json.loads(line) for line in done.stdout.splitlines() if "PictureSaved" in line]
+    assert [line["output"]["settings"]["cfg_scale"] for line in saved] == [3, 5]
+
+
+def test_the_environment_and_a_file_name_the_server_too(tmp_path: Path) -> None:
+    with serve(A1111_AUTH) as webui:
+        words = ("--prompt", "a cat", *SMALL)
+        secret = {"STABLENEW_URL": webui.url, "STABLENEW_AUTH": "alice:secret"}
+        assert run(tmp_path, *words, **secret).returncode == 0
+        (tmp_path / "plan.toml").write_text(f'url = "{webui.url}"\nauth = "alice:secret"\n')
+        done = run(tmp_path, "plan.toml", *words, "-v")
+        refused = run(tmp_path, "--url", webui.url, *words)
+    assert done.returncode == 0
+    assert "secret" not in done.stdout + done.stderr
+    for path in (tmp_path / "runs").rglob("*"):
+        assert path.is_dir() or b"secret" not in path.read_bytes()
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("stablenew: auth: ")
+
+
+def test_a_server_that_is_not_there_is_exit_3(tmp_path: Path) -> None:
+    done = run(tmp_path, "--url", f"127.0.0.1:{free_port()}", "--prompt", "a cat")
+    assert done.returncode == 3
+    assert "no answer from http://127.0.0.1:" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_server_lacks_is_an_error_of_the_plan(tmp_path: Path) -> None:
+    with serve(A1111) as webui:
+        done = run(tmp_path, "--url", webui.url, "--prompt", "a", "--set", "txt2img.vae=mse.pt",
+                   "--sweep", "txt2img.sampler_name=Euler,Eulr")  # fmt: skip
+        assert webui.jobs == []
+    assert done.returncode == 2
+    assert "txt2img.sampler_name: given 'Eulr', did you mean Euler" in done.stderr
+
+
+def test_a_wrong_url_or_auth_is_one_line_without_secrets(tmp_path: Path) -> None:
+    for words, said in (
+        (("--url", "ftp://x"), "url: given 'ftp://x', expected http://HOST:PORT"),
+        (("--url", "http://bob:geheim@x:99999"), "url: given a URL with credentials"),
+        (("--auth", "geheim", "--url", "x"), "auth: given something without a colon"),
+        (("--wait-for-server", "-1"), "--wait-for-server: given -1"),
+    ):
+        done = run(tmp_path, "--prompt", "a", *words)
+        assert done.returncode == 2
+        assert said in done.stderr
+        assert "geheim" not in done.stderr
