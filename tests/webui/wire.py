@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import struct
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 
+import anyio
 import attrs
+from anyio.abc import SocketAttribute, SocketStream, TaskStatus
+from anyio.from_thread import start_blocking_portal
+from anyio.streams.buffered import BufferedByteReceiveStream
 
 
 class Fault(StrEnum):
@@ -45,79 +47,67 @@ class Wire:
     befell: int = 0
     url: str = ""
 
-    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def carry(self, client: SocketStream) -> None:
         """Carry one connection; the fault befalls the first request on it that it is meant for."""
-        try:
-            there = await asyncio.open_connection(*self.target)
-        except OSError:
-            writer.close()
-            return
-        first = await reader.read(65_536)
-        line = first.partition(b"\r\n")[0].decode("latin-1")
-        struck = self.fault if self.fault and self.path in line and self.left > 0 else None
-        if struck:
-            self.left -= 1
-            self.befell += 1
-        there[1].write(first)
-        back = asyncio.ensure_future(self._back(there[0], writer, struck))
-        with suppress(ConnectionError):
-            while piece := await reader.read(65_536):
-                there[1].write(piece)
-        if struck is None:  # the server works on for a client whose connection was cut
-            there[1].close()
-        with suppress(ConnectionError):
-            await back
-        there[1].close()
+        with suppress(OSError, anyio.BrokenResourceError, anyio.EndOfStream):
+            async with client, await anyio.connect_tcp(*self.target) as server:
+                first = await client.receive()
+                line = first.partition(b"\r\n")[0].decode("latin-1")
+                struck = self.fault if self.fault and self.path in line and self.left > 0 else None
+                if struck:
+                    self.left -= 1
+                    self.befell += 1
+                await server.send(first)
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._there, client, server)
+                    await self._back(server, client, struck)
+                    tasks.cancel_scope.cancel()
 
-    async def _back(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, fault: Fault | None
-    ) -> None:
+    async def _there(self, client: SocketStream, server: SocketStream) -> None:
+        with suppress(anyio.BrokenResourceError, anyio.EndOfStream, anyio.ClosedResourceError):
+            while True:
+                await server.send(await client.receive())
+
+    async def _back(self, server: SocketStream, client: SocketStream, fault: Fault | None) -> None:
         if fault is None:
-            while piece := await reader.read(65_536):
-                writer.write(piece)
-                await writer.drain()
-            writer.close()
+            with suppress(anyio.BrokenResourceError, anyio.EndOfStream):
+                while True:
+                    await client.send(await server.receive())
             return
         if fault is Fault.RESET_BEFORE:
-            await asyncio.sleep(0.2)
-            _reset(writer)
+            await anyio.sleep(0.2)
+            _reset(client)
             return
         if fault is Fault.SILENCE:
-            await asyncio.sleep(self.seconds)
-        head = await reader.readuntil(b"\r\n\r\n")
+            await anyio.sleep(self.seconds)
+        answer = BufferedByteReceiveStream(server)
+        head = await answer.receive_until(b"\r\n\r\n", 65_536) + b"\r\n\r\n"
         length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0])
-        body = await reader.readexactly(length)
-        await self._answer(writer, fault, head, body)
+        body = await answer.receive_exactly(length)
+        await self._answer(client, fault, head, body)
 
-    async def _answer(
-        self, writer: asyncio.StreamWriter, fault: Fault, head: bytes, body: bytes
-    ) -> None:
+    async def _answer(self, client: SocketStream, fault: Fault, head: bytes, body: bytes) -> None:
         if fault in (Fault.RESET_IN_BODY, Fault.CLOSE_IN_BODY):
-            writer.write(head + body[: len(body) // 2])
-            await writer.drain()
+            await client.send(head + body[: len(body) // 2])
             if fault is Fault.RESET_IN_BODY:
-                await asyncio.sleep(0.05)
-                _reset(writer)
+                await anyio.sleep(0.05)
+                _reset(client)
         elif fault is Fault.TRUNCATED_JSON:
-            writer.write(_answer("200 OK", "application/json", body[: len(body) // 2]))
+            await client.send(_answer("200 OK", "application/json", body[: len(body) // 2]))
         elif fault is Fault.WRONG_TYPE:
             page = b"<html><title>Log in</title><p>Please log in to the hotel's network</html>"
-            writer.write(_answer("200 OK", "text/html", page))
+            await client.send(_answer("200 OK", "text/html", page))
         elif fault is Fault.BAD_GATEWAY:
             page = b"<html><h1>502 Bad Gateway</h1></html>"
-            writer.write(_answer("502 Bad Gateway", "text/html", page))
+            await client.send(_answer("502 Bad Gateway", "text/html", page))
         elif fault is Fault.DRIP:
-            writer.write(head)
+            await client.send(head)
             piece = max(len(body) // 20, 1)
             for start in range(0, len(body), piece):
-                writer.write(body[start : start + piece])
-                await writer.drain()
-                await asyncio.sleep(self.seconds / 20)
+                await client.send(body[start : start + piece])
+                await anyio.sleep(self.seconds / 20)
         else:
-            writer.write(head + body)
-        with suppress(ConnectionError):
-            await writer.drain()
-            writer.close()
+            await client.send(head + body)
 
 
 def _answer(status: str, kind: str, body: bytes) -> bytes:
@@ -125,10 +115,10 @@ def _answer(status: str, kind: str, body: bytes) -> bytes:
     return "\r\n".join(lines).encode() + body
 
 
-def _reset(writer: asyncio.StreamWriter) -> None:
-    raw = writer.get_extra_info("socket")
+def _reset(client: SocketStream) -> None:
+    """Have the connection reset, not closed, when it is left."""
+    raw = client.extra(SocketAttribute.raw_socket)
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()
 
 
 @contextmanager
@@ -136,31 +126,17 @@ def wired(url: str, fault: Fault | None = None, **how: object) -> Iterator[Wire]
     """Put a wire before a server for as long as this is entered."""
     host, _, port = url.removeprefix("http://").partition(":")
     wire = Wire((host, int(port)), fault, **how)  # type: ignore[arg-type]  # named as in the class
-    loop = asyncio.new_event_loop()
-    ready = threading.Event()
-    stop = asyncio.Event()
 
-    async def main() -> None:
-        server = await asyncio.start_server(wire.carry, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        wire.url = f"http://127.0.0.1:{port}"
-        ready.set()
-        await stop.wait()
-        server.close()
+    async def main(task_status: TaskStatus[None]) -> None:
+        listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+        wire.url = f"http://127.0.0.1:{listener.extra(SocketAttribute.local_port)}"
+        async with listener:
+            task_status.started()
+            await listener.serve(wire.carry)
 
-    def run() -> None:
-        asyncio.set_event_loop(loop)
-        loop.run_until_complete(main())
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-        loop.run_until_complete(asyncio.sleep(0))
-        loop.close()
-
-    thread = threading.Thread(target=run, name="wire")
-    thread.start()
-    ready.wait(5)
-    try:
-        yield wire
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(5)
+    with start_blocking_portal() as portal:
+        serving, _ = portal.start_task(main, name="wire")
+        try:
+            yield wire
+        finally:
+            serving.cancel()
