@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from stablenew.config.settings import RECORDS_FILE
-from stablenew.learning.feedback_manager import FEEDBACK_FILE
+from stablenew.learning.feedback_reader import FEEDBACK_FILE
 from stablenew.learning.learning_record_reader import read_records
 from stablenew.record_reader import read_lines
 

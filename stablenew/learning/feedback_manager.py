@@ -1,15 +1,30 @@
-"""A person's ratings, beside the pictures they are for."""
+"""A person's ratings and choices, beside the pictures they are for.
+
+A run's `feedback.jsonl` has a line for each rating, each choice and each withdrawal; lines are only
+ever added, and the last one about a picture counts.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import attrs
 
 from stablenew._clock import Clock, checked_id
 from stablenew._convert import sorted_json
+from stablenew._names import suggestion
+from stablenew.config.pipeline_config import read_table
 from stablenew.errors import ConfigError
+from stablenew.learning.feedback_reader import (
+    FEEDBACK_FILE,
+    SUBSCORES,
+    Rating,
+    Report,
+    checked_rating,
+    read_feedback,
+)
 from stablenew.record_appender import append_lines
-
-FEEDBACK_FILE = "feedback.jsonl"
 
 
 async def record_feedback(
@@ -19,9 +34,11 @@ async def record_feedback(
     notes: str | None = None,
     *,
     base_dir: str | Path = "runs",
+    subscores: Mapping[str, int] | None = None,
+    tags: Sequence[str] = (),
     clock: Clock = Clock(),
 ) -> Path:
-    """Add a rating to `<run_id>/feedback.jsonl`; an earlier one stays.
+    """Add a rating to `<run_id>/feedback.jsonl`; it takes the place of an earlier one, which stays.
 
     Args:
         run_id: The run that made the picture.
@@ -29,24 +46,106 @@ async def record_feedback(
         rating: 1 (bad) to 5 (good).
         notes: Whatever the person has to say.
         base_dir: The folder of all runs.
+        subscores: Some of `SUBSCORES`, each 1 to 5.
+        tags: Kept with the rating.
         clock: Where the time comes from.
 
     Returns:
         The file.
 
     Raises:
-        ConfigError: The rating is none of 1 to 5, or an id is not safe as a file name.
+        ConfigError: A rating that is none of 1 to 5, or an id that is not safe as a file name.
         RecordError: The rating is not on disk; the file is as it was.
     """
-    if isinstance(rating, bool) or not isinstance(rating, int) or not 1 <= rating <= 5:
-        raise ConfigError(f"rating: given {rating!r}, expected a whole number from 1 to 5")
-    path = Path(base_dir, checked_id("run_id", run_id), FEEDBACK_FILE)
-    line = {
-        "run_id": run_id,
-        "image_id": checked_id("image_id", image_id),
-        "rating": rating,
+    checked = {name: checked_rating(name, score) for name, score in (subscores or {}).items()}
+    for name in checked:
+        if name not in SUBSCORES:
+            raise ConfigError(f"subscores: given {name!r}, {suggestion(name, SUBSCORES)}")
+    line: dict[str, object] = {
+        "rating": checked_rating("rating", rating),
         "notes": notes,
-        "timestamp": clock.now().isoformat(),
+        **({"subscores": checked} if checked else {}),
+        **({"tags": list(tags)} if tags else {}),
     }
-    await append_lines(path, [sorted_json(line).encode()])
+    return await _append(run_id, image_id, line, base_dir, clock)
+
+
+async def withdraw_feedback(
+    run_id: str, image_id: str, *, base_dir: str | Path = "runs", clock: Clock = Clock()
+) -> Path:
+    """Take a picture's rating back: it counts as not rated, and the earlier lines stay.
+
+    Raises:
+        ConfigError: An id that is not safe as a file name.
+        RecordError: It is not on disk; the file is as it was.
+    """
+    return await _append(run_id, image_id, {"rating": None, "notes": None}, base_dir, clock)
+
+
+async def prefer(
+    winner: tuple[str, str],
+    loser: tuple[str, str],
+    *,
+    base_dir: str | Path = "runs",
+    clock: Clock = Clock(),
+) -> Path:
+    """Record that one picture is better than another, beside the better one.
+
+    Args:
+        winner: The better one: a run's id and a picture's.
+        loser: The other one.
+        base_dir: The folder of all runs.
+        clock: Where the time comes from.
+
+    Raises:
+        ConfigError: Both are the same, or an id is not safe as a file name.
+        RecordError: The choice is not on disk; the file is as it was.
+    """
+    if winner == loser:
+        raise ConfigError(f"prefer: given {winner[0]}/{winner[1]} twice, expected two pictures")
+    other = {"run_id": checked_id("run_id", loser[0]), "image_id": checked_id("image_id", loser[1])}
+    return await _append(*winner, {"preferred_to": other}, base_dir, clock)
+
+
+async def _append(
+    run_id: str, image_id: str, line: Mapping[str, object], base_dir: str | Path, clock: Clock
+) -> Path:
+    path = Path(base_dir, checked_id("run_id", run_id), FEEDBACK_FILE)
+    about = {"run_id": run_id, "image_id": checked_id("image_id", image_id)}
+    whole = {**about, **line, "timestamp": clock.now().isoformat()}
+    await append_lines(path, [sorted_json(whole).encode()])
     return path
+
+
+def package_feedback(
+    plan_id: str, *, base_dir: str | Path = "runs", report: Report | None = None
+) -> dict[str, object]:
+    """Return a plan and what was said about its pictures, as plain data to hand on.
+
+    Returns:
+        `{"plan_id", "plan", "feedback": [ratings that count], "choices": […]}`.
+
+    Raises:
+        ConfigError: There is no such plan.
+    """
+    base = Path(base_dir)
+    plan = read_table(base / checked_id("plan_id", plan_id) / "plan.json")
+    runs = [path.name for path in sorted(base.glob(f"{plan_id}-*")) if path.is_dir()]
+    feedback = read_feedback(base, run_ids=runs, report=report)
+    return {
+        "plan_id": plan_id,
+        "plan": plan,
+        "feedback": [_plain(rating) for rating in feedback.ratings.values()],
+        "choices": [
+            {"winner": list(each.winner), "loser": list(each.loser), "timestamp": each.timestamp}
+            for each in feedback.choices
+        ],
+    }
+
+
+def _plain(rating: Rating) -> dict[str, object]:
+    return {
+        **attrs.asdict(rating, recurse=False),
+        "subscores": dict(rating.subscores),
+        "tags": list(rating.tags),
+    }

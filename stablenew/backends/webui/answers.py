@@ -52,13 +52,13 @@ class Pictures(msgspec.Struct):
         images: Strings of base64, as they stand in the JSON: to make text of them first would take
             longer than all the rest. None where there is just `image`.
         info: JSON within the JSON, or an object, or nothing.
-        image: The one that `extra-single-image` answers.
+        image: The one that `extra-single-image` answers, likewise; `null` for none.
         html_info: What `extra-single-image` did.
     """
 
     images: list[msgspec.Raw] | None = None
     info: str | dict[str, object] | None = None
-    image: msgspec.Raw | None = None
+    image: msgspec.Raw = msgspec.Raw(b"null")
     html_info: str = ""
 
 

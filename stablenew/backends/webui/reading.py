@@ -78,7 +78,7 @@ def read_picture(answer: Answer, call: Call, server: Server) -> Made:
 
 def _first(pictures: Pictures, info: Mapping[str, object]) -> msgspec.Raw | None:
     """Return the first picture that is not a grid of several."""
-    if pictures.image is not None:
+    if bytes(memoryview(pictures.image)[:4]) != b"null":
         return pictures.image
     first = info.get("index_of_first_image")
     images = (pictures.images or [])[first if isinstance(first, int) else 0 :]

@@ -1,0 +1,173 @@
+"""A person's ratings and choices as they were written, read back; the last one counts.
+
+Older `feedback.json` lists are read as well. What cannot be read is reported and left out.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import attrs
+import msgspec
+
+from stablenew._convert import frozen_mapping
+from stablenew.errors import ConfigError, RecordError
+from stablenew.record_reader import read_lines
+
+logger = logging.getLogger(__name__)
+
+FEEDBACK_FILE = "feedback.jsonl"
+OLDER_FILE = "feedback.json"
+SUBSCORES = ("anatomy", "composition", "prompt_adherence")
+
+Report = Callable[[RecordError], None]
+
+
+@attrs.frozen(kw_only=True)
+class Rating:
+    """What a person thinks of one picture.
+
+    Attributes:
+        rating: 1 (bad) to 5 (good); None where an earlier rating was withdrawn.
+        subscores: The same for parts of it: some of `SUBSCORES`.
+    """
+
+    run_id: str
+    image_id: str
+    rating: int | None
+    notes: str | None = None
+    timestamp: str = ""
+    subscores: Mapping[str, int] = attrs.field(factory=dict, converter=frozen_mapping)
+    tags: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class Choice:
+    """That one picture is better than another; each a run's id and a picture's."""
+
+    winner: tuple[str, str]
+    loser: tuple[str, str]
+    timestamp: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Feedback:
+    """What is known of a folder's pictures.
+
+    Attributes:
+        ratings: The one that counts for each picture, by its run's id and its own.
+        choices: Every choice, in the order of files and lines.
+    """
+
+    ratings: Mapping[tuple[str, str], Rating] = attrs.field(factory=dict)
+    choices: tuple[Choice, ...] = ()
+
+
+def checked_rating(name: str, rating: object) -> int:
+    """Return a rating, if it is one.
+
+    Raises:
+        ConfigError: It is none of 1 to 5.
+    """
+    if isinstance(rating, bool) or not isinstance(rating, int) or not 1 <= rating <= 5:
+        raise ConfigError(f"{name}: given {rating!r}, expected a whole number from 1 to 5")
+    return rating
+
+
+def read_feedback(
+    base_dir: str | Path, *, run_ids: Sequence[str] | None = None, report: Report | None = None
+) -> Feedback:
+    """Return what is known of the pictures under a folder.
+
+    Args:
+        base_dir: The folder of all runs.
+        run_ids: Of these runs alone, if given.
+        report: Told of each line that is no feedback, with its number; logged if not given.
+    """
+    ratings: dict[tuple[str, str], Rating] = {}
+    choices: list[Choice] = []
+    for path, number, line in feedback_lines(base_dir, run_ids=run_ids, report=report):
+        try:
+            said = _read_line(line, path.parent.name)
+        except (ConfigError, TypeError) as error:
+            (report or _log)(RecordError(f"no feedback: {error}", path=path, line=number))
+            continue
+        if isinstance(said, Choice):
+            choices.append(said)
+        else:
+            ratings[said.run_id, said.image_id] = said
+    kept = {key: rating for key, rating in ratings.items() if rating.rating is not None}
+    return Feedback(ratings=kept, choices=tuple(choices))
+
+
+def feedback_lines(
+    base_dir: str | Path, *, run_ids: Sequence[str] | None = None, report: Report | None = None
+) -> Iterator[tuple[Path, int, dict[str, object]]]:
+    """Yield every line of feedback under a folder, the older files' before the newer ones'.
+
+    Each with its file and its number in there; what is no JSON object is reported and left out.
+    """
+    base = Path(base_dir)
+    for name in (OLDER_FILE, FEEDBACK_FILE):
+        paths = sorted(base.glob(f"*/{name}"))
+        if run_ids is not None:
+            paths = [path for each in run_ids if (path := base / each / name).exists()]
+        for path in paths:
+            for number, data in _entries(path):
+                if isinstance(data, dict):
+                    yield path, number, data
+                else:
+                    problem = RecordError("no feedback: not JSON", path=path, line=number)
+                    (report or _log)(problem)
+
+
+def _entries(path: Path) -> Iterator[tuple[int, object]]:
+    """Yield a file's entries, each with its number; None for one that cannot be read."""
+    if path.name == OLDER_FILE:
+        try:
+            data = msgspec.json.decode(path.read_bytes())
+        except (msgspec.DecodeError, UnicodeDecodeError, OSError):
+            data = None
+        yield from enumerate(data if isinstance(data, list) else [data], start=1)
+        return
+    for number, line in read_lines(path):
+        try:
+            yield number, msgspec.json.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            yield number, None
+
+
+def _read_line(line: Mapping[str, object], run_id: str) -> Rating | Choice:
+    """Read one line; the run is the folder's where an older line does not say.
+
+    Raises:
+        ConfigError: It is no feedback.
+    """
+    about = str(line.get("run_id") or run_id), str(line.get("image_id") or "")
+    timestamp = str(line.get("timestamp") or "")
+    other = line.get("preferred_to")
+    if isinstance(other, Mapping):
+        loser = str(other.get("run_id")), str(other.get("image_id"))
+        return Choice(winner=about, loser=loser, timestamp=timestamp)
+    rating, subscores, tags = line.get("rating"), line.get("subscores"), line.get("tags")
+    if "rating" not in line:
+        raise ConfigError("rating: missing")
+    return Rating(
+        run_id=about[0],
+        image_id=about[1],
+        rating=None if rating is None else checked_rating("rating", rating),
+        notes=None if line.get("notes") is None else str(line["notes"]),
+        timestamp=timestamp,
+        subscores={
+            str(name): score
+            for name, score in (subscores.items() if isinstance(subscores, Mapping) else ())
+            if isinstance(score, int)
+        },
+        tags=tuple(map(str, tags)) if isinstance(tags, list) else (),
+    )
+
+
+def _log(error: RecordError) -> None:
+    logger.warning("left out: %s", error)

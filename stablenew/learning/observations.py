@@ -1,0 +1,185 @@
+"""What a person's ratings say about which setting, gathered from records and feedback.
+
+A record says which value it stands for: `metadata.variable_name` and `variable_value` (and
+`y_variable`, `y_value` for a grid's second axis), in older files `variable_under_test` and
+`variant_value`. A rated run that varied nothing stands for the settings that its config names. The
+`primary_*` fields are not looked at: older programs left them empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import attrs
+
+from stablenew.config.overrides import setting_types
+from stablenew.config.pipeline_config import STAGES, Setting
+from stablenew.config.settings import RECORDS_FILE
+from stablenew.learning.feedback_reader import Feedback, Report, read_feedback
+from stablenew.learning.learning_record import LearningRecord
+from stablenew.learning.learning_record_reader import read_records
+
+_OLDER_NAMES = {
+    "cfg": "cfg_scale",
+    "denoise": "denoising_strength",
+    "denoise_strength": "denoising_strength",
+    "sampler": "sampler_name",
+    "upscale_factor": "upscaling_resize",
+    "upscaler": "upscaler_1",
+}
+_UNVARIED = ("cfg_scale", "steps", "sampler_name", "scheduler", "denoising_strength", "clip_skip")
+"""What a rated run that varied nothing says something about."""
+
+
+@attrs.frozen(kw_only=True)
+class Picture:
+    """One picture that can be rated, and what it stands for.
+
+    Attributes:
+        settings: The values that its run varied, by their paths: `txt2img.cfg_scale`.
+        context: What it shares with others that differ by those values alone: plan and seed.
+        rating: 1 to 5, None where it was not rated.
+        path: Where it is, relative to the folder of all runs.
+    """
+
+    run_id: str
+    image_id: str
+    settings: Mapping[str, Setting]
+    context: str
+    rating: int | None = None
+    prompt: str = ""
+    model: str = ""
+    path: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Observations:
+    """Everything that a recommendation is made from.
+
+    Attributes:
+        pictures: By their run's id and their own.
+        choices: Pairs of such keys, the better one first.
+    """
+
+    pictures: Mapping[tuple[str, str], Picture]
+    choices: tuple[tuple[tuple[str, str], tuple[str, str]], ...] = ()
+
+
+def gather_observations(
+    base_dir: str | Path, *, plan_id: str | None = None, report: Report | None = None
+) -> Observations:
+    """Gather what the records and ratings under a folder say.
+
+    Args:
+        base_dir: The folder of all runs.
+        plan_id: Of this plan alone, if given.
+        report: Told of each line that cannot be read, and of each rating of an unknown picture.
+    """
+    base = Path(base_dir)
+    records = {record.run_id: record for record in read_records(base / RECORDS_FILE, report=report)}
+    if plan_id is not None:
+        records = {key: record for key, record in records.items() if record.plan_id == plan_id}
+    runs = list(records) if plan_id is not None else None
+    return observe(records.values(), read_feedback(base, run_ids=runs, report=report))
+
+
+def observe(records: Iterable[LearningRecord], feedback: Feedback) -> Observations:
+    """Join records and feedback; a later record of a run takes the place of an earlier one."""
+    pictures = {
+        (picture.run_id, picture.image_id): picture
+        for record in records
+        for picture in _pictures(record, feedback)
+    }
+    choices = tuple(
+        (choice.winner, choice.loser)
+        for choice in feedback.choices
+        if choice.winner in pictures and choice.loser in pictures
+    )
+    return Observations(pictures=pictures, choices=choices)
+
+
+def _pictures(record: LearningRecord, feedback: Feedback) -> Iterator[Picture]:
+    """Yield the pictures of a record's last stage, and others that were rated."""
+    varied = dict(_varied(record))
+    outputs = [output for output in record.outputs if isinstance(output, Mapping)]
+    last = record.stage_plan[-1] if record.stage_plan else None
+    told = _older_rating(record)
+    for output in outputs:
+        image_id = str(output.get("image_id") or "")
+        rated = feedback.ratings.get((record.run_id, image_id))
+        if output.get("stage") == last or rated:
+            yield Picture(
+                run_id=record.run_id,
+                image_id=image_id,
+                settings=varied or (dict(_unvaried(record)) if rated else {}),
+                context=f"{record.plan_id or record.run_id}/{output.get('seed')}",
+                rating=rated.rating if rated else told,
+                prompt=str(output.get("prompt") or ""),
+                model=str(output.get("model") or ""),
+                path=str(output.get("path") or ""),
+            )
+    if not outputs and told is not None:
+        experiment = record.metadata.get("experiment_name") or record.metadata.get("pack_name")
+        yield Picture(
+            run_id=record.run_id,
+            image_id="",
+            settings=varied or dict(_unvaried(record)),
+            context=str(experiment or ""),
+            rating=told,
+            prompt=str(record.base_config.get("prompt") or ""),
+            model=str(_stage_config(record, "txt2img").get("model") or ""),
+            path=str(record.metadata.get("image_path") or ""),
+        )
+
+
+def _varied(record: LearningRecord) -> Iterator[tuple[str, Setting]]:
+    tags = record.metadata
+    if tags.get("variable_name"):
+        stage = str(tags.get("stage") or "txt2img")
+        yield f"{stage}.{tags['variable_name']}", _setting(tags.get("variable_value"))
+        if tags.get("y_variable"):
+            yield str(tags["y_variable"]), _setting(tags.get("y_value"))
+    elif tags.get("variable_under_test"):
+        stage = str(record.base_config.get("stage") or "txt2img")
+        name = str(tags["variable_under_test"]).strip().lower().replace(" ", "_")
+        path = f"{stage}.{_OLDER_NAMES.get(name, name)}"
+        yield path, _of_type(path, tags.get("variant_value"))
+
+
+def _unvaried(record: LearningRecord) -> Iterator[tuple[str, Setting]]:
+    for stage in STAGES:
+        config = _stage_config(record, stage)
+        if config.get("enabled", stage == "txt2img"):
+            for name in _UNVARIED:
+                if config.get(name) is not None:
+                    yield f"{stage}.{name}", _setting(config[name])
+
+
+def _stage_config(record: LearningRecord, stage: str) -> Mapping[str, object]:
+    config = record.base_config.get(stage)
+    return config if isinstance(config, Mapping) else {}
+
+
+def _older_rating(record: LearningRecord) -> int | None:
+    for name in ("user_rating", "rating"):
+        value = record.metadata.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool) and 1 <= value <= 5:
+            return round(value)
+    return None
+
+
+def _of_type(path: str, value: object) -> Setting:
+    """Return an older value as the setting's own type: `7.0` that was written as text."""
+    stage, _, name = path.partition(".")
+    kind = setting_types(stage).get(name) if stage in STAGES else None
+    if kind in (int, float) and isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return _setting(value)
+
+
+def _setting(value: object) -> Setting:
+    return value if isinstance(value, str | int | float | bool | None) else str(value)

@@ -1,0 +1,353 @@
+"""Which values to use, how sure that is, and what to rate or try next.
+
+Each setting that was varied is looked at by itself, with the model of `preference_model`: the
+quality of each of its values as a smooth function (numbers) or an exchangeable one (names), seen
+through a person's ratings and choices. The advice is the value with the highest expected quality
+among those that were rated, not the one that was tried most. It counts as carried by the evidence
+when that value is within 0.25 of the best with a probability of 0.8 or more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import attrs
+import numpy as np
+
+from stablenew.config.pipeline_config import Setting
+from stablenew.learning.feedback_reader import Report
+from stablenew.learning.observations import Observations, Picture, gather_observations
+from stablenew.learning.preference_model import Evidence, Posterior, believe
+
+_FEWEST = 4
+"""Ratings and choices below which there is no advice, whatever they say."""
+
+_CLOSE, _SURE = 0.25, 0.8
+_INTERVAL = (5.0, 95.0)
+"""The credible interval, in per cent."""
+
+_INDIFFERENT = 0.8
+_AT_ODDS = 0.9
+"""The spread of ratings of one value beyond which they contradict each other."""
+
+_NEXT = 5
+_UNLIKE = 0.15
+"""How much a rating counts that was given under a wholly different prompt or model."""
+
+
+@attrs.frozen(kw_only=True)
+class ValueEstimate:
+    """What is believed of one value.
+
+    Attributes:
+        mean: The expected quality, 1 to 5.
+        low: The lower end of the 90 % interval.
+        high: The upper end.
+        ratings: How many ratings it has.
+        probability: That it is the best of all values that were tried.
+    """
+
+    value: Setting
+    mean: float
+    low: float
+    high: float
+    ratings: int
+    probability: float
+
+
+@attrs.frozen(kw_only=True)
+class Recommendation:
+    """The advice for one setting.
+
+    Attributes:
+        parameter: The setting's path.
+        value: The best estimate, whether or not the evidence carries it.
+        mean: Its expected quality, 1 to 5; None where the ratings say nothing.
+        low: The lower end of its 90 % interval; likewise.
+        high: The upper end; likewise.
+        ratings: How many ratings there are for the setting.
+        choices: How many choices between two of its values.
+        enough: Whether the evidence carries the advice.
+        why: In words.
+        values: What is believed of each value that was tried, in their order.
+        try_next: Values worth trying, the most promising first.
+        rate_next: Pictures worth rating: a run's id and a picture's.
+    """
+
+    parameter: str
+    value: Setting
+    mean: float | None
+    low: float | None
+    high: float | None
+    ratings: int
+    choices: int = 0
+    enough: bool
+    why: str
+    values: tuple[ValueEstimate, ...] = ()
+    try_next: tuple[Setting, ...] = ()
+    rate_next: tuple[tuple[str, str], ...] = ()
+
+
+def recommend(
+    base_dir: str | Path = "runs",
+    *,
+    stage: str | None = None,
+    prompt: str | None = None,
+    model: str | None = None,
+    plan_id: str | None = None,
+    report: Report | None = None,
+) -> tuple[Recommendation, ...]:
+    """Return the advice for each setting that was varied and rated under a folder.
+
+    Args:
+        base_dir: The folder of all runs.
+        stage: For this stage's settings alone.
+        prompt: Let ratings of pictures with similar prompts count more.
+        model: Let ratings of pictures by this model count more.
+        plan_id: From this plan's pictures alone.
+        report: Told of every line that cannot be read.
+    """
+    observations = gather_observations(base_dir, plan_id=plan_id, report=report)
+    return advise(observations, stage=stage, prompt=prompt, model=model)
+
+
+def advise(
+    observations: Observations,
+    *,
+    stage: str | None = None,
+    prompt: str | None = None,
+    model: str | None = None,
+) -> tuple[Recommendation, ...]:
+    """Return the advice for each setting that somebody said something about. Pure."""
+    spoken = {key for choice in observations.choices for key in choice}
+    about = [
+        picture
+        for key, picture in observations.pictures.items()
+        if picture.rating is not None or key in spoken
+    ]
+    parameters = sorted({path for picture in about for path in picture.settings})
+    return tuple(
+        _advise(path, observations, prompt, model)
+        for path in parameters
+        if stage is None or path.partition(".")[0] == stage
+    )
+
+
+def explore(observations: Observations, parameter: str, candidates: Sequence[Setting]) -> Posterior:
+    """Return what is believed of candidate values, tried or not, in their order."""
+    evidence = _evidence(parameter, observations, _indices(candidates), None, None)
+    return believe(_points(candidates), len(candidates), evidence)
+
+
+def _advise(
+    parameter: str, observations: Observations, prompt: str | None, model: str | None
+) -> Recommendation:
+    pictures = [p for p in observations.pictures.values() if parameter in p.settings]
+    values = _ordered({picture.settings[parameter] for picture in pictures})
+    where = _indices(values)
+    evidence = _evidence(parameter, observations, where, prompt, model)
+    posterior = believe(_points(values), len(values), evidence)
+    counts = np.bincount(evidence.value, minlength=len(values))
+    spoken = set(evidence.value) | set(evidence.winner) | set(evidence.loser)
+    known = sorted(int(index) for index in spoken)
+    best = max(known, key=lambda index: float(posterior.mean[index]))
+    estimates = _estimates(values, posterior, counts)
+    said, total = len(evidence.rating), len(evidence.rating) + len(evidence.winner)
+    silent = _silent(evidence, posterior)
+    close = posterior.draws[:, best] >= posterior.draws[:, known].max(axis=1) - _CLOSE
+    sure = float(close.mean())
+    enough = silent is None and total >= _FEWEST and len(known) > 1 and sure >= _SURE
+    rate_next = _rate_next(parameter, pictures, posterior, where)
+    chosen = estimates[best]
+    return Recommendation(
+        parameter=parameter,
+        value=values[best],
+        mean=None if silent else chosen.mean,
+        low=None if silent else chosen.low,
+        high=None if silent else chosen.high,
+        ratings=said,
+        choices=len(evidence.winner),
+        enough=enough,
+        why=silent or _why(enough, sure, total, len(known), values[best], rate_next),
+        values=tuple(estimates),
+        try_next=_try_next(parameter, values, observations, posterior, known),
+        rate_next=rate_next,
+    )
+
+
+def _evidence(
+    parameter: str,
+    observations: Observations,
+    where: Mapping[object, int],
+    prompt: str | None,
+    model: str | None,
+) -> Evidence:
+    pictures = observations.pictures
+    rated = [
+        picture
+        for picture in pictures.values()
+        if picture.rating is not None and _key(picture, parameter) in where
+    ]
+    contexts = {name: n for n, name in enumerate(dict.fromkeys(p.context for p in rated))}
+    pairs = [
+        (pictures[winner], pictures[loser])
+        for winner, loser in observations.choices
+        if _key(pictures[winner], parameter) in where and _key(pictures[loser], parameter) in where
+    ]
+    pairs = [pair for pair in pairs if _key(pair[0], parameter) != _key(pair[1], parameter)]
+    return Evidence(
+        value=np.array([where[_key(each, parameter)] for each in rated], dtype=np.intp),
+        context=np.array([contexts[each.context] for each in rated], dtype=np.intp),
+        rating=np.array([each.rating for each in rated], dtype=np.float64),
+        weight=np.array([_weight(each, prompt, model) for each in rated], dtype=np.float64),
+        winner=np.array([where[_key(one, parameter)] for one, _ in pairs], dtype=np.intp),
+        loser=np.array([where[_key(other, parameter)] for _, other in pairs], dtype=np.intp),
+        same=np.array([one.context == other.context for one, other in pairs], dtype=np.bool_),
+    )
+
+
+def _weight(picture: Picture, prompt: str | None, model: str | None) -> float:
+    """Return how much a rating counts: less, the less its prompt and model are those asked for."""
+    likeness = 1.0
+    if prompt:
+        asked, own = set(prompt.lower().split()), set(picture.prompt.lower().split())
+        likeness *= len(asked & own) / max(len(asked | own), 1)
+    if model and picture.model != model:
+        likeness *= _UNLIKE
+    return max(likeness, _UNLIKE)
+
+
+def _silent(evidence: Evidence, posterior: Posterior) -> str | None:
+    """Return why the ratings say nothing about the setting, None where they do."""
+    ratings = evidence.rating
+    if len(ratings) >= _FEWEST and not len(evidence.winner) and np.ptp(ratings) == 0:
+        return f"all {len(ratings)} ratings are {ratings[0]:.0f}: there is nothing to choose by"
+    within = [ratings[evidence.value == index] for index in set(evidence.value)]
+    repeated = [each for each in within if len(each) > 1]
+    if len(ratings) >= 2 * _FEWEST and repeated and posterior.indifferent >= _INDIFFERENT:
+        spread = float(np.sqrt(np.mean([each.var(ddof=1) for each in repeated])))
+        if spread >= _AT_ODDS:
+            return (
+                "the ratings contradict each other: those of one value differ as much as those of"
+                " different values"
+            )
+    return None
+
+
+def _why(
+    enough: bool,
+    sure: float,
+    total: int,
+    values: int,
+    best: Setting,
+    rate_next: Sequence[tuple[str, str]],
+) -> str:
+    if enough:
+        return f"the best of {values} values, or as good as, with a probability of {sure:.0%}"
+    more = f"; rate these {len(rate_next)} pictures next" if rate_next else "; try more values"
+    if values < 2:
+        return f"not enough ratings: {best!r} is the only value that was rated{more}"
+    return (
+        f"not enough ratings ({total}): {best!r} is best, or as good as, with a probability of"
+        f" {sure:.0%}{more}"
+    )
+
+
+def _estimates(
+    values: Sequence[Setting], posterior: Posterior, counts: np.ndarray
+) -> list[ValueEstimate]:
+    low, high = np.percentile(posterior.draws, _INTERVAL, axis=0)
+    winners = np.bincount(posterior.draws.argmax(axis=1), minlength=len(values))
+    return [
+        ValueEstimate(
+            value=value,
+            mean=round(float(np.clip(posterior.mean[index], 1, 5)), 3),
+            low=round(float(np.clip(low[index], 1, 5)), 3),
+            high=round(float(np.clip(high[index], 1, 5)), 3),
+            ratings=int(counts[index]),
+            probability=round(float(winners[index] / len(posterior.draws)), 3),
+        )
+        for index, value in enumerate(values)
+    ]
+
+
+def _rate_next(
+    parameter: str,
+    pictures: Sequence[Picture],
+    posterior: Posterior,
+    where: Mapping[object, int],
+) -> tuple[tuple[str, str], ...]:
+    """Return unrated pictures, those first whose value may well be the best and is least known."""
+    promise = np.percentile(posterior.draws, _INTERVAL[1], axis=0)
+    unrated = [picture for picture in pictures if picture.rating is None and picture.image_id]
+    unrated.sort(key=lambda each: -float(promise[where[_key(each, parameter)]]))
+    return tuple((each.run_id, each.image_id) for each in unrated[:_NEXT])
+
+
+def _try_next(
+    parameter: str,
+    values: Sequence[Setting],
+    observations: Observations,
+    posterior: Posterior,
+    known: Sequence[int],
+) -> tuple[Setting, ...]:
+    """Return values whose quality may be the highest: unrated ones, and numbers in between."""
+    points = _points(values)
+    if points is None or len(values) < 2:
+        promise = np.percentile(posterior.draws, _INTERVAL[1], axis=0)
+        order = sorted(range(len(values)), key=lambda index: -float(promise[index]))
+        return tuple(values[index] for index in order if index not in known)[:3]
+    between = candidates_between(values)
+    if not between:
+        return ()
+    promise = np.percentile(explore(observations, parameter, between).draws, 80.0, axis=0)
+    order = sorted(range(len(between)), key=lambda index: -float(promise[index]))
+    fresh = [between[index] for index in order if between[index] not in values]
+    return tuple(fresh[:3])
+
+
+def candidates_between(values: Sequence[Setting]) -> tuple[Setting, ...]:
+    """Return the tried numbers and those half-way between two neighbours; whole where they are."""
+    numbers = sorted(float(v) for v in values if isinstance(v, int | float))
+    whole = all(isinstance(value, int) for value in values)
+    mids = [(one + next_) / 2 for one, next_ in pairwise(numbers)]
+    found = [float(round(mid)) for mid in mids] if whole else [float(f"{mid:.4g}") for mid in mids]
+    every = sorted({*numbers, *found})
+    return tuple(int(each) if whole else each for each in every)
+
+
+def _ordered(values: Iterable[Setting]) -> list[Setting]:
+    """Return numbers by size, and anything else by its text."""
+    unique = {_identity(value): value for value in values}
+
+    def place(value: Setting) -> tuple[int, float, str]:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return 0, float(value), ""
+        return 1, 0.0, str(value)
+
+    return sorted(unique.values(), key=place)
+
+
+def _points(values: Sequence[Setting]) -> list[float] | None:
+    numbers = [float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+    return numbers if len(numbers) == len(values) else None
+
+
+def _indices(values: Sequence[Setting]) -> dict[object, int]:
+    return {_identity(value): index for index, value in enumerate(values)}
+
+
+def _key(picture: Picture, parameter: str) -> object:
+    if parameter not in picture.settings:
+        return _MISSING
+    return _identity(picture.settings[parameter])
+
+
+def _identity(value: Setting) -> object:
+    """Return what makes a value: 7 and 7.0 are one, 1 and True are not."""
+    return ("bool", value) if isinstance(value, bool) else value
+
+
+_MISSING = object()
