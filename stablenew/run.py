@@ -1,4 +1,4 @@
-"""`python -m stablenew.run`: signals, logging set-up, and what an error looks like.
+"""`python -m stablenew.run` and `stablenew`: signals, logging set-up, and what an error looks like.
 
 The first Ctrl-C or SIGTERM cancels and keeps what is done; the second one ends at once.
 """
@@ -64,15 +64,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     flags = parser.parse_args(words)
     _set_up_logging(verbose=flags.verbose)
+    return _guarded(lambda: _run(flags), verbose=flags.verbose)
+
+
+def command(arguments: Sequence[str] | None = None) -> int:
+    """Run `stablenew COMMAND …` and return its exit code."""
+    _open_closed_streams()
+    from stablenew._names import suggestion
+    from stablenew.cli.commands import COMMANDS, read_command, usage
+
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if not words or words[0] in ("-h", "--help"):
+        print(usage(), end="")
+        return 0
+    name, *rest = words
+    if name == "run":
+        return main(rest)
+    if name not in COMMANDS:
+        print(f"stablenew: given {name!r}, {suggestion(name, COMMANDS)}", file=sys.stderr)
+        return 2
+    verbose = "-v" in rest or "--verbose" in rest
+    _set_up_logging(verbose=verbose)
+    return _guarded(lambda: _told(read_command(name, rest), verbose=verbose), verbose=verbose)
+
+
+def _guarded(work: Callable[[], int], *, verbose: bool) -> int:
+    """Return what some work returns; an interrupt or a disk's error is an exit code too."""
     try:
-        return _run(flags)
+        return work()
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        if flags.verbose:
+        if verbose:
             logging.getLogger(__name__).exception("stopped")
         where = f"{error.filename}: " if error.filename else ""
         print(f"stablenew: {where}{error.strerror or error}", file=sys.stderr)
@@ -95,24 +121,34 @@ def _set_up_logging(*, verbose: bool) -> None:
 
 
 def _run(flags: argparse.Namespace) -> int:
-    """Run what the flags ask for; every error of ours becomes a line or two and an exit code."""
+    """Run what the flags ask for."""
     import anyio
 
-    from stablenew.cli.exit_codes import ExitCode
     from stablenew.cli.job import read_job
     from stablenew.cli.run_command import Shown, dry_run, run_job
-    from stablenew.errors import BackendUnavailableError, ConfigError, StableNewError
 
     signals = _Signals()
-    try:
+
+    def work() -> int:
         job = read_job(vars(flags), os.environ)
         if flags.dry_run:
             return anyio.run(dry_run, job, flags.json)
         shown = Shown(json=flags.json, quiet=flags.quiet)
         code = anyio.run(run_job, job, shown, signals.watch)
         return code if signals.received is None else 128 + signals.received
+
+    return _told(work, verbose=flags.verbose)
+
+
+def _told(work: Callable[[], int], *, verbose: bool) -> int:
+    """Return what some work returns; every error of ours is a line or two and an exit code."""
+    from stablenew.cli.exit_codes import ExitCode
+    from stablenew.errors import BackendUnavailableError, ConfigError, StableNewError
+
+    try:
+        return work()
     except StableNewError as error:
-        if flags.verbose:
+        if verbose:
             logging.getLogger(__name__).exception("stopped")
         for line in str(error).splitlines():
             print(f"stablenew: {line}", file=sys.stderr)

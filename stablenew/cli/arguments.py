@@ -35,15 +35,17 @@ exit codes: 0 all steps succeeded, 1 some did not, 2 the input is wrong,
 """
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong in one line."""
+        """Say it, and end with 2."""
         self.exit(2, f"{self.prog}: {message} (--help shows what there is)\n")
 
 
 def run_parser() -> argparse.ArgumentParser:
     """Return the parser of `stablenew.run`; values stay text until all sources are merged."""
-    parser = _Parser(
+    parser = Parser(
         prog="stablenew.run",
         usage="python -m stablenew.run [PLAN.toml] [options]",
         description="Run a Stable Diffusion pipeline once per value of a setting, and learn"

@@ -1,52 +1,175 @@
-"""What all runs in a folder left behind, as one plain dataset."""
+"""What all runs in a folder left behind: as one plain dataset, or row by row."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import attrs
 import msgspec
 
+from stablenew._convert import unstructure
 from stablenew.config.settings import RECORDS_FILE
-from stablenew.learning.feedback_reader import FEEDBACK_FILE
+from stablenew.errors import RecordError
+from stablenew.learning.feedback_reader import Feedback, Report, feedback_lines, read_feedback
+from stablenew.learning.learning_record import LearningRecord
 from stablenew.learning.learning_record_reader import read_records
+from stablenew.learning.observations import older_rating, varied_settings
 from stablenew.record_reader import read_lines
 
 logger = logging.getLogger(__name__)
 
+COLUMNS = (
+    *("run_id", "image_id", "plan_id", "timestamp", "stage", "path", "sha256"),
+    *("variable", "value", "value_num", "value_text", "rating", "notes", "tags"),
+    *("anatomy", "composition", "prompt_adherence"),
+    *("prompt", "negative_prompt", "model", "model_hash", "sampler_name", "scheduler"),
+    *("steps", "cfg_scale", "seed", "width", "height", "prompt_pack_id", "experiment_name"),
+)
+"""The columns of a row, in order. `value_num` and `value_text` hold the varied value by its kind,
+so that a column has one type; None where there is nothing."""
 
-def build_learning_dataset(base_dir: str | Path) -> dict[str, list[dict[str, object]]]:
-    """Gather the records and ratings under a folder.
+_FROM_OUTPUT = (
+    *("stage", "path", "sha256", "prompt", "negative_prompt", "model", "model_hash"),
+    *("sampler_name", "scheduler", "steps", "cfg_scale", "seed", "width", "height"),
+)
+
+
+@attrs.define(eq=False)
+class BadLines:
+    """Counts the lines that could not be read, and names the first of them.
+
+    Attributes:
+        named: Each with its file and number; no more than `most`.
+    """
+
+    most: int = 20
+    count: int = 0
+    named: list[str] = attrs.field(factory=list)
+
+    def __call__(self, problem: RecordError) -> None:
+        """Count a problem."""
+        self.count += 1
+        if len(self.named) < self.most:
+            self.named.append(str(problem))
+            logger.warning("left out: %s", problem)
+
+
+def build_learning_dataset(
+    base_dir: str | Path, *, report: Report | None = None
+) -> dict[str, list[dict[str, object]]]:
+    """Gather the records and the lines of feedback under a folder.
 
     A run that was recorded more than once counts once, the last line wins. A line that cannot be
-    read is logged with its number and left out.
+    read is reported with its number and left out; of feedback, every line is there, also one that
+    a later one took the place of.
 
     Args:
         base_dir: The folder of all runs.
+        report: Told of each line that cannot be read; logged if not given.
 
     Returns:
         `{"runs": […], "feedback": […]}`, both as plain data.
     """
     base = Path(base_dir)
-    runs = {str(run["run_id"]): run for run in _runs(base / RECORDS_FILE)}
+    report = report or BadLines()
+    runs = {record.run_id: record for record in read_records(base / RECORDS_FILE, report=report)}
     feedback = [
-        rating for path in sorted(base.glob(f"*/{FEEDBACK_FILE}")) for rating in _ratings(path)
+        {"run_id": path.parent.name, **line}
+        for path, _, line in feedback_lines(base, report=report)
     ]
-    return {"runs": list(runs.values()), "feedback": feedback}
+    return {"runs": [_plain(record) for record in runs.values()], "feedback": feedback}
 
 
-def _runs(path: Path) -> Iterator[dict[str, object]]:
-    for record in read_records(path):
-        yield msgspec.json.decode(record.to_json())
+def iter_dataset(
+    base_dir: str | Path, *, report: Report | None = None
+) -> Iterator[dict[str, object]]:
+    """Yield a flat row for each picture, in the order of the records; `COLUMNS` are its keys.
+
+    A run that was recorded more than once counts once, the last line wins. Records without a
+    picture (older ones) yield one row with an empty `image_id`. Only ids and ratings are held.
+
+    Args:
+        base_dir: The folder of all runs.
+        report: Told of each line that cannot be read; logged if not given.
+    """
+    base = Path(base_dir)
+    report = report or BadLines()
+    feedback = read_feedback(base, report=report)
+    last = _last_lines(base / RECORDS_FILE)
+    for number, record in enumerate(read_records(base / RECORDS_FILE, report=report)):
+        if last.get(record.run_id) == number:
+            yield from _rows(record, feedback)
 
 
-def _ratings(path: Path) -> Iterator[dict[str, object]]:
-    for number, line in read_lines(path):
+class _Id(msgspec.Struct):
+    run_id: str = ""
+
+
+def _last_lines(path: Path) -> dict[str, int]:
+    """Return for each run the number of its last record, not counting what is none."""
+    last: dict[str, int] = {}
+    number = 0
+    for _, line in read_lines(path):
         try:
-            rating = msgspec.json.decode(line)
-        except msgspec.DecodeError as error:
-            logger.warning("%s:%d: left out: %s", path, number, error)
-            continue
-        if isinstance(rating, dict):
-            yield rating
+            run_id = msgspec.json.decode(line, type=_Id).run_id
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            try:  # half of a surrogate pair, which the record reader takes
+                run_id = LearningRecord.from_json(line).run_id
+            except ValueError:
+                continue
+        if run_id:
+            last[run_id] = number
+            number += 1
+    return last
+
+
+def _rows(record: LearningRecord, feedback: Feedback) -> Iterator[dict[str, object]]:
+    about = dict.fromkeys(COLUMNS) | {
+        "run_id": record.run_id,
+        "plan_id": record.plan_id,
+        "timestamp": record.timestamp,
+        "prompt_pack_id": record.prompt_pack_id,
+        "experiment_name": record.metadata.get("experiment_name") or None,
+        **_varied(record),
+    }
+    outputs = [output for output in record.outputs if isinstance(output, Mapping)]
+    told = older_rating(record)
+    for output in outputs:
+        row = about | {name: output.get(name) for name in _FROM_OUTPUT}
+        row["image_id"] = image_id = str(output.get("image_id") or "")
+        rating = feedback.ratings.get((record.run_id, image_id))
+        row["rating"] = told
+        if rating:
+            tags = " ".join(rating.tags) or None
+            row |= {"rating": rating.rating, "notes": rating.notes, "tags": tags}
+            row |= {name: score for name, score in rating.subscores.items() if name in row}
+        yield row
+    if not outputs:
+        config = record.base_config.get("txt2img")
+        given = config if isinstance(config, Mapping) else {}
+        settings = {name: given.get(name) for name in _FROM_OUTPUT if name in given}
+        notes = record.metadata.get("user_notes") or None
+        path = record.metadata.get("image_path")
+        yield about | settings | {"image_id": "", "rating": told, "notes": notes, "path": path}
+
+
+def _varied(record: LearningRecord) -> dict[str, object]:
+    varied = varied_settings(record)
+    if not varied:
+        return {}
+    path, value = next(iter(varied.items()))
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return {
+        "variable": path,
+        "value": value,
+        "value_num": value if number else None,
+        "value_text": None if number or value is None else str(value),
+    }
+
+
+def _plain(record: LearningRecord) -> dict[str, object]:
+    plain = unstructure(msgspec.json.decode(record.to_json()))
+    assert isinstance(plain, dict)
+    return plain

@@ -101,10 +101,10 @@ def observe(records: Iterable[LearningRecord], feedback: Feedback) -> Observatio
 
 def _pictures(record: LearningRecord, feedback: Feedback) -> Iterator[Picture]:
     """Yield the pictures of a record's last stage, and others that were rated."""
-    varied = dict(_varied(record))
+    varied = varied_settings(record)
     outputs = [output for output in record.outputs if isinstance(output, Mapping)]
     last = record.stage_plan[-1] if record.stage_plan else None
-    told = _older_rating(record)
+    told = older_rating(record)
     for output in outputs:
         image_id = str(output.get("image_id") or "")
         rated = feedback.ratings.get((record.run_id, image_id))
@@ -131,6 +131,11 @@ def _pictures(record: LearningRecord, feedback: Feedback) -> Iterator[Picture]:
             model=str(_stage_config(record, "txt2img").get("model") or ""),
             path=str(record.metadata.get("image_path") or ""),
         )
+
+
+def varied_settings(record: LearningRecord) -> dict[str, Setting]:
+    """Return the settings that a record's run varied, by their paths."""
+    return dict(_varied(record))
 
 
 def _varied(record: LearningRecord) -> Iterator[tuple[str, Setting]]:
@@ -161,7 +166,8 @@ def _stage_config(record: LearningRecord, stage: str) -> Mapping[str, object]:
     return config if isinstance(config, Mapping) else {}
 
 
-def _older_rating(record: LearningRecord) -> int | None:
+def older_rating(record: LearningRecord) -> int | None:
+    """Return the rating that an older record has in its metadata."""
     for name in ("user_rating", "rating"):
         value = record.metadata.get(name)
         if isinstance(value, int | float) and not isinstance(value, bool) and 1 <= value <= 5:

@@ -1,0 +1,219 @@
+"""The command `rate`: picture after picture, a key for each; or the ratings of a page."""
+
+from __future__ import annotations
+
+import random
+import sys
+import webbrowser
+from collections.abc import Callable, Iterator
+from itertools import combinations
+from pathlib import Path
+
+import anyio.to_thread
+import attrs
+import msgspec
+
+from stablenew.cli.exit_codes import ExitCode
+from stablenew.cli.terminal import can_draw, draw, read_key
+from stablenew.errors import ConfigError, RecordError
+from stablenew.learning.feedback_manager import prefer, record_feedback, withdraw_feedback
+from stablenew.learning.feedback_reader import checked_rating, read_feedback
+from stablenew.learning.gallery import Gallery, Shown, open_gallery
+
+_KEYS = "1–5 rate, s skip, u undo, n note, q quit"
+_PAIR_KEYS = "1 the left one is better, 2 the right one, s skip, q quit"
+
+
+def plan_folder(given: str, out: str) -> str:
+    """Return a plan's folder, for its path or just its id."""
+    return given if Path(given).exists() or "/" in given else str(Path(out, given))
+
+
+@attrs.frozen(kw_only=True)
+class Terminal:
+    """What a person sees and presses.
+
+    Attributes:
+        key: Returns the next key.
+        line: Returns a line of text.
+        viewer: Whether pictures are opened in a viewer and not drawn.
+    """
+
+    key: Callable[[], str] = read_key
+    line: Callable[[str], str] = input
+    viewer: bool = False
+
+    def show(self, pictures: list[Shown]) -> None:
+        """Draw pictures, or open them, or at least say where they are."""
+        paths = [picture.path for picture in pictures]
+        if self.viewer:
+            for path in paths:
+                webbrowser.open(path.as_uri())
+        elif can_draw():
+            print(draw(paths))
+        for path in paths:
+            print(path)
+
+
+async def rate(
+    folder: str, *, again: bool = False, pairs: bool = False, terminal: Terminal = Terminal()
+) -> ExitCode:
+    """Ask for ratings of a plan's pictures, or for choices between pairs of them.
+
+    Args:
+        folder: The plan's.
+        again: Whether pictures that were rated are asked about again.
+        pairs: Whether to ask which of two is better.
+        terminal: Where to ask.
+
+    Raises:
+        ConfigError: The folder is no plan.
+    """
+    gallery = open_gallery(folder, report=_tell)
+    if pairs:
+        return await _ask_pairs(gallery, terminal)
+    runs = sorted({picture.run_id for picture in gallery.pictures})
+    rated = read_feedback(gallery.base_dir, run_ids=runs, report=_tell).ratings
+    asked = [each for each in gallery.pictures if again or each.key not in rated]
+    # Neither in the order of the values nor with them shown: who knows the value rates the value.
+    random.Random(gallery.plan_id).shuffle(asked)
+    if not asked:
+        print(f"all {len(gallery.pictures)} pictures are rated; --again asks once more")
+        return ExitCode.SUCCEEDED
+    print(_KEYS)
+    given = await _ask(gallery, asked, terminal)
+    print(f"ratings: {given}, of {len(asked)} pictures")
+    return ExitCode.SUCCEEDED
+
+
+async def _ask(gallery: Gallery, asked: list[Shown], terminal: Terminal) -> int:
+    """Go through the pictures; return how many ratings stand in the end."""
+    given: list[int] = []
+    index = 0
+    note: str | None = None
+    shown = -1
+    while index < len(asked):
+        picture = asked[index]
+        if shown != index:
+            terminal.show([picture])
+            print(f"{index + 1}/{len(asked)}: ", end="", flush=True)
+            shown = index
+        key = await anyio.to_thread.run_sync(terminal.key)
+        if key in ("q", "\x1b", ""):
+            break
+        if key in "12345":
+            await record_feedback(*picture.key, int(key), note, base_dir=gallery.base_dir)
+            print(f"{key}  {_values(picture)}")
+            given.append(index)
+            index, note = index + 1, None
+        elif key == "s":
+            print("skipped")
+            index, note = index + 1, None
+        elif key == "n":
+            note = await anyio.to_thread.run_sync(terminal.line, "note: ") or None
+        elif key == "u" and given:
+            index, shown = given.pop(), -1
+            await withdraw_feedback(*asked[index].key, base_dir=gallery.base_dir)
+            print("taken back")
+        else:
+            print(_KEYS)
+    return len(given)
+
+
+async def _ask_pairs(gallery: Gallery, terminal: Terminal) -> ExitCode:
+    print(_PAIR_KEYS)
+    chosen = 0
+    for left, right in _pairs(gallery):
+        terminal.show([left, right])
+        key = ""
+        while key not in ("1", "2", "s"):
+            key = await anyio.to_thread.run_sync(terminal.key)
+            if key in ("q", "\x1b", ""):
+                print(f"choices: {chosen}")
+                return ExitCode.SUCCEEDED
+        if key == "s":
+            continue
+        winner, loser = (left, right) if key == "1" else (right, left)
+        await prefer(winner.key, loser.key, base_dir=gallery.base_dir)
+        chosen += 1
+        print(f"{_values(winner)} before {_values(loser)}")
+    print(f"choices: {chosen}")
+    return ExitCode.SUCCEEDED
+
+
+def _pairs(gallery: Gallery) -> Iterator[tuple[Shown, Shown]]:
+    """Yield pairs that share a seed and differ in a value, in an order and on sides of chance."""
+    chance = random.Random(gallery.plan_id)
+    seeds: dict[object, list[Shown]] = {}
+    for picture in gallery.pictures:
+        seeds.setdefault(picture.settings.get("seed"), []).append(picture)
+    pairs = [
+        pair
+        for group in seeds.values()
+        for pair in combinations(group, 2)
+        if pair[0].varied != pair[1].varied
+    ]
+    chance.shuffle(pairs)
+    for one, other in pairs:
+        yield (one, other) if chance.random() < 0.5 else (other, one)
+
+
+async def rate_from(folder: str, file: str) -> ExitCode:
+    """Take the ratings of a file that a report's page has downloaded.
+
+    A rating of an unknown picture, or one that is none, is told and left out; the rest is used.
+
+    Raises:
+        ConfigError: No such folder or file, or a file from another plan.
+    """
+    gallery = open_gallery(folder, report=_tell)
+    ratings = _read_file(Path(file), gallery.plan_id)
+    known = {picture.key for picture in gallery.pictures}
+    taken, problems = 0, []
+    for number, rating in enumerate(ratings, start=1):
+        try:
+            key, score, notes = _checked(rating, known)
+        except ConfigError as error:
+            problems.append(f"{file}: rating {number}: {error}")
+            continue
+        await record_feedback(*key, score, notes, base_dir=gallery.base_dir)
+        taken += 1
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    left_out = f", left out: {len(problems)}" if problems else ""
+    print(f"ratings: {taken}{left_out}")
+    return ExitCode.FAILED if problems and not taken else ExitCode.SUCCEEDED
+
+
+def _read_file(path: Path, plan_id: str) -> list[object]:
+    try:
+        data = msgspec.json.decode(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: no ratings file: {error}") from error
+    if not isinstance(data, dict) or not isinstance(data.get("ratings"), list):
+        raise ConfigError(f"{path}: no ratings file, expected one that a report's page has saved")
+    if data.get("plan_id") != plan_id:
+        raise ConfigError(f"{path}: is for the plan {data.get('plan_id')!r}, expected {plan_id!r}")
+    return list(data["ratings"])
+
+
+def _checked(
+    rating: object, known: set[tuple[str, str]]
+) -> tuple[tuple[str, str], int, str | None]:
+    if not isinstance(rating, dict):
+        raise ConfigError(f"given {rating!r}, expected an object")
+    key = str(rating.get("run_id")), str(rating.get("image_id"))
+    if key not in known:
+        raise ConfigError(f"given {key[0]}/{key[1]}, which is no picture of this plan")
+    notes = rating.get("notes")
+    return key, checked_rating("rating", rating.get("rating")), str(notes) if notes else None
+
+
+def _values(picture: Shown) -> str:
+    return ", ".join(f"{path.partition('.')[2]}={value}" for path, value in picture.varied.items())
+
+
+def _tell(problem: RecordError) -> None:
+    print(f"left out: {problem}", file=sys.stderr)

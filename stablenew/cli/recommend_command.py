@@ -1,0 +1,149 @@
+"""The command `recommend`: a table, lines of JSON, or a config that the next run takes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from stablenew._convert import json_line
+from stablenew.cli.exit_codes import ExitCode
+from stablenew.config.overrides import override
+from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
+from stablenew.errors import ConfigError, OverrideError
+from stablenew.learning.dataset_builder import BadLines
+from stablenew.learning.recommendation import Recommendation, recommend
+
+
+def recommend_command(
+    out: str,
+    *,
+    stage: str | None,
+    prompt: str | None,
+    model: str | None,
+    plan_id: str | None,
+    as_json: bool,
+    as_config: str | None,
+) -> ExitCode:
+    """Print the advice that the ratings under a folder carry.
+
+    Raises:
+        ConfigError: No such folder or stage, or a config file that cannot be written.
+    """
+    if stage is not None and stage not in STAGES:
+        raise ConfigError(f"--stage: given {stage!r}, expected one of {', '.join(STAGES)}")
+    if not Path(out).is_dir():
+        raise ConfigError(f"--out: given {out!r}, expected the folder of all runs")
+    bad = BadLines()
+    found = recommend(out, stage=stage, prompt=prompt, model=model, plan_id=plan_id, report=bad)
+    for line in bad.named:
+        print(f"left out: {line}", file=sys.stderr)
+    if as_json:
+        for each in found:
+            print(json_line(_plain(each)).decode())
+    else:
+        print("\n".join(_table(found)))
+    if as_config is not None:
+        _write(Path(as_config), "\n".join(config_lines(found)) + "\n")
+        print(f"config: {as_config}", file=sys.stderr if as_json else sys.stdout)
+    return ExitCode.SUCCEEDED
+
+
+def _plain(advice: Recommendation) -> dict[str, object]:
+    return {
+        "parameter": advice.parameter,
+        "value": advice.value,
+        "mean": advice.mean,
+        "low": advice.low,
+        "high": advice.high,
+        "ratings": advice.ratings,
+        "choices": advice.choices,
+        "enough": advice.enough,
+        "why": advice.why,
+        "try_next": list(advice.try_next),
+        "rate_next": [f"{run_id}/{image_id}" for run_id, image_id in advice.rate_next],
+        "values": [
+            {
+                "value": each.value,
+                "mean": each.mean,
+                "low": each.low,
+                "high": each.high,
+                "ratings": each.ratings,
+                "probability": each.probability,
+            }
+            for each in advice.values
+        ],
+    }
+
+
+def _table(found: Sequence[Recommendation]) -> Iterator[str]:
+    if not found:
+        yield "nothing is rated yet: run a sweep with --learn, then `stablenew rate runs/<plan_id>`"
+        return
+    rows = [("parameter", "value", "quality (90 %)", "ratings", "why")]
+    rows += [
+        (
+            each.parameter,
+            ("" if each.enough else "? ") + str(each.value),
+            "–" if each.mean is None else f"{each.mean:.1f} ({each.low:.1f}–{each.high:.1f})",
+            str(each.ratings) + (f" +{each.choices}" if each.choices else ""),
+            each.why,
+        )
+        for each in found
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row[:4], widths, strict=True)]
+        yield "  ".join([*cells, row[4]])
+    for each in found:
+        if each.try_next:
+            yield f"{each.parameter}: worth trying next: {', '.join(map(str, each.try_next))}"
+        for run_id, image_id in () if each.enough else each.rate_next:
+            yield f"{each.parameter}: worth rating next: {run_id}/{image_id}"
+
+
+def config_lines(found: Sequence[Recommendation]) -> Iterator[str]:
+    """Yield a plan file's lines: what the ratings carry, and as comments what they do not."""
+    yield "# What the ratings recommend. `stablenew run --prompt … FILE` takes it."
+    for stage in STAGES:
+        advised = [each for each in found if each.parameter.partition(".")[0] == stage]
+        advised = [each for each in advised if _fits(each)]
+        if not advised:
+            continue
+        yield f"\n[{stage}]"
+        if stage != "txt2img" and any(each.enough for each in advised):
+            yield "enabled = true"
+        for each in advised:
+            name = each.parameter.partition(".")[2]
+            shown = "" if each.mean is None else f"{each.mean:.1f} of 5, "
+            mark = "" if each.enough else "# "
+            yield f"{mark}{name} = {_toml(each.value)}  # {shown}{each.why.replace(chr(10), ' ')}"
+
+
+def _fits(advice: Recommendation) -> bool:
+    """Whether this program has such a setting, and it takes the value; older files have others."""
+    try:
+        override(PipelineConfig(), advice.parameter, _whole(advice.value))
+    except OverrideError:
+        return False
+    return advice.parameter.partition(".")[2] != "enabled"
+
+
+def _toml(value: Setting) -> str:
+    value = _whole(value)
+    return str(value).lower() if isinstance(value, bool) else json.dumps(value, ensure_ascii=False)
+
+
+def _whole(value: Setting) -> Setting:
+    """Return 20.0 as 20, which every setting takes."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"--as-config: cannot write to {str(path)!r} ({error.strerror}), expected a file name"
+        ) from error

@@ -1,0 +1,106 @@
+"""A dataset as other tools take it: a table of CSV, or a folder of pictures with their metadata."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from stablenew._convert import json_line
+from stablenew.errors import ConfigError
+from stablenew.learning.dataset_builder import COLUMNS, iter_dataset
+from stablenew.learning.feedback_reader import Report
+
+METADATA = "metadata.jsonl"
+
+
+def export_csv(base_dir: str | Path, dest: str | Path, *, report: Report | None = None) -> int:
+    """Write every row of a folder's dataset to a CSV file; returns how many.
+
+    UTF-8, a line of headings, quoted where needed; an empty field is one without a value.
+
+    Raises:
+        ConfigError: The file cannot be written.
+    """
+    dest = Path(dest)
+    with _whole(dest) as path, path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        made = 0
+        for row in iter_dataset(base_dir, report=report):
+            writer.writerow(row)
+            made += 1
+    return made
+
+
+def export_folder(base_dir: str | Path, dest: str | Path, *, report: Report | None = None) -> int:
+    """Copy a dataset's pictures into one folder, with a `metadata.jsonl` beside them.
+
+    As an "imagefolder": each line has `file_name` and the picture's row. Pictures are hard links
+    where the disk allows it. Rows whose picture is gone are left out. Returns how many there are.
+
+    Raises:
+        ConfigError: The folder cannot be written, or has something else in it already.
+    """
+    base, dest = Path(base_dir), Path(dest)
+    _empty(dest)
+    made = 0
+    with _whole(dest / METADATA) as path, path.open("wb") as file:
+        for row in iter_dataset(base, report=report):
+            name = _copied(base, row, dest)
+            if name is not None:
+                file.write(json_line({"file_name": name, **row}) + b"\n")
+                made += 1
+    return made
+
+
+def _empty(dest: Path) -> None:
+    """See that a folder is there, with nothing in it but an earlier export."""
+    try:
+        dest.mkdir(parents=True, exist_ok=True)
+        inside = {path.name for path in dest.iterdir()}
+    except OSError as error:
+        raise ConfigError(f"to: cannot write to {str(dest)!r} ({error.strerror})") from error
+    if inside and METADATA not in inside:
+        raise ConfigError(f"to: {str(dest)!r} has other things in it, expected an empty folder")
+
+
+def _copied(base: Path, row: Mapping[str, object], dest: Path) -> str | None:
+    """Link or copy a row's picture; return its new name, None where it is gone."""
+    if not row["path"] or not row["image_id"]:
+        return None
+    source = base / str(row["path"])
+    name = f"{row['run_id']}-{row['image_id']}{source.suffix}"
+    target = dest / name
+    if not source.is_file():
+        return None
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+    return name
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """Yield a temporary file that takes its place when everything is written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        os.close(handle)
+    except OSError as error:
+        raise ConfigError(f"to: cannot write to {str(path)!r} ({error.strerror})") from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except IsADirectoryError as error:
+        raise ConfigError(f"to: {str(path)!r} is a folder, expected a file") from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,120 @@
+"""The pictures of a plan or of a single run, as their folders show them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import attrs
+import msgspec
+
+from stablenew._convert import frozen_mapping
+from stablenew.config.pipeline_config import Setting
+from stablenew.errors import ConfigError, RecordError
+
+PLAN_FILE = "plan.json"
+_METADATA = "run_metadata.json"
+
+
+@attrs.frozen(kw_only=True)
+class Shown:
+    """One finished picture.
+
+    Attributes:
+        path: Of the file.
+        varied: The values that set its run apart, by their paths.
+        settings: What it was made with.
+        seconds: How long its run took.
+    """
+
+    run_id: str
+    image_id: str
+    path: Path
+    varied: Mapping[str, Setting] = attrs.field(converter=frozen_mapping)
+    settings: Mapping[str, Setting] = attrs.field(converter=frozen_mapping)
+    seconds: float = 0.0
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What names it: its run's id and its own."""
+        return self.run_id, self.image_id
+
+
+@attrs.frozen(kw_only=True)
+class Gallery:
+    """What a plan or a single run made.
+
+    Attributes:
+        plan_id: The plan's id, or the single run's.
+        base_dir: The folder of all runs.
+        pictures: Those of each run's last stage, in the order of the runs.
+    """
+
+    plan_id: str
+    base_dir: Path
+    pictures: tuple[Shown, ...]
+
+
+def open_gallery(
+    folder: str | Path, *, report: Callable[[RecordError], None] | None = None
+) -> Gallery:
+    """Read what a plan's folder, or a single run's, belongs to.
+
+    Args:
+        folder: `runs/<plan_id>`.
+        report: Told of each run whose metadata cannot be read, which is left out.
+
+    Raises:
+        ConfigError: It is no folder of a plan or a run.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: no such folder, expected runs/<plan_id>")
+    folder = folder.resolve()
+    base = folder.parent
+    if (folder / PLAN_FILE).exists():
+        runs = sorted(path for path in base.glob(f"{folder.name}-*") if path.is_dir())
+    elif (folder / _METADATA).exists():
+        runs = [folder]
+    else:
+        expected = f"expected a plan's, with {PLAN_FILE} in it"
+        raise ConfigError(f"{folder}: no plan and no run, {expected}")
+    pictures = [picture for run in runs for picture in _pictures(run, base, report)]
+    return Gallery(plan_id=folder.name, base_dir=base, pictures=tuple(pictures))
+
+
+def _pictures(run: Path, base: Path, report: Callable[[RecordError], None] | None) -> list[Shown]:
+    path = run / _METADATA
+    try:
+        data = msgspec.json.decode(path.read_bytes())
+        outputs, config = data["stage_outputs"], data["config"]
+        last = [stage["stage"] for stage in data["stages"]][-1:]
+        tags = data.get("metadata") or {}
+        made = [output for output in outputs if output["stage"] in last]
+        return [
+            Shown(
+                run_id=data["run_id"],
+                image_id=output["image_id"],
+                path=base / output["path"],
+                varied=_varied(tags),
+                settings=output.get("settings") or {},
+                seconds=float(data.get("duration") or 0.0),
+            )
+            for output in made
+            if config is not None
+        ]
+    except FileNotFoundError:
+        return []  # cut short before it had any
+    except (msgspec.DecodeError, KeyError, TypeError, AttributeError, OSError) as error:
+        if report is not None:
+            report(RecordError(f"no metadata of a run: {error!r}", path=path))
+        return []
+
+
+def _varied(tags: Mapping[str, Setting]) -> dict[str, Setting]:
+    if not tags.get("variable_name"):
+        return {}
+    varied = {f"{tags.get('stage')}.{tags['variable_name']}": tags.get("variable_value")}
+    if tags.get("y_variable"):
+        varied[str(tags["y_variable"])] = tags.get("y_value")
+    return varied
