@@ -72,7 +72,8 @@ def run_parser() -> argparse.ArgumentParser:
         "--sweep",
         metavar="PATH=VALUES",
         action="append",
-        help="explore a setting: a list 1,3,5 or start:stop:step, stop included",
+        help="explore a setting: a list 1,3,5 or start:stop:step, stop included;"
+        " twice for a grid of two settings",
     )
     what.add_argument("--images-per-step", metavar="N", help="pictures for each value (1)")
     what.add_argument("--max-steps", metavar="N", help="run the first N steps")

@@ -9,7 +9,7 @@ import attrs
 from stablenew.backends.base import Capabilities
 from stablenew.cli.job import Job
 from stablenew.config.pipeline_config import Setting
-from stablenew.learning.learning_plan import derive_steps
+from stablenew.learning.learning_plan import derive_steps, step_label
 from stablenew.pipeline.stage_plan import StagePlan, plan_stages
 
 
@@ -19,11 +19,13 @@ class DryStep:
 
     Attributes:
         value: The swept setting's value; None for a single run.
+        y_value: Of a grid: the second setting's value.
         images: Pictures that each stage would make.
         stages: Their names and settings.
     """
 
     value: Setting
+    y_value: Setting = None
     images: int
     stages: StagePlan
 
@@ -45,6 +47,7 @@ def dry_steps(job: Job, capabilities: Capabilities) -> list[DryStep]:
     return [
         DryStep(
             value=step.value,
+            y_value=step.y_value,
             images=step.images_requested,
             stages=plan_stages(step.config_snapshot, capabilities),
         )
@@ -58,7 +61,12 @@ def describe(job: Job, steps: list[DryStep]) -> Iterator[str]:
     calls = sum(step.calls for step in steps)
     yield f"steps: {len(steps)}, pictures: {made}, backend calls: {calls}"
     for number, step in enumerate(steps, start=1):
-        yield f"step {number}  {job.plan.path}={step.value}" if job.plan else "a single run"
+        if job.plan is None:
+            yield "a single run"
+        else:
+            plan = job.plan
+            label = step_label(plan.path, step.value, plan.y_variable, step.y_value)
+            yield f"step {number}  {label}"
         for stage in step.stages.stages:
             yield f"  {stage.name}: {_settings(stage.settings)}"
 
@@ -71,6 +79,7 @@ def plain(steps: list[DryStep]) -> dict[str, object]:
         "steps": [
             {
                 "value": step.value,
+                "y_value": step.y_value,
                 "images": step.images,
                 "stages": {stage.name: dict(stage.settings) for stage in step.stages.stages},
             }

@@ -60,7 +60,7 @@ def read_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
         ConfigError: With every problem that could be found in one go.
     """
     file = _read_file(flags.get("file"))
-    flags = {**flags, "sweep": _one_sweep(flags.get("sweep"))}
+    flags = {**flags, **_sweeps(flags.get("sweep"))}
     sources = (options_from_flags(flags), options_from_environment(environ), file)
     section = file.learning
     from_section = RunOptions(
@@ -108,11 +108,12 @@ def _read_file(path: object) -> RunFile:
     return options_from_file(read_table(Path(str(path))), str(path)) if path else RunFile()
 
 
-def _one_sweep(sweeps: object) -> object:
-    """Return the one value of the repeatable flag; it repeats only to say that it must not."""
-    if isinstance(sweeps, list) and len(sweeps) > 1:
-        raise ConfigError(f"--sweep: given {len(sweeps)} times, expected one setting to explore")
-    return sweeps[0] if isinstance(sweeps, list) else sweeps
+def _sweeps(sweeps: object) -> dict[str, object]:
+    """Return the values of the repeatable flag: one for a sweep, two for a grid."""
+    given = sweeps if isinstance(sweeps, list) else [sweeps]
+    if len(given) > 2:
+        raise ConfigError(f"--sweep: given {len(given)} times, expected one or two settings")
+    return {"sweep": given[0], "y_sweep": given[1] if len(given) > 1 else None}
 
 
 def _assignments(texts: object) -> dict[str, Setting]:
@@ -177,7 +178,17 @@ def _plan(options: RunOptions, section: LearningSection) -> LearningPlan | None:
             path, values = parse_sweep(options.sweep)
         except ConfigError as error:
             raise ConfigError(*(f"sweep: {problem}" for problem in error.problems)) from error
-        flat = {"target_variable": path, "sweep_values": list(values), "images_per_step": images}
+        flat: dict[str, object] = {
+            "target_variable": path,
+            "sweep_values": list(values),
+            "images_per_step": images,
+        }
+        if options.y_sweep is not None:
+            try:
+                flat["y_variable"], y_values = parse_sweep(options.y_sweep)
+            except ConfigError as error:
+                raise ConfigError(*(f"sweep: {problem}" for problem in error.problems)) from error
+            flat["y_values"] = list(y_values)
         return build_learning_plan_from_dict(flat)
     if section.target_variable is None and section.sweep_values is None:
         return None
@@ -186,6 +197,8 @@ def _plan(options: RunOptions, section: LearningSection) -> LearningPlan | None:
         "stage": section.stage,
         "target_variable": section.target_variable,
         "sweep_values": section.sweep_values,
+        "y_variable": section.y_variable,
+        "y_values": section.y_values,
     }
     given = {name: value for name, value in words.items() if value is not None}
     try:

@@ -34,6 +34,7 @@ class RunOptions:
     prompt_index: int | None = attrs.field(default=None, validator=bounded(1, 10**9))
     seed: int | None = attrs.field(default=None, validator=bounded(-1, 2**63 - 1))
     sweep: str | None = None
+    y_sweep: str | None = None
     images_per_step: int | None = attrs.field(default=None, validator=bounded(1, 100_000))
     max_steps: int | None = attrs.field(default=None, validator=bounded(1, 10**9))
     learn: bool | None = None
@@ -56,6 +57,8 @@ class LearningSection:
     stage: str | None = None
     target_variable: str | None = None
     sweep_values: object = None
+    y_variable: str | None = None
+    y_values: object = None
     images_per_step: int | None = attrs.field(default=None, validator=bounded(1, 100_000))
     max_steps: int | None = attrs.field(default=None, validator=bounded(1, 10**9))
     experiment_name: str | None = None

@@ -7,7 +7,8 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from stablenew.events.event import Event
-from stablenew.learning.learning_events import PlanStarted, StepFinished, StepStarted
+from stablenew.learning.learning_events import PlanStarted, StepEvent, StepFinished, StepStarted
+from stablenew.learning.learning_plan import step_label
 from stablenew.pipeline.results import Outcome
 from stablenew.pipeline.stage_events import (
     BackendAwaited,
@@ -57,7 +58,8 @@ class Progress:
         self._display = display
         self._variable = ""
         self._step, self._steps = 0, 1
-        self._value: object = None
+        self._y_variable: str | None = None
+        self._label = ""
         self._stages: tuple[str, ...] = ()
         self._stages_done = 0
 
@@ -86,9 +88,9 @@ class Progress:
 
     def _take_run(self, event: Event) -> None:
         if isinstance(event, PlanStarted):
-            self._variable = event.variable
+            self._variable, self._y_variable = event.variable, event.y_variable
         elif isinstance(event, StepStarted):
-            self._step, self._steps, self._value = event.index, event.steps, event.value
+            self._step, self._steps, self._label = event.index, event.steps, self._about(event)
         elif isinstance(event, RunStarted):
             self._stages, self._stages_done = event.stages, 0
         elif isinstance(event, StepFinished):
@@ -99,13 +101,14 @@ class Progress:
     def _show(self, stage: str, fraction: float) -> None:
         within = (self._stages_done + fraction) / max(len(self._stages), 1)
         done = (self._step + min(within, 1.0)) / self._steps
-        step = f"step {self._step + 1}/{self._steps} {self._variable}={self._value}  "
+        step = f"step {self._step + 1}/{self._steps} {self._label}  "
         self._display.show((step if self._variable else "") + stage, done)
 
+    def _about(self, event: StepEvent) -> str:
+        return step_label(self._variable, event.value, self._y_variable, event.y_value)
+
     def _step_line(self, event: StepFinished) -> str:
-        line = (
-            f"step {event.index + 1}/{event.steps}  {self._variable}={event.value}  {event.outcome}"
-        )
+        line = f"step {event.index + 1}/{event.steps}  {self._about(event)}  {event.outcome}"
         if event.outcome is Outcome.SUCCEEDED:
             return f"{line}, pictures: {len(event.outputs)}"
         return f"{line}: {event.error}" if event.error else line

@@ -169,7 +169,7 @@ class LearningExecutionController:
             plan_id=context.plan_id or "",
             outcome=Outcome.CANCELLED,
             metadata={**context.plan.metadata, **context.metadata},
-            summary=summarize((), len(context.plan.sweep_values), Outcome.CANCELLED),
+            summary=summarize((), context.plan.count, Outcome.CANCELLED),
         )
 
 

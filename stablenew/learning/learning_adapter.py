@@ -47,6 +47,9 @@ def build_learning_plan_from_dict(data: Mapping[str, object]) -> LearningPlan:
     flat["sweep_values"] = list(
         parse_values(path, values) if isinstance(values, str) else as_values(values)
     )
+    y_values = flat.get("y_values")
+    if isinstance(y_values, str) and isinstance(flat.get("y_variable"), str):
+        flat["y_values"] = list(parse_values(str(flat["y_variable"]), y_values))
     return structure(flat, LearningPlan)
 
 

@@ -27,6 +27,8 @@ class PlanStarted(PlanEvent):
         values: The value of each step.
         images: Pictures per step.
         metadata: What the plan is tagged with.
+        y_variable: Of a grid: the second setting's path.
+        y_values: Of a grid: its value in each step.
     """
 
     steps: int
@@ -35,6 +37,8 @@ class PlanStarted(PlanEvent):
     values: tuple[Setting, ...]
     images: int
     metadata: Mapping[str, object] = attrs.field(factory=dict, converter=frozen_mapping)
+    y_variable: str | None = None
+    y_values: tuple[Setting, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -59,11 +63,13 @@ class StepEvent(Event):
         index: From 0.
         steps: How many steps the plan will run.
         value: The swept setting's value in this step.
+        y_value: Of a grid: the second setting's value.
     """
 
     index: int
     steps: int
     value: Setting
+    y_value: Setting = None
 
 
 @attrs.frozen(kw_only=True)

@@ -140,6 +140,8 @@ class LearningExecutionRunner:
                 values=tuple(step.value for step in to_run),
                 images=max((step.images_requested for step in to_run), default=0),
                 metadata=execution.metadata,
+                y_variable=plan.y_variable,
+                y_values=tuple(step.y_value for step in to_run) if plan.y_variable else (),
             )
             for step in to_run:
                 await self._run_step(execution, step)
@@ -156,7 +158,12 @@ class LearningExecutionRunner:
 
     async def _run_step(self, execution: _Execution, step: LearningRunStep) -> None:
         request = self._request(execution, step)
-        about = {"index": step.index, "steps": len(execution.to_run), "value": step.value}
+        about = {
+            "index": step.index,
+            "steps": len(execution.to_run),
+            "value": step.value,
+            "y_value": step.y_value,
+        }
         started = self._clock.monotonic()
         result = LearningRunResult(
             step=step, outcome=Outcome.CANCELLED, run_id=request.run_id, tags=request.metadata
@@ -223,6 +230,8 @@ class LearningExecutionRunner:
             "variable_value": step.value,
             "plan_steps": len(execution.to_run),
         }
+        if step.y_variable is not None:
+            tags |= {"y_variable": step.y_variable, "y_value": step.y_value}
         return RunRequest(
             run_id=f"{execution.plan_id}-{step.index + 1:05d}",
             plan_id=execution.plan_id,

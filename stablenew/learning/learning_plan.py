@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Set
 
@@ -14,8 +15,9 @@ from stablenew.config.pipeline_config import PipelineConfig, Setting, bounded
 from stablenew.errors import ConfigError, OverrideError
 from stablenew.pipeline.results import Failure, Outcome, PipelineRunResult
 
-MODES = ("sweep",)
-"""How the steps of a plan follow from it: `sweep` runs one per value of one variable."""
+MODES = ("sweep", "grid")
+"""How the steps of a plan follow from it: `sweep` runs one per value of one variable, `grid` one
+per pair of values of two."""
 
 
 def as_values(given: object) -> tuple[Setting, ...]:
@@ -38,28 +40,49 @@ def _known_mode(_: object, __: attrs.Attribute[str], mode: str) -> None:
 
 @attrs.frozen(kw_only=True)
 class LearningPlan:
-    """One setting to explore, by running the pipeline once for each of its values.
+    """One setting or two to explore, by running the pipeline once for each value or pair of values.
 
     Attributes:
-        mode: One of `MODES`.
+        mode: One of `MODES`; `grid` where there is a second axis, if not given.
         stage: The stage that the setting belongs to.
         target_variable: The setting's name in that stage, such as `cfg_scale`.
         sweep_values: Its values, one step each.
         images_per_step: Pictures for each value, 1 or more.
         metadata: Kept with every record: `experiment_name`, `one_click_action_id`, …
+        y_variable: Of a grid: the second setting's path, such as `img2img.denoising_strength`.
+        y_values: Of a grid: its values.
     """
 
-    mode: str = attrs.field(default="sweep", validator=_known_mode)
     stage: str = "txt2img"
     target_variable: str
     sweep_values: tuple[Setting, ...] = attrs.field(converter=as_values)
     images_per_step: int = attrs.field(default=1, validator=bounded(1, 100_000))
     metadata: Mapping[str, object] = attrs.field(factory=dict, converter=frozen_mapping)
+    y_variable: str | None = None
+    y_values: tuple[Setting, ...] = attrs.field(default=(), converter=as_values)
+    mode: str = attrs.field(validator=_known_mode)  # last, for its default looks at the others
+
+    @mode.default
+    def _implied_mode(self) -> str:
+        return "sweep" if self.y_variable is None else "grid"
 
     @property
     def path(self) -> str:
         """Stage and setting: `txt2img.cfg_scale`."""
         return f"{self.stage}.{self.target_variable}"
+
+    @property
+    def count(self) -> int:
+        """How many steps it has."""
+        return len(self.sweep_values) * (len(self.y_values) if self.y_variable else 1)
+
+
+def step_label(variable: str, value: Setting, y_variable: str | None, y_value: Setting) -> str:
+    """Return what sets a step apart, in words: `cfg_scale=5, steps=20`."""
+    label = f"{variable}={value}"
+    if y_variable is None:
+        return label
+    return f"{label}, {y_variable.partition('.')[2]}={y_value}"
 
 
 @attrs.frozen(kw_only=True)
@@ -69,6 +92,8 @@ class LearningRunStep:
     Attributes:
         index: From 0.
         variable: The setting's name, without the stage.
+        y_variable: Of a grid: the second setting's path.
+        y_value: Of a grid: its value.
     """
 
     index: int
@@ -77,6 +102,8 @@ class LearningRunStep:
     value: Setting
     images_requested: int
     config_snapshot: PipelineConfig
+    y_variable: str | None = None
+    y_value: Setting = None
 
 
 @attrs.frozen(kw_only=True)
@@ -161,9 +188,11 @@ def derive_steps(
     problems = [*_plan_problems(plan, base_config)]
     images = min(plan.images_per_step, max_images_per_step or plan.images_per_step)
     steps: list[LearningRunStep] = []
-    for index, value in enumerate(plan.sweep_values):
+    for index, (y_value, value) in enumerate(_pairs(plan)):
         try:
             config = override(base_config, plan.path, value)
+            if plan.y_variable is not None:
+                config = override(config, plan.y_variable, y_value)
         except OverrideError as error:
             problems.extend(error.problems)
             continue
@@ -175,10 +204,12 @@ def derive_steps(
                 value=value,
                 images_requested=images,
                 config_snapshot=config,
+                y_variable=plan.y_variable,
+                y_value=y_value,
             )
         )
     if problems:
-        raise OverrideError(*problems)
+        raise OverrideError(*dict.fromkeys(problems))
     return tuple(steps)
 
 
@@ -202,12 +233,31 @@ def summarize(
     }
 
 
+def _pairs(plan: LearningPlan) -> Iterable[tuple[Setting, Setting]]:
+    """Return the values of the second axis, each with every value of the first."""
+    return itertools.product(plan.y_values if plan.y_variable else (None,), plan.sweep_values)
+
+
 def _plan_problems(plan: LearningPlan, base_config: PipelineConfig) -> Iterable[str]:
-    if not plan.sweep_values:
-        yield f"{plan.path}: the sweep is empty, expected one value or more"
-    if plan.target_variable != "enabled" and not getattr(base_config, plan.stage).enabled:
-        yield f"{plan.path}: {plan.stage} is off, so the sweep would change nothing; enable it"
-    counted = Counter(plan.sweep_values)
-    if len(counted) < len(plan.sweep_values):
+    yield from _axis_problems(plan.path, plan.sweep_values, base_config)
+    if plan.y_variable is not None:
+        split_path(plan.y_variable)
+        yield from _axis_problems(plan.y_variable, plan.y_values, base_config)
+    if plan.y_variable == plan.path:
+        yield f"{plan.path}: is both axes of the grid, expected two settings"
+    if (plan.mode == "grid") != (plan.y_variable is not None):
+        yield f"mode: given {plan.mode!r}, but a second axis (y_variable) is what makes a grid"
+
+
+def _axis_problems(
+    path: str, values: tuple[Setting, ...], base_config: PipelineConfig
+) -> Iterable[str]:
+    stage, _, name = path.partition(".")
+    if not values:
+        yield f"{path}: the sweep is empty, expected one value or more"
+    if name != "enabled" and not getattr(base_config, stage).enabled:
+        yield f"{path}: {stage} is off, so the sweep would change nothing; enable it"
+    counted = Counter(values)
+    if len(counted) < len(values):
         twice = ", ".join(repr(value) for value, count in counted.items() if count > 1)
-        yield f"{plan.path}: {twice} is given more than once, expected different values"
+        yield f"{path}: {twice} is given more than once, expected different values"

@@ -51,7 +51,10 @@ def _primary_settings(result: PipelineRunResult) -> Mapping[str, object]:
 def _variants(tags: Mapping[str, object]) -> tuple[Mapping[str, object], ...]:
     if "variable_name" not in tags:
         return ()
-    return ({f"{tags.get('stage')}.{tags['variable_name']}": tags.get("variable_value")},)
+    varied = {f"{tags.get('stage')}.{tags['variable_name']}": tags.get("variable_value")}
+    if "y_variable" in tags:
+        varied[str(tags["y_variable"])] = tags.get("y_value")
+    return (varied,)
 
 
 def _stage_event(stage: StageResult) -> dict[str, object]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import anyio.to_thread
 import attrs
 
 from stablenew import _files
+from stablenew.config.pipeline_config import Setting
 from stablenew.events.bus import EventBus, Subscription
 from stablenew.events.event import Event
 from stablenew.events.mailbox import Overflow
 from stablenew.learning.learning_events import PlanEvent, PlanFinished, PlanStarted, StepFinished
+from stablenew.learning.learning_plan import step_label
 from stablenew.report.sheet_layout import SheetLayout, lay_out
 
 logger = logging.getLogger(__name__)
@@ -51,7 +54,7 @@ class Reporter:
     async def take(self, event: Event) -> None:
         """Note a step; draw when its plan has ended."""
         if isinstance(event, PlanStarted):
-            labels = [f"{event.variable} {value}" for value in event.values]
+            labels = [_label(event, value, y) for value, y in _pairs(event)]
             layout = lay_out(len(labels), event.images, max(map(len, labels), default=0))
             self._sheets[event.plan_id] = _Sheet(event, layout)
         elif isinstance(event, StepFinished) and event.plan_id in self._sheets:
@@ -72,13 +75,22 @@ class Reporter:
             logger.warning("contact sheet not written: %s", self.problem)
 
 
+def _pairs(started: PlanStarted) -> Iterator[tuple[Setting, Setting]]:
+    yield from zip(started.values, started.y_values or started.values, strict=True)
+
+
+def _label(started: PlanStarted, value: Setting, y_value: Setting) -> str:
+    label = step_label(started.variable, value, started.y_variable, y_value)
+    return label.replace("=", " ")
+
+
 def _draw(sheet: _Sheet, base_dir: Path) -> bytes:
     """Draw the sheet, in a worker thread: Pillow is loaded here, when it is needed."""
     from stablenew.report.contact_sheet import SheetRow, draw_contact_sheet
 
     rows = [
         SheetRow(
-            label=f"{sheet.started.variable} {step.value}",
+            label=_label(sheet.started, step.value, step.y_value),
             pictures=tuple(base_dir / output.path for output in step.outputs),
             note=str(step.error or step.outcome),
         )
