@@ -115,7 +115,7 @@ async def open_app(
         )
         runner = PipelineRunner(backend, sequencer, clock=clock)
         pipeline = PipelineController(runner, bus, settings, clock=clock)
-        reporter = Reporter(settings.out)
+        reporter = Reporter(settings.out, clock=clock)
         try:
             yield App(
                 settings=settings,

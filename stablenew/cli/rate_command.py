@@ -6,6 +6,7 @@ import random
 import sys
 import webbrowser
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import anyio.to_thread
 import attrs
 import msgspec
 
+from stablenew._clock import utc_now
 from stablenew.cli.exit_codes import ExitCode
 from stablenew.cli.terminal import can_draw, draw, read_key
 from stablenew.errors import ConfigError, RecordError
@@ -82,6 +84,7 @@ async def rate(
         return ExitCode.SUCCEEDED
     print(_KEYS)
     given = await _ask(gallery, asked, terminal)
+    await _show_on_page(gallery)
     print(f"ratings: {given}, of {len(asked)} pictures")
     return ExitCode.SUCCEEDED
 
@@ -180,6 +183,7 @@ async def rate_from(folder: str, file: str) -> ExitCode:
         taken += 1
     for problem in problems:
         print(problem, file=sys.stderr)
+    await _show_on_page(gallery)
     left_out = f", left out: {len(problems)}" if problems else ""
     print(f"ratings: {taken}{left_out}")
     return ExitCode.FAILED if problems and not taken else ExitCode.SUCCEEDED
@@ -209,6 +213,14 @@ def _checked(
         raise ConfigError(f"given {key[0]}/{key[1]}, which is no picture of this plan")
     notes = rating.get("notes")
     return key, checked_rating("rating", rating.get("rating")), str(notes) if notes else None
+
+
+async def _show_on_page(gallery: Gallery) -> None:
+    """Write the plan's page again, with the ratings on it."""
+    from stablenew.report.page import rebuild_page
+
+    folder = gallery.base_dir / gallery.plan_id
+    await anyio.to_thread.run_sync(partial(rebuild_page, folder, written=utc_now().isoformat()))
 
 
 def _values(picture: Shown) -> str:

@@ -27,7 +27,7 @@ from stablenew.events.event import Event
 from stablenew.events.mailbox import Overflow
 from stablenew.pipeline.results import Outcome, PipelineRunResult
 from stablenew.pipeline.run_metadata import METADATA_FILE
-from stablenew.report.reporter import CONTACT_SHEET
+from stablenew.report.reporter import CONTACT_SHEET, PAGE
 
 
 @attrs.frozen(kw_only=True)
@@ -152,13 +152,14 @@ def _problems(app: App) -> Iterator[str]:
     if recorder and recorder.problem:
         yield f"records lost: {recorder.failed}; {recorder.problem}"
     if app.reporter.problem:
-        yield f"no contact sheet: {app.reporter.problem}"
+        yield f"no page or contact sheet: {app.reporter.problem}"
 
 
 def _files(app: App, job: Job, ended: Ended) -> Iterator[tuple[str, Path]]:
     """Yield what the job left, each with what it is."""
     out = job.settings.out
     names = {
+        "page": PAGE,
         "contact sheet": CONTACT_SHEET,
         "plan": PLAN_FILE,
         "metadata": METADATA_FILE,

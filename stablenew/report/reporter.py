@@ -1,15 +1,17 @@
-"""Makes a plan's contact sheet when it ends: a subscriber that keeps only paths."""
+"""Makes a plan's page as its steps finish, and its contact sheet when it ends: a subscriber."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio.to_thread
 import attrs
 
 from stablenew import _files
+from stablenew._clock import Clock
 from stablenew.config.pipeline_config import Setting
 from stablenew.events.bus import EventBus, Subscription
 from stablenew.events.event import Event
@@ -18,31 +20,44 @@ from stablenew.learning.learning_events import PlanEvent, PlanFinished, PlanStar
 from stablenew.learning.learning_plan import step_label
 from stablenew.report.sheet_layout import SheetLayout, lay_out
 
+if TYPE_CHECKING:  # it loads Pillow: in a thread, when it is needed
+    from stablenew.report.page import Page
+
 logger = logging.getLogger(__name__)
 
+PAGE = "report.html"
 CONTACT_SHEET = "contact_sheet.png"
+
+
+_PAGE_EVERY = 1.0
+"""Seconds between two writings of a page at the least; 20 times as long as one takes, if longer."""
 
 
 @attrs.define(eq=False)
 class _Sheet:
     started: PlanStarted
     layout: SheetLayout
+    page: Page | None = None
+    written_at: float = float("-inf")
+    pause: float = _PAGE_EVERY
     steps: list[StepFinished] = attrs.field(factory=list)
 
 
 class Reporter:
-    """Writes `<plan_id>/contact_sheet.png` for every plan that made a picture.
+    """Writes `report.html` and `contact_sheet.png` for every plan.
 
     Args:
         base_dir: The folder of all runs.
+        clock: Where times come from.
 
     Attributes:
-        problem: Why the last sheet could not be written, None if it was.
+        problem: Why the last page or sheet could not be written, None if it was.
     """
 
-    def __init__(self, base_dir: Path) -> None:
+    def __init__(self, base_dir: Path, *, clock: Clock = Clock()) -> None:
         self.problem: str | None = None
         self._base_dir = base_dir
+        self._clock = clock
         self._sheets: dict[str | None, _Sheet] = {}
 
     def subscribe(self, bus: EventBus) -> Subscription:
@@ -52,17 +67,54 @@ class Reporter:
         )
 
     async def take(self, event: Event) -> None:
-        """Note a step; draw when its plan has ended."""
+        """Note a step and show it on the page; draw the sheet when its plan has ended."""
         if isinstance(event, PlanStarted):
             labels = [_label(event, value, y) for value, y in _pairs(event)]
             layout = lay_out(len(labels), event.images, max(map(len, labels), default=0))
-            self._sheets[event.plan_id] = _Sheet(event, layout)
+            self._sheets[event.plan_id] = sheet = _Sheet(event, layout)
+            await self._in_thread(self._open_page, sheet)
         elif isinstance(event, StepFinished) and event.plan_id in self._sheets:
-            self._sheets[event.plan_id].steps.append(event)
+            sheet = self._sheets[event.plan_id]
+            sheet.steps.append(event)
+            await self._in_thread(self._show, sheet, event)
         elif isinstance(event, PlanFinished):
-            sheet = self._sheets.pop(event.plan_id, None)
-            if sheet and any(step.outputs for step in sheet.steps):
+            await self._end(self._sheets.pop(event.plan_id, None))
+
+    async def _end(self, sheet: _Sheet | None) -> None:
+        if sheet is not None:
+            await self._in_thread(self._write_page, sheet, True)
+            if any(step.outputs for step in sheet.steps):
                 await self._write(sheet)
+
+    async def _in_thread(self, work: Callable[..., None], *values: object) -> None:
+        """Work on a page; a disk that says no fails no run."""
+        try:
+            await anyio.to_thread.run_sync(work, *values)
+        except OSError as error:
+            self.problem = f"{PAGE}: {error.strerror or error}"
+            logger.warning("page not written: %s", self.problem)
+
+    def _open_page(self, sheet: _Sheet) -> None:
+        """Begin a page; a plan that left no `plan.json` has none."""
+        from stablenew.report.page import open_page
+
+        sheet.page = open_page(self._base_dir / str(sheet.started.plan_id))
+        self._write_page(sheet, False)
+
+    def _show(self, sheet: _Sheet, event: StepFinished) -> None:
+        if sheet.page is not None:
+            error = None if event.error is None else str(event.error)
+            sheet.page.add(event.index, event.run_id or "", str(event.outcome), error)
+            if self._clock.monotonic() - sheet.written_at >= sheet.pause:
+                self._write_page(sheet, False)
+
+    def _write_page(self, sheet: _Sheet, done: bool) -> None:
+        if sheet.page is None:
+            return
+        before = self._clock.monotonic()
+        sheet.page.write(done=done, written=self._clock.now().isoformat())
+        sheet.written_at = self._clock.monotonic()
+        sheet.pause = max(_PAGE_EVERY, 20 * (sheet.written_at - before))
 
     async def _write(self, sheet: _Sheet) -> None:
         path = self._base_dir / str(sheet.started.plan_id) / CONTACT_SHEET

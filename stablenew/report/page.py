@@ -1,0 +1,189 @@
+"""The page of a plan: `report.html`, its data beside it, and thumbnails; all of it from disk.
+
+The page opens without a server: a classic script reads `report_data.js`, which is written again as
+steps finish, and an open page follows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import attrs
+import msgspec
+from PIL import Image
+
+from stablenew import _files
+from stablenew._convert import json_line
+from stablenew.learning.feedback_reader import Report, read_feedback
+
+PAGE, DATA, THUMBNAILS = "report.html", "report_data.js", "thumbnails"
+THUMBNAIL = 256
+"""The longest side of a thumbnail in pixels."""
+
+_SHOWN = 60
+"""Settings of a picture that are shown at the most."""
+
+
+@attrs.define(eq=False)
+class Page:
+    """What is known of a plan's page so far.
+
+    Attributes:
+        folder: The plan's.
+        plan: The content of `plan.json`.
+        steps: One entry for each step that has ended, in order.
+    """
+
+    folder: Path
+    plan: Mapping[str, Any]
+    steps: dict[int, dict[str, Any]] = attrs.field(factory=dict)
+
+    @property
+    def axes(self) -> list[dict[str, Any]]:
+        """The settings that the plan varies, each with its values."""
+        plan = self.plan["plan"]
+        path = f"{plan.get('stage', 'txt2img')}.{plan['target_variable']}"
+        axes: list[dict[str, Any]] = [{"path": path, "values": list(plan["sweep_values"])}]
+        if plan.get("y_variable"):
+            axes.append({"path": plan["y_variable"], "values": list(plan["y_values"])})
+        return axes
+
+    def add(self, index: int, run_id: str, outcome: str, error: str | None) -> None:
+        """Add a step that has ended, with what its run's folder says; makes its thumbnails."""
+        metadata = _metadata(self.folder.parent / run_id / "run_metadata.json")
+        x, *others = self.axes
+        tags = metadata.get("metadata") or {}
+        told = {x["path"]: tags.get("variable_value", x["values"][index % len(x["values"])])}
+        for y in others:
+            row = index // len(x["values"]) % len(y["values"])
+            told[y["path"]] = tags.get("y_value", y["values"][row])
+        last = [stage["stage"] for stage in metadata.get("stages", [])][-1:]
+        outputs = [each for each in metadata.get("stage_outputs", []) if each["stage"] in last]
+        self.steps[index] = {
+            "index": index,
+            "values": told,
+            "outcome": outcome,
+            "error": error,
+            "seconds": float(metadata.get("duration") or 0.0),
+            "pictures": [
+                self._picture(run_id, number, output)
+                for number, output in enumerate(outputs, start=1)
+            ],
+        }
+
+    def _picture(self, run_id: str, number: int, output: Mapping[str, Any]) -> dict[str, Any]:
+        source = self.folder.parent / output["path"]
+        thumb = f"{THUMBNAILS}/{run_id}-{output['image_id']}.jpg"
+        small = max(output["width"], output["height"]) <= THUMBNAIL
+        if not small and not (self.folder / thumb).exists():
+            small = not _make_thumbnail(source, self.folder / thumb)
+        return {
+            "run_id": run_id,
+            "image_id": output["image_id"],
+            "number": number,
+            "path": f"../{output['path']}",
+            "thumb": None if small else thumb,
+            "width": output["width"],
+            "height": output["height"],
+            "settings": dict(list((output.get("settings") or {}).items())[:_SHOWN]),
+            "warnings": list(output.get("warnings") or []),
+        }
+
+    def write(self, *, done: bool, written: str, report: Report | None = None) -> None:
+        """Write page and data; for a worker thread.
+
+        Args:
+            done: Whether the plan has ended.
+            written: When; a page that is open sees by it that there is something new.
+            report: Told of feedback that cannot be read.
+
+        Raises:
+            OSError: The disk said no.
+        """
+        page = resources.files("stablenew.report").joinpath("page.html").read_bytes()
+        target = self.folder / PAGE
+        if not target.exists() or target.read_bytes() != page:
+            _files.write_whole(target, page)
+        data = json_line(self._data(done=done, written=written, report=report))
+        # "</script" in a prompt would end the page's script if the data stood in it; it does not.
+        _files.write_whole(self.folder / DATA, b"window.STABLENEW_REPORT = " + data + b";\n")
+
+    def _data(self, *, done: bool, written: str, report: Report | None) -> dict[str, object]:
+        steps = [self.steps[index] for index in sorted(self.steps)]
+        runs = [picture["run_id"] for step in steps for picture in step["pictures"][:1]]
+        ratings = read_feedback(self.folder.parent, run_ids=runs, report=report).ratings
+        first = next((p for step in steps for p in step["pictures"]), None)
+        shown: list[list[Any]] = [step["pictures"] for step in steps]
+        most = max(shown, key=len, default=[])
+        name = (self.plan.get("metadata") or {}).get("experiment_name")
+        varied = " × ".join(str(axis["path"]) for axis in self.axes)
+        seeds = [picture["settings"].get("seed") for picture in most]
+        same = all(path["path"] != "txt2img.seed" for path in self.axes)
+        return {
+            "plan_id": self.plan["plan_id"],
+            "title": f"{name}: {varied}" if name else varied,
+            "prompt": first["settings"].get("prompt", "") if first else "",
+            "axes": self.axes,
+            "images": self.plan["plan"].get("images_per_step", 1),
+            "seeds": seeds if same and None not in seeds else None,
+            "steps": steps,
+            "ratings": {f"{a}/{b}": each.rating for (a, b), each in ratings.items()},
+            "done": done,
+            "written": written,
+        }
+
+
+def open_page(folder: Path) -> Page | None:
+    """Begin the page of a plan; None for a folder that is none of a plan."""
+    try:
+        plan = msgspec.json.decode((folder / "plan.json").read_bytes())
+    except (OSError, msgspec.DecodeError):
+        return None
+    return Page(folder, plan)
+
+
+def rebuild_page(folder: Path, *, written: str, report: Report | None = None) -> bool:
+    """Write a plan's page anew from what is on disk, for instance after new ratings.
+
+    Returns:
+        Whether the folder is a plan's.
+
+    Raises:
+        OSError: The disk said no.
+    """
+    page = open_page(folder)
+    if page is None:
+        return False
+    for run in sorted(folder.parent.glob(f"{folder.name}-*")):
+        metadata = _metadata(run / "run_metadata.json")
+        number = run.name.rpartition("-")[2]
+        if metadata and number.isdigit():
+            error = metadata.get("error") or {}
+            page.add(int(number) - 1, run.name, metadata["outcome"], error.get("message"))
+    page.write(done=True, written=written, report=report)
+    return True
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    try:
+        data = msgspec.json.decode(path.read_bytes())
+    except (OSError, msgspec.DecodeError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _make_thumbnail(source: Path, target: Path) -> bool:
+    """Write a thumbnail; False where the picture cannot be read."""
+    try:
+        target.parent.mkdir(exist_ok=True)
+        with Image.open(source) as image:
+            image.draft("RGB", (THUMBNAIL, THUMBNAIL))
+            small = image.convert("RGB")
+            small.thumbnail((THUMBNAIL, THUMBNAIL))
+        small.save(target, "JPEG", quality=82)
+    except OSError:
+        return False
+    return True
