@@ -13,8 +13,9 @@ examples (they work as they are):
       --sweep img2img.denoising_strength=0.2:0.8:0.2
   python -m stablenew.run --prompt "a blue cat" --set upscale.enabled=true
   python -m stablenew.run --prompt "a blue cat" --sweep txt2img.steps=4:20:4 --dry-run
+  python -m stablenew.run --prompt "a blue cat" --explore txt2img.cfg_scale=1..12
 with a server of yours (AUTOMATIC1111 started with --api, Forge, SD.Next, sd-server):
-  python -m stablenew.run --backend webui --url http://127.0.0.1:7860 \
+  python -m stablenew.run --backend webui --url http://127.0.0.1:7860 \\
       --prompt "a blue cat" --sweep txt2img.cfg_scale=3,5,7 --learn
 
 a plan file has the same words, and a table for each stage:
@@ -27,8 +28,8 @@ a plan file has the same words, and a table for each stage:
   sweep_values = [1, 3, 5, 8]
 
 flags beat the environment beats the file beats the defaults; the environment has
-  STABLENEW_PROMPT, _NEGATIVE_PROMPT, _PACK, _PROMPT_INDEX, _SEED, _SWEEP, _IMAGES_PER_STEP,
-  _MAX_STEPS, _LEARN, _EXPERIMENT_NAME, _BACKEND, _URL, _AUTH, _WAIT_FOR_SERVER, _OUT,
+  STABLENEW_PROMPT, _NEGATIVE_PROMPT, _PACK, _PROMPT_INDEX, _SEED, _SWEEP, _EXPLORE,
+  _MAX_PICTURES, _IMAGES_PER_STEP, _MAX_STEPS, _LEARN, _EXPERIMENT_NAME, _BACKEND, _URL, _AUTH, _WAIT_FOR_SERVER, _OUT,
   _STEP_TIMEOUT, _STALL_TIMEOUT
 exit codes: 0 all steps succeeded, 1 some did not, 2 the input is wrong,
             3 the backend cannot be reached, 130 and 143 for SIGINT and SIGTERM
@@ -75,6 +76,12 @@ def run_parser() -> argparse.ArgumentParser:
         help="explore a setting: a list 1,3,5 or start:stop:step, stop included;"
         " twice for a grid of two settings",
     )
+    what.add_argument(
+        "--explore",
+        metavar="PATH=LOW..HIGH",
+        help="let your ratings choose what to make next: txt2img.cfg_scale=1..12",
+    )
+    what.add_argument("--max-pictures", metavar="N", help="of an exploration (24)")
     what.add_argument("--images-per-step", metavar="N", help="pictures for each value (1)")
     what.add_argument("--max-steps", metavar="N", help="run the first N steps")
     what.add_argument(

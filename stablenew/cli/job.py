@@ -20,7 +20,7 @@ from stablenew.config.overrides import override_all
 from stablenew.config.pipeline_config import PipelineConfig, Setting, read_table
 from stablenew.config.prompt_pack import Prompt, find_prompt_pack, pick_prompt, read_prompt_pack
 from stablenew.config.settings import Settings
-from stablenew.config.sweep import parse_assignment, parse_sweep
+from stablenew.config.sweep import parse_assignment, parse_sweep, parse_values
 from stablenew.errors import ConfigError
 from stablenew.learning.learning_adapter import build_learning_plan_from_dict
 from stablenew.learning.learning_plan import LearningPlan
@@ -171,8 +171,40 @@ def _check_twice(flags: RunOptions, assigned: Mapping[str, Setting]) -> None:
             raise ConfigError(f"--{flag}, --set {path}: both are given, expected one of them")
 
 
+def _exploration(text: str, options: RunOptions) -> LearningPlan:
+    """Return the adaptive plan that `txt2img.cfg_scale=1..12` asks for."""
+    from stablenew.learning.explorer import first_values  # numpy: only where it is needed
+
+    path, _, span = text.partition("=")
+    low, dots, high = span.partition("..")
+    if not dots:
+        raise ConfigError(f"explore: given {text!r}, expected PATH=LOW..HIGH")
+    ends = []
+    for end in (low, high):
+        (value,) = parse_values(path.strip(), end)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ConfigError(f"explore: given {text!r}, expected a setting that is a number")
+        ends.append(float(value))
+    if not ends[0] < ends[1]:
+        raise ConfigError(f"explore: given {text!r}, expected a lower and a higher number")
+    bounds = ends[0], ends[1]
+    stage, _, name = path.strip().partition(".")
+    return LearningPlan(
+        stage=stage,
+        target_variable=name,
+        sweep_values=first_values(path.strip(), bounds),
+        images_per_step=options.images_per_step or 1,
+        bounds=bounds,
+        **({} if options.max_pictures is None else {"max_pictures": options.max_pictures}),
+    )
+
+
 def _plan(options: RunOptions, section: LearningSection) -> LearningPlan | None:
     images = options.images_per_step or 1
+    if options.explore is not None:
+        if options.sweep is not None:
+            raise ConfigError("explore, sweep: both are given, expected one of them")
+        return _exploration(options.explore, options)
     if options.sweep is not None:
         try:
             path, values = parse_sweep(options.sweep)

@@ -35,6 +35,8 @@ class RunOptions:
     seed: int | None = attrs.field(default=None, validator=bounded(-1, 2**63 - 1))
     sweep: str | None = None
     y_sweep: str | None = None
+    explore: str | None = None
+    max_pictures: int | None = attrs.field(default=None, validator=bounded(1, 100_000))
     images_per_step: int | None = attrs.field(default=None, validator=bounded(1, 100_000))
     max_steps: int | None = attrs.field(default=None, validator=bounded(1, 10**9))
     learn: bool | None = None

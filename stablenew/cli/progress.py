@@ -7,7 +7,14 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from stablenew.events.event import Event
-from stablenew.learning.learning_events import PlanStarted, StepEvent, StepFinished, StepStarted
+from stablenew.learning.learning_events import (
+    AdviceGiven,
+    PlanStarted,
+    RatingsAwaited,
+    StepEvent,
+    StepFinished,
+    StepStarted,
+)
 from stablenew.learning.learning_plan import step_label
 from stablenew.pipeline.results import Outcome
 from stablenew.pipeline.stage_events import (
@@ -89,6 +96,12 @@ class Progress:
     def _take_run(self, event: Event) -> None:
         if isinstance(event, PlanStarted):
             self._variable, self._y_variable = event.variable, event.y_variable
+        elif isinstance(event, RatingsAwaited):
+            where = f"stablenew rate {event.plan_id}"
+            self._display.tell(f"{len(event.pictures)} pictures to rate; elsewhere: {where}")
+        elif isinstance(event, AdviceGiven):
+            shown = "" if event.mean is None else f", {event.mean:.1f} of 5"
+            self._display.tell(f"so far: {event.parameter}={event.value}{shown}; {event.why}")
         elif isinstance(event, StepStarted):
             self._step, self._steps, self._label = event.index, event.steps, self._about(event)
         elif isinstance(event, RunStarted):

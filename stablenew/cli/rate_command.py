@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sys
 import webbrowser
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -121,6 +121,31 @@ async def _ask(gallery: Gallery, asked: list[Shown], terminal: Terminal) -> int:
         else:
             print(_KEYS)
     return len(given)
+
+
+def asker(
+    terminal: Terminal = Terminal(),
+) -> Callable[[Shown], Coroutine[object, object, int | None]]:
+    """Return what asks for one rating after the other: a key for each, q for no more."""
+    ended = False
+
+    async def ask(shown: Shown) -> int | None:
+        nonlocal ended
+        if ended:
+            return None
+        terminal.show([shown])
+        print("1–5 rate, s skip, q quit: ", end="", flush=True)
+        while True:
+            key = await anyio.to_thread.run_sync(terminal.key, abandon_on_cancel=True)
+            if key and key in "12345":
+                print(f"{key}  {_values(shown)}")
+                return int(key)
+            if key in ("s", "q", "\x1b", ""):
+                ended = key != "s"
+                print("skipped" if key == "s" else "enough")
+                return None
+
+    return ask
 
 
 async def _ask_pairs(gallery: Gallery, terminal: Terminal) -> ExitCode:

@@ -18,7 +18,8 @@ from stablenew.cli.dry_run import describe, dry_steps, plain
 from stablenew.cli.exit_codes import ExitCode, exit_code
 from stablenew.cli.job import Job
 from stablenew.cli.json_lines import JsonLines
-from stablenew.cli.progress import Progress, make_display
+from stablenew.cli.progress import LineDisplay, Progress, make_display
+from stablenew.cli.rate_command import asker
 from stablenew.config.settings import prepare_out_folder
 from stablenew.controller.learning_execution_controller import PLAN_FILE
 from stablenew.controller.pipeline_controller import EVENTS_FILE
@@ -89,9 +90,11 @@ async def run_job(
                 app.bus.subscribe(Event, lines.take, overflow=Overflow.WAIT, name="json lines")
                 beside.start_soon(_cancel_when, lines.broken, app)
             if not shown.quiet:
-                progress = Progress(stack.enter_context(make_display()))
+                asks = job.plan is not None and job.plan.mode == "adaptive"
+                display = LineDisplay() if asks else make_display()  # a bar and questions quarrel
+                progress = Progress(stack.enter_context(display))
                 app.bus.subscribe(Event, progress.take, name="progress")
-            ended = await _run(app, job)
+            ended = await _run(app, job, piped=shown.json or shown.quiet)
             await app.reports.drained()
             await app.bus.drain()
             beside.cancel_scope.cancel()
@@ -111,7 +114,7 @@ async def _cancel_when(event: anyio.Event, app: App) -> None:
     app.pipeline.cancel()
 
 
-async def _run(app: App, job: Job) -> Ended:
+async def _run(app: App, job: Job, *, piped: bool) -> Ended:
     if job.plan is None:
         run = await app.pipeline.run_pipeline(job.config, images=job.images, metadata=job.metadata)
         reason = f": {run.error}" if run.error else ""
@@ -121,8 +124,10 @@ async def _run(app: App, job: Job) -> Ended:
             runs=(run,),
             summary=f"the run {run.outcome}{reason}",
         )
+    # A person at a terminal is asked here; else the ratings come from `rate`, or from the page.
+    rate = asker() if job.plan.mode == "adaptive" and not piped and sys.stdin.isatty() else None
     result = await app.learning.run_learning_plan(
-        job.plan, job.config, job.metadata, max_steps=job.max_steps
+        job.plan, job.config, job.metadata, max_steps=job.max_steps, rate=rate
     )
     counted = {str(key): value for key, value in result.summary.items() if value}
     total = counted.pop("steps", 0)

@@ -22,7 +22,7 @@ from stablenew.errors import ConfigError
 from stablenew.events.bus import EventBus
 from stablenew.learning.learning_adapter import build_learning_plan_from_dict
 from stablenew.learning.learning_events import PlanFinished, StepFinished
-from stablenew.learning.learning_execution import LearningExecutionRunner
+from stablenew.learning.learning_execution import LearningExecutionRunner, NextValues, Rate
 from stablenew.learning.learning_plan import (
     LearningExecutionContext,
     LearningExecutionResult,
@@ -95,8 +95,13 @@ class LearningExecutionController:
         *,
         max_steps: int | None = None,
         plan_id: str | None = None,
+        rate: Rate | None = None,
     ) -> LearningExecutionResult:
         """Run a plan. With learning on, its records are on disk when this returns.
+
+        An adaptive plan asks for a rating of every picture, and goes on with the values that the
+        ratings promise most of; it ends when one more picture would not change the advice. It tells
+        `RatingsAwaited`, `AdviceGiven` and `PlanExtended` on the way.
 
         Args:
             plan: What to explore; plain data is checked strictly.
@@ -104,6 +109,8 @@ class LearningExecutionController:
             metadata: Tags to keep with every record, over the plan's own.
             max_steps: Run the first so many steps, None for all.
             plan_id: Safe as a file name; made up if not given.
+            rate: Of an adaptive plan: awaited with each picture, returns its rating or None; if not
+                given, the plan waits for what is rated in the terminal or from its page.
 
         Raises:
             ConfigError: Plan or config is wrong, or the backend lacks something; nothing ran.
@@ -125,20 +132,29 @@ class LearningExecutionController:
         )
         with anyio.CancelScope() as scope, self._pipeline.activity.under(scope):
             try:
-                await self._run(context, self._settings.out / plan_id)
+                await self._run(context, self._settings.out / plan_id, rate)
             finally:
                 if self._ran(context):
                     self._last_result = self._runner.result
         self._last_result = self._result(context)
         return self._last_result
 
-    async def _run(self, context: LearningExecutionContext, folder: Path) -> None:
+    async def _run(
+        self, context: LearningExecutionContext, folder: Path, rate: Rate | None
+    ) -> None:
         capabilities = await self._pipeline.runner.capabilities()
         await anyio.to_thread.run_sync(check_steps, context, capabilities)
         async with self._pipeline.logging(folder, (StepFinished, PlanFinished), context.plan_id):
             await _files.replace(folder / PLAN_FILE, self._plan_file(context))
             async with self._pipeline.recording():
-                await self._runner.run(context)
+                await self._runner.run(context, self._explorer(context, rate))
+
+    def _explorer(self, context: LearningExecutionContext, rate: Rate | None) -> NextValues | None:
+        if context.plan.mode != "adaptive":
+            return None
+        from stablenew.learning.explorer import Explorer  # numpy: only where it is needed
+
+        return Explorer(context.plan, self._settings.out, rate)
 
     def _plan_file(self, context: LearningExecutionContext) -> bytes:
         content = {

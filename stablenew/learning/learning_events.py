@@ -42,6 +42,52 @@ class PlanStarted(PlanEvent):
 
 
 @attrs.frozen(kw_only=True)
+class PlanExtended(PlanEvent):
+    """An adaptive plan goes on with further values.
+
+    Attributes:
+        values: Those.
+        steps: How many steps the plan has now.
+    """
+
+    values: tuple[Setting, ...]
+    steps: int
+
+
+@attrs.frozen(kw_only=True)
+class RatingsAwaited(PlanEvent):
+    """An adaptive plan waits for ratings.
+
+    Attributes:
+        pictures: Of these: for each its run's id and its own.
+    """
+
+    pictures: tuple[tuple[str, str], ...]
+
+
+@attrs.frozen(kw_only=True)
+class AdviceGiven(PlanEvent):
+    """What the ratings of an adaptive plan recommend so far.
+
+    Attributes:
+        mean: The expected quality, 1 to 5; None where the ratings say nothing.
+        low: The lower end of its 90 % interval.
+        high: The upper end.
+        enough: Whether the ratings carry it.
+        why: In words.
+    """
+
+    parameter: str
+    value: Setting
+    mean: float | None
+    low: float | None
+    high: float | None
+    ratings: int
+    enough: bool
+    why: str
+
+
+@attrs.frozen(kw_only=True)
 class PlanFinished(PlanEvent):
     """A plan has ended, in whatever way.
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
 
 import anyio
 import anyio.to_thread
@@ -20,22 +21,47 @@ import attrs
 
 from stablenew._clock import PLAN_ID_LENGTH, Clock, checked_id
 from stablenew.config.overrides import with_seed
+from stablenew.config.pipeline_config import Setting
 from stablenew.errors import StageTimeoutError
 from stablenew.events.bus import EventBus
 from stablenew.events.event import Event
-from stablenew.learning.learning_events import PlanFinished, PlanStarted, StepFinished, StepStarted
+from stablenew.learning.feedback_reader import Rating
+from stablenew.learning.gallery import Shown
+from stablenew.learning.learning_events import (
+    PlanExtended,
+    PlanFinished,
+    PlanStarted,
+    StepFinished,
+    StepStarted,
+)
 from stablenew.learning.learning_plan import (
     LearningExecutionContext,
     LearningExecutionResult,
     LearningRunResult,
     LearningRunStep,
     derive_steps,
+    further_steps,
     summarize,
 )
 from stablenew.pipeline.results import Failure, Outcome, PipelineRunResult
 from stablenew.pipeline.run_request import RunRequest
 
 logger = logging.getLogger(__name__)
+
+
+Rate = Callable[[Shown], Awaitable[Rating | int | None]]
+"""Asked for a picture's rating; None for none."""
+
+
+class NextValues(Protocol):
+    """Says what an adaptive plan makes next."""
+
+    async def next_values(
+        self, results: Sequence[LearningRunResult], tell: Callable[[Event], Awaitable[None]]
+    ) -> Sequence[Setting]:
+        """Return the next values, none when the plan is at its end."""
+        ...
+
 
 _UNREACHABLE_STEPS = 3
 """Steps in a row without a backend after which a plan ends."""
@@ -51,6 +77,7 @@ class _Execution:
     steps: tuple[LearningRunStep, ...]
     results: list[LearningRunResult] = attrs.field(factory=list)
     outcome: Outcome = Outcome.CANCELLED
+    explorer: NextValues | None = None
 
     @property
     def hopeless(self) -> bool:
@@ -111,8 +138,14 @@ class LearningExecutionRunner:
             self._step_scope.deadline = math.inf  # so that it is not taken for a timeout
             self._step_scope.cancel()
 
-    async def run(self, context: LearningExecutionContext) -> LearningExecutionResult:
+    async def run(
+        self, context: LearningExecutionContext, explorer: NextValues | None = None
+    ) -> LearningExecutionResult:
         """Run every step of a plan, in order.
+
+        Args:
+            context: The plan, made ready to run.
+            explorer: Says what an adaptive plan goes on with after its own values.
 
         Raises:
             ConfigError: The plan or its id is wrong; nothing ran and nothing was told.
@@ -123,7 +156,9 @@ class LearningExecutionRunner:
             derive_steps, context.plan, config, context.max_images_per_step
         )
         metadata = {**context.plan.metadata, **context.metadata}
+        context = attrs.evolve(context, base_config=config)
         execution = self._execution = _Execution(context, plan_id, metadata, steps)
+        execution.explorer = explorer
         await self._run_steps(execution)
         return execution.result()
 
@@ -143,18 +178,44 @@ class LearningExecutionRunner:
                 y_variable=plan.y_variable,
                 y_values=tuple(step.y_value for step in to_run) if plan.y_variable else (),
             )
-            for step in to_run:
-                await self._run_step(execution, step)
-                if execution.hopeless:
-                    logger.warning(
-                        "plan %s: nobody answers; the rest is not run", execution.plan_id
-                    )
-                    break
+            await self._run_all(execution)
             succeeded = all(each.outcome is Outcome.SUCCEEDED for each in execution.results)
             execution.outcome = Outcome.SUCCEEDED if succeeded else Outcome.FAILED
         finally:
             summary = summarize(execution.results, len(execution.steps), execution.outcome)
             await self._tell(execution, PlanFinished, outcome=execution.outcome, summary=summary)
+
+    async def _run_all(self, execution: _Execution) -> None:
+        to_run = execution.to_run
+        while to_run:
+            for step in to_run:
+                await self._run_step(execution, step)
+                if execution.hopeless:
+                    logger.warning("plan %s: nobody answers; it ends", execution.plan_id)
+                    return
+            to_run = await self._extend(execution)
+
+    async def _extend(self, execution: _Execution) -> tuple[LearningRunStep, ...]:
+        """Return the next steps of an adaptive plan; none for any other."""
+        if execution.explorer is None:
+            return ()
+
+        async def tell(event: Event) -> None:
+            if self._bus is not None:
+                about = attrs.evolve(event, at=self._clock.now(), plan_id=execution.plan_id)
+                await self._bus.publish(about)
+
+        values = await execution.explorer.next_values(tuple(execution.results), tell)
+        if not values:
+            return ()
+        context = execution.context
+        steps = further_steps(context.plan, context.base_config, values, execution.steps)
+        execution.steps += steps
+        to_run = execution.to_run[len(execution.steps) - len(steps) :]
+        if to_run:
+            told = tuple(step.value for step in to_run)
+            await self._tell(execution, PlanExtended, values=told, steps=len(execution.to_run))
+        return to_run
 
     async def _run_step(self, execution: _Execution, step: LearningRunStep) -> None:
         request = self._request(execution, step)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 import attrs
 
@@ -15,9 +15,9 @@ from stablenew.config.pipeline_config import PipelineConfig, Setting, bounded
 from stablenew.errors import ConfigError, OverrideError
 from stablenew.pipeline.results import Failure, Outcome, PipelineRunResult
 
-MODES = ("sweep", "grid")
+MODES = ("sweep", "grid", "adaptive")
 """How the steps of a plan follow from it: `sweep` runs one per value of one variable, `grid` one
-per pair of values of two."""
+per pair of values of two, `adaptive` goes on with what the ratings of the first ones say."""
 
 
 def as_values(given: object) -> tuple[Setting, ...]:
@@ -51,6 +51,8 @@ class LearningPlan:
         metadata: Kept with every record: `experiment_name`, `one_click_action_id`, …
         y_variable: Of a grid: the second setting's path, such as `img2img.denoising_strength`.
         y_values: Of a grid: its values.
+        bounds: Of an adaptive plan: the lowest and the highest value to try.
+        max_pictures: Of an adaptive plan: how many to make at the most.
     """
 
     stage: str = "txt2img"
@@ -60,10 +62,14 @@ class LearningPlan:
     metadata: Mapping[str, object] = attrs.field(factory=dict, converter=frozen_mapping)
     y_variable: str | None = None
     y_values: tuple[Setting, ...] = attrs.field(default=(), converter=as_values)
+    bounds: tuple[float, float] | None = None
+    max_pictures: int = attrs.field(default=24, validator=bounded(1, 100_000))
     mode: str = attrs.field(validator=_known_mode)  # last, for its default looks at the others
 
     @mode.default
     def _implied_mode(self) -> str:
+        if self.bounds is not None:
+            return "adaptive"
         return "sweep" if self.y_variable is None else "grid"
 
     @property
@@ -213,6 +219,24 @@ def derive_steps(
     return tuple(steps)
 
 
+def further_steps(
+    plan: LearningPlan,
+    base_config: PipelineConfig,
+    values: Iterable[Setting],
+    after: Sequence[LearningRunStep],
+) -> tuple[LearningRunStep, ...]:
+    """Derive the steps of an adaptive plan's next values; their numbers go on.
+
+    Raises:
+        OverrideError: A value that does not fit.
+    """
+    more = derive_steps(attrs.evolve(plan, sweep_values=tuple(values)), base_config)
+    images = after[0].images_requested if after else plan.images_per_step
+    return tuple(
+        attrs.evolve(step, index=len(after) + step.index, images_requested=images) for step in more
+    )
+
+
 def summarize(
     results: Iterable[LearningRunResult], steps: int, outcome: Outcome
 ) -> dict[str, object]:
@@ -247,6 +271,11 @@ def _plan_problems(plan: LearningPlan, base_config: PipelineConfig) -> Iterable[
         yield f"{plan.path}: is both axes of the grid, expected two settings"
     if (plan.mode == "grid") != (plan.y_variable is not None):
         yield f"mode: given {plan.mode!r}, but a second axis (y_variable) is what makes a grid"
+    if (plan.mode == "adaptive") != (plan.bounds is not None):
+        yield f"mode: given {plan.mode!r}, but bounds are what makes a plan adaptive"
+    if plan.bounds is not None and not plan.bounds[0] < plan.bounds[1]:
+        low, high = plan.bounds
+        yield f"{plan.path}: given {low:g}..{high:g}, expected a lower and a higher number"
 
 
 def _axis_problems(

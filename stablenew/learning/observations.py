@@ -52,6 +52,11 @@ class Picture:
     model: str = ""
     path: str = ""
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """What names it: its run's id and its own."""
+        return self.run_id, self.image_id
+
 
 @attrs.frozen(kw_only=True)
 class Observations:

@@ -46,7 +46,10 @@ class Page:
         """The settings that the plan varies, each with its values."""
         plan = self.plan["plan"]
         path = f"{plan.get('stage', 'txt2img')}.{plan['target_variable']}"
-        axes: list[dict[str, Any]] = [{"path": path, "values": list(plan["sweep_values"])}]
+        values = list(plan["sweep_values"])
+        made = [step["values"][path] for step in self.steps.values()]
+        values += [value for value in dict.fromkeys(made) if value not in values]
+        axes: list[dict[str, Any]] = [{"path": path, "values": values}]
         if plan.get("y_variable"):
             axes.append({"path": plan["y_variable"], "values": list(plan["y_values"])})
         return axes
@@ -54,7 +57,7 @@ class Page:
     def add(self, index: int, run_id: str, outcome: str, error: str | None) -> None:
         """Add a step that has ended, with what its run's folder says; makes its thumbnails."""
         metadata = _metadata(self.folder.parent / run_id / "run_metadata.json")
-        x, *others = self.axes
+        x, *others = self.axes  # an adaptive plan's own values are just the first ones
         tags = metadata.get("metadata") or {}
         told = {x["path"]: tags.get("variable_value", x["values"][index % len(x["values"])])}
         for y in others:

@@ -16,7 +16,13 @@ from stablenew.config.pipeline_config import Setting
 from stablenew.events.bus import EventBus, Subscription
 from stablenew.events.event import Event
 from stablenew.events.mailbox import Overflow
-from stablenew.learning.learning_events import PlanEvent, PlanFinished, PlanStarted, StepFinished
+from stablenew.learning.learning_events import (
+    PlanEvent,
+    PlanExtended,
+    PlanFinished,
+    PlanStarted,
+    StepFinished,
+)
 from stablenew.learning.learning_plan import step_label
 from stablenew.report.sheet_layout import SheetLayout, lay_out
 
@@ -73,6 +79,10 @@ class Reporter:
             layout = lay_out(len(labels), event.images, max(map(len, labels), default=0))
             self._sheets[event.plan_id] = sheet = _Sheet(event, layout)
             await self._in_thread(self._open_page, sheet)
+        elif isinstance(event, PlanExtended) and event.plan_id in self._sheets:
+            sheet = self._sheets[event.plan_id]
+            layout = sheet.layout
+            sheet.layout = lay_out(event.steps, layout.columns, layout.longest_label)
         elif isinstance(event, StepFinished) and event.plan_id in self._sheets:
             sheet = self._sheets[event.plan_id]
             sheet.steps.append(event)

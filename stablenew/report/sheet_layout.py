@@ -25,6 +25,7 @@ class SheetLayout:
         text: The height of a label's letters.
         left: The width of the row labels.
         top: The height of title and column labels.
+        longest_label: Letters in the longest row label.
     """
 
     rows: int
@@ -34,6 +35,7 @@ class SheetLayout:
     text: int
     left: int
     top: int
+    longest_label: int = 0
 
     @property
     def size(self) -> tuple[int, int]:
@@ -68,4 +70,5 @@ def lay_out(rows: int, columns: int, longest_label: int) -> SheetLayout:
         text=text,
         left=min(max(longest_label, 6), 28) * text * 5 // 8 + 2 * text,
         top=6 * text,
+        longest_label=longest_label,
     )
