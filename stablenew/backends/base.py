@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 import attrs
 
@@ -57,6 +57,17 @@ class Capabilities:
     choices: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict, converter=frozen_mapping)
     aliases: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict, converter=frozen_mapping)
     sizes: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What to call it: `webui backend (SD.Next)`."""
+        named = self.version[:1].isalpha()
+        return f"{self.backend} backend" + (f" ({self.version})" if named else "")
+
+    def spelled(self, name: str, value: Setting) -> Setting:
+        """Return a value as this backend spells it: `k_euler` is `Euler`."""
+        spellings = self.aliases.get(name, {})
+        return spellings.get(value.lower(), value) if isinstance(value, str) else value
 
 
 @attrs.frozen(kw_only=True)
@@ -116,6 +127,20 @@ class InterruptReceipt:
     confirmed: bool
     seconds: float
     detail: str = ""
+
+
+@runtime_checkable
+class Settling(Protocol):
+    """A backend whose cancelled jobs may go on elsewhere for a while."""
+
+    @property
+    def left(self) -> int:
+        """How many may still be going on."""
+        ...
+
+    async def settled(self) -> None:
+        """Wait until none is."""
+        ...
 
 
 class Backend(Protocol):

@@ -29,8 +29,8 @@ a plan file has the same words, and a table for each stage:
 
 flags beat the environment beats the file beats the defaults; the environment has
   STABLENEW_PROMPT, _NEGATIVE_PROMPT, _PACK, _PROMPT_INDEX, _SEED, _SWEEP, _EXPLORE,
-  _MAX_PICTURES, _IMAGES_PER_STEP, _MAX_STEPS, _LEARN, _EXPERIMENT_NAME, _BACKEND, _URL, _AUTH, _WAIT_FOR_SERVER, _OUT,
-  _STEP_TIMEOUT, _STALL_TIMEOUT
+  _MAX_PICTURES, _IMAGES_PER_STEP, _MAX_STEPS, _LEARN, _EXPERIMENT_NAME, _BACKEND, _URL,
+  _AUTH, _WAIT_FOR_SERVER, _OUT, _STEP_TIMEOUT, _STALL_TIMEOUT
 exit codes: 0 all steps succeeded, 1 some did not, 2 the input is wrong,
             3 the backend cannot be reached, 130 and 143 for SIGINT and SIGTERM
 """

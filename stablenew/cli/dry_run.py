@@ -9,6 +9,7 @@ import attrs
 from stablenew.backends.base import Capabilities
 from stablenew.cli.job import Job
 from stablenew.config.pipeline_config import Setting
+from stablenew.errors import ConfigError
 from stablenew.learning.learning_plan import derive_steps, step_label
 from stablenew.pipeline.stage_plan import StagePlan, plan_stages
 
@@ -44,15 +45,25 @@ def dry_steps(job: Job, capabilities: Capabilities) -> list[DryStep]:
     if job.plan is None:
         stages = plan_stages(job.config, capabilities)
         return [DryStep(value=None, images=job.images, stages=stages)]
-    return [
-        DryStep(
-            value=step.value,
-            y_value=step.y_value,
-            images=step.images_requested,
-            stages=plan_stages(step.config_snapshot, capabilities),
+    found: list[DryStep] = []
+    problems: dict[str, None] = {}
+    for step in derive_steps(job.plan, job.config)[: job.max_steps]:
+        try:
+            stages = plan_stages(step.config_snapshot, capabilities)
+        except ConfigError as error:
+            problems.update(dict.fromkeys(error.problems))
+            continue
+        found.append(
+            DryStep(
+                value=step.value,
+                y_value=step.y_value,
+                images=step.images_requested,
+                stages=stages,
+            )
         )
-        for step in derive_steps(job.plan, job.config)[: job.max_steps]
-    ]
+    if problems:
+        raise ConfigError(*problems)
+    return found
 
 
 def describe(job: Job, steps: list[DryStep]) -> Iterator[str]:

@@ -83,7 +83,7 @@ def read_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
             "prompt_id": f"{prompt.pack_id}#{prompt.index}",
         }
     return Job(
-        settings=_settings(options),
+        settings=_settings(options, sources[0]),
         config=config,
         plan=_plan(options, section),
         images=options.images_per_step or 1,
@@ -92,8 +92,10 @@ def read_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
     )
 
 
-def _settings(options: RunOptions) -> Settings:
+def _settings(options: RunOptions, flags: RunOptions) -> Settings:
     """Return what holds for the program; whoever names a server's URL means that server."""
+    if flags.url is not None and options.backend not in (None, "webui"):
+        raise ConfigError(f"--url: given with the backend {options.backend!r}, which has no server")
     implied = "embedded" if options.url is None else "webui"
     backend = implied if options.backend is None else options.backend
     named = ("url", "auth", "wait_for_server", "step_timeout", "stall_timeout")
@@ -195,7 +197,7 @@ def _exploration(text: str, options: RunOptions) -> LearningPlan:
         sweep_values=first_values(path.strip(), bounds),
         images_per_step=options.images_per_step or 1,
         bounds=bounds,
-        **({} if options.max_pictures is None else {"max_pictures": options.max_pictures}),
+        max_pictures=options.max_pictures or 24,
     )
 
 

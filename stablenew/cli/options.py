@@ -104,6 +104,8 @@ def options_from_file(table: Mapping[str, object], path: str) -> RunFile:
     Raises:
         ConfigError: With every problem.
     """
+    if not isinstance(table.get("auth", ""), str):  # not to be repeated
+        raise ConfigError(f"{path}: auth: expected text, user:password")
     try:
         return structure(table, RunFile)
     except ConfigError as error:

@@ -14,6 +14,7 @@ import attrs
 
 from stablenew._convert import json_line
 from stablenew.app import App, make_backend, open_app
+from stablenew.backends.base import Settling
 from stablenew.cli.dry_run import describe, dry_steps, plain
 from stablenew.cli.exit_codes import ExitCode, exit_code
 from stablenew.cli.job import Job
@@ -29,6 +30,9 @@ from stablenew.events.mailbox import Overflow
 from stablenew.pipeline.results import Outcome, PipelineRunResult
 from stablenew.pipeline.run_metadata import METADATA_FILE
 from stablenew.report.reporter import CONTACT_SHEET, PAGE
+
+_SETTLED_WITHIN = 60.0
+"""Seconds to wait at the end for a server to be rid of what was cancelled."""
 
 
 @attrs.frozen(kw_only=True)
@@ -95,6 +99,7 @@ async def run_job(
                 progress = Progress(stack.enter_context(display))
                 app.bus.subscribe(Event, progress.take, name="progress")
             ended = await _run(app, job, piped=shown.json or shown.quiet)
+            left = await _settle(app)
             await app.reports.drained()
             await app.bus.drain()
             beside.cancel_scope.cancel()
@@ -104,7 +109,9 @@ async def run_job(
         with suppress(BrokenPipeError):  # who reads no further has seen enough
             for line in _closing_lines(app, job, ended, time.monotonic() - started):
                 print(line, file=sys.stderr if shown.json else sys.stdout, flush=True)
-    for line in _problems(app):
+    if shown.quiet and ended.outcome is not Outcome.SUCCEEDED:
+        print(f"stablenew: {ended.summary}", file=sys.stderr)
+    for line in _problems(app, ended if left else None):
         print(line, file=sys.stderr)
     return ExitCode.FAILED if lines.problem else exit_code(ended.outcome)
 
@@ -112,6 +119,18 @@ async def run_job(
 async def _cancel_when(event: anyio.Event, app: App) -> None:
     await event.wait()
     app.pipeline.cancel()
+
+
+async def _settle(app: App) -> int:
+    """Wait until the server is rid of what was cancelled; return how many jobs are left there."""
+    backend = app.backend
+    if not isinstance(backend, Settling):
+        return 0
+    if backend.left:
+        print("waiting until the server is rid of our job; once more to leave it", file=sys.stderr)
+        with anyio.move_on_after(_SETTLED_WITHIN):
+            await backend.settled()
+    return backend.left
 
 
 async def _run(app: App, job: Job, *, piped: bool) -> Ended:
@@ -148,11 +167,17 @@ def _closing_lines(app: App, job: Job, ended: Ended, seconds: float) -> Iterator
     words = dict.fromkeys(word for run in ended.runs for word in _ignored(run))
     if words:
         yield f"words that the model does not know: {', '.join(words)}"
+    for warning in dict.fromkeys(w for run in ended.runs for o in run.outputs for w in o.warnings):
+        yield f"note: {warning}"
     for label, path in _files(app, job, ended):
         yield f"{label:<14} {path}"
 
 
-def _problems(app: App) -> Iterator[str]:
+def _problems(app: App, left_by: Ended | None) -> Iterator[str]:
+    for run in left_by.runs if left_by else ():
+        for stage in run.stage_results:
+            if stage.receipt is not None and not stage.receipt.confirmed:
+                yield f"{stage.receipt.request_id}: {stage.receipt.detail or 'unconfirmed'}"
     recorder = app.pipeline.recorder
     if recorder and recorder.problem:
         yield f"records lost: {recorder.failed}; {recorder.problem}"

@@ -23,7 +23,8 @@ def split_url(url: str, auth: str | None = None) -> tuple[str, str | None]:
     """
     parts, port = _split(url)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    address = f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
+    path = parts.path.rstrip("/").removesuffix("/sdapi/v1").rstrip("/")
+    address = f"{parts.scheme}://{host}{port}{path}"
     if auth is None and parts.username is not None:
         auth = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
     if auth is not None and not auth.partition(":")[1]:
@@ -38,9 +39,10 @@ def _split(url: str) -> tuple[SplitResult, str]:
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         port = "" if parts.port is None else f":{parts.port}"
-    except ValueError as error:  # its text may repeat the credentials
-        raise ConfigError(f"url: given {shown}, {expected}") from error
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    except ValueError:  # its text may repeat the credentials
+        raise ConfigError(f"url: given {shown}, {expected}") from None
+    stray = "@" in parts.path + parts.query + parts.fragment  # a password with a / in it
+    if parts.scheme not in ("http", "https") or not parts.hostname or stray or parts.port == 0:
         raise ConfigError(f"url: given {shown}, {expected}")
     if parts.query or parts.fragment or any(letter.isspace() for letter in url):
         raise ConfigError(f"url: given {shown}, {expected} without ? or #")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import anyio
 import anyio.to_thread
+import attrs
 import msgspec
 
 from stablenew import _files
@@ -143,6 +144,7 @@ class LearningExecutionController:
         self, context: LearningExecutionContext, folder: Path, rate: Rate | None
     ) -> None:
         capabilities = await self._pipeline.runner.capabilities()
+        context = attrs.evolve(context, plan=spelled_plan(context.plan, capabilities))
         await anyio.to_thread.run_sync(check_steps, context, capabilities)
         async with self._pipeline.logging(folder, (StepFinished, PlanFinished), context.plan_id):
             await _files.replace(folder / PLAN_FILE, self._plan_file(context))
@@ -187,6 +189,18 @@ class LearningExecutionController:
             metadata={**context.plan.metadata, **context.metadata},
             summary=summarize((), context.plan.count, Outcome.CANCELLED),
         )
+
+
+def spelled_plan(plan: LearningPlan, capabilities: Capabilities) -> LearningPlan:
+    """Return a plan with its values spelled as the backend spells them; records keep those."""
+    y_name = (plan.y_variable or "").partition(".")[2]
+    return attrs.evolve(
+        plan,
+        sweep_values=tuple(
+            capabilities.spelled(plan.target_variable, v) for v in plan.sweep_values
+        ),
+        y_values=tuple(capabilities.spelled(y_name, value) for value in plan.y_values),
+    )
 
 
 def check_steps(context: LearningExecutionContext, capabilities: Capabilities) -> None:

@@ -263,10 +263,10 @@ def _pairs(plan: LearningPlan) -> Iterable[tuple[Setting, Setting]]:
 
 
 def _plan_problems(plan: LearningPlan, base_config: PipelineConfig) -> Iterable[str]:
-    yield from _axis_problems(plan.path, plan.sweep_values, base_config)
+    yield from _axis_problems(plan.path, plan.sweep_values, base_config, plan.y_variable)
     if plan.y_variable is not None:
         split_path(plan.y_variable)
-        yield from _axis_problems(plan.y_variable, plan.y_values, base_config)
+        yield from _axis_problems(plan.y_variable, plan.y_values, base_config, plan.path)
     if plan.y_variable == plan.path:
         yield f"{plan.path}: is both axes of the grid, expected two settings"
     if (plan.mode == "grid") != (plan.y_variable is not None):
@@ -278,10 +278,29 @@ def _plan_problems(plan: LearningPlan, base_config: PipelineConfig) -> Iterable[
         yield f"{plan.path}: given {low:g}..{high:g}, expected a lower and a higher number"
 
 
+_COUNTS_ONLY_WITH: Mapping[str, str] = {
+    **dict.fromkeys(
+        (
+            *("txt2img.hr_scale", "txt2img.hr_upscaler", "txt2img.hr_second_pass_steps"),
+            *("txt2img.hr_resize_x", "txt2img.hr_resize_y", "txt2img.hr_sampler_name"),
+            *("txt2img.hr_scheduler", "txt2img.hr_prompt", "txt2img.hr_negative_prompt"),
+            "txt2img.denoising_strength",
+        ),
+        "enable_hr",
+    ),
+    "txt2img.refiner_switch_at": "refiner_checkpoint",
+    "txt2img.subseed": "subseed_strength",
+}
+"""Settings that change nothing while another one of their stage is off."""
+
+
 def _axis_problems(
-    path: str, values: tuple[Setting, ...], base_config: PipelineConfig
+    path: str, values: tuple[Setting, ...], base_config: PipelineConfig, other: str | None = None
 ) -> Iterable[str]:
     stage, _, name = path.partition(".")
+    needed = _COUNTS_ONLY_WITH.get(path)
+    if needed and not getattr(base_config.txt2img, needed) and other != f"txt2img.{needed}":
+        yield f"{path}: changes nothing without txt2img.{needed}; set that as well"
     if not values:
         yield f"{path}: the sweep is empty, expected one value or more"
     if name != "enabled" and not getattr(base_config, stage).enabled:

@@ -71,6 +71,8 @@ def _stage_event(stage: StageResult) -> dict[str, object]:
 def _output(output: StageOutput) -> dict[str, object]:
     settings = {name: value for name, value in output.settings.items() if value is not None}
     words = {"ignored_words": list(output.ignored_words)} if output.ignored_words else {}
+    if output.warnings:
+        words["warnings"] = list(output.warnings)
     return {
         **settings,
         **words,

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
-from stablenew.backends.base import Backend
+from stablenew.backends.base import Backend, Capabilities
 from stablenew.errors import BackendError, BackendProtocolError, BackendUnavailableError
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ def was_cut(error: BackendError) -> bool:
 
 async def backend_returned(
     backend: Backend, patience: float, tell: Callable[[float], Awaitable[None]]
-) -> bool:
+) -> Capabilities | None:
     """Wait until a backend answers.
 
     Args:
@@ -36,17 +36,17 @@ async def backend_returned(
         tell: Awaited with the seconds left, before each look.
 
     Returns:
-        Whether it answered in time.
+        What it can do now; None if it did not answer in time.
     """
     deadline = anyio.current_time() + patience
     while (left := deadline - anyio.current_time()) > 0:
         await tell(left)
         try:
             with anyio.move_on_after(left) as scope:
-                await backend.capabilities()
-        except BackendUnavailableError as error:
+                capabilities = await backend.capabilities()
+        except BackendError as error:
             logger.debug("%s is still away: %s", backend.name, error)
         else:
-            return not scope.cancelled_caught
+            return capabilities if not scope.cancelled_caught else None
         await anyio.sleep(min(_EVERY * random.uniform(0.8, 1.2), max(left, 0)))
-    return False
+    return None

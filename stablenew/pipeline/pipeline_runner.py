@@ -40,14 +40,14 @@ class PipelineRunner:
         return self._sequencer.last_result
 
     async def capabilities(self) -> Capabilities:
-        """Return what the backend can do, as it said the first time.
+        """Return what the backend can do, as it said the first time, or when it came back.
 
         Raises:
             BackendUnavailableError: Nobody answers.
         """
         if self._capabilities is None:
             self._capabilities = await self._backend.capabilities()
-        return self._capabilities
+        return self._sequencer.capabilities or self._capabilities
 
     async def run(self, request: RunRequest) -> PipelineRunResult:
         """Run the pipeline once.

@@ -40,7 +40,12 @@ _INHERITED: Mapping[str, Mapping[str, str]] = {
 """What a stage takes from txt2img where it has no value of its own: its name here and there."""
 
 _IMPLIED: Mapping[str, Mapping[str, Setting]] = {
-    "enable_hr": {"denoising_strength": 0.75, "hr_upscaler": "Latent", "hr_second_pass_steps": 0},
+    "enable_hr": {
+        "denoising_strength": 0.75,
+        "hr_upscaler": "Latent",
+        "hr_second_pass_steps": 0,
+        "hr_scale": 2.0,
+    },
     "refiner_checkpoint": {"refiner_switch_at": 0.8},
 }
 """What a setting needs beside it, and its value where nobody gives one: AUTOMATIC1111 fails without
@@ -104,9 +109,7 @@ def plan_stages(config: PipelineConfig, capabilities: Capabilities) -> StagePlan
     for name in wanted:
         if name not in capabilities.stages:
             has = ", ".join(capabilities.stages)
-            problems.append(
-                f"{name}: the {capabilities.backend} backend has no such stage; it has {has}"
-            )
+            problems.append(f"{name}: the {capabilities.title} has no such stage; it has {has}")
             continue
         if name != "txt2img" and "txt2img" not in wanted:
             problems.append(f"{name}: no image to work on; enable txt2img before it")
@@ -147,6 +150,8 @@ def _resolved(
     for trigger, implied in _IMPLIED.items():
         if settings.get(trigger):
             missing = {name: value for name, value in implied.items() if settings.get(name) is None}
+            if settings.get("hr_resize_x") or settings.get("hr_resize_y"):
+                missing.pop("hr_scale", None)
             settings |= {name: value for name, value in missing.items() if name in understood}
     if _by_img2img(stage, settings) and settings.get("denoising_strength") is None:
         settings["denoising_strength"] = 0.2
@@ -168,13 +173,7 @@ def _by_img2img(stage: str, settings: Mapping[str, Setting]) -> bool:
 
 def _spelled(asked: Mapping[str, Setting], capabilities: Capabilities) -> dict[str, Setting]:
     """Return what was asked for with every name spelled as the backend spells it."""
-    aliases = capabilities.aliases
-    return {
-        name: aliases[name].get(value.lower(), value)
-        if isinstance(value, str) and name in aliases
-        else value
-        for name, value in asked.items()
-    }
+    return {name: capabilities.spelled(name, value) for name, value in asked.items()}
 
 
 def _problems(
@@ -198,10 +197,10 @@ def _not_understood(
     understood = capabilities.stages[stage]
     for name, value in asked.items():
         if name not in understood and value not in (False, ""):
-            has = suggestion(name, understood, listed=30)
+            has = suggestion(name, understood)
             yield (
-                f"{stage}.{name}: given {value!r}, but the {capabilities.backend} backend has"
-                f" no such setting; {has}"
+                f"{stage}.{name}: given {value!r}, but the {capabilities.title} has no such"
+                f" setting; {has}"
             )
 
 
@@ -209,7 +208,9 @@ def _missing(stage: str, own: Mapping[str, Setting], capabilities: Capabilities)
     for name in REQUIRED[stage]:
         if name not in own and _inherits(stage, name):
             continue
-        if name == "upscaler_1" and _by_img2img(stage, own):
+        if name == "upscaler_1" and (
+            _by_img2img(stage, own) or name not in capabilities.stages[stage]
+        ):
             continue
         if own.get(name) is None or not str(own[name]).strip():
             yield f"{stage}.{name}: missing, expected {_expected(name, capabilities)}"
@@ -241,7 +242,7 @@ def _size_problems(
         has = ", ".join(f"{width}x{height}" for width, height in capabilities.sizes)
         yield (
             f"{stage}.width, {stage}.height: given {size[0]}x{size[1]},"
-            f" the {capabilities.backend} backend makes {has}"
+            f" the {capabilities.title} makes {has}"
         )
 
 

@@ -20,8 +20,15 @@ from typing import Protocol
 import attrs
 
 from stablenew._clock import Clock
-from stablenew.backends.base import Backend, InterruptReceipt, Picture, Report, StageRequest
-from stablenew.errors import BackendError, StageTimeoutError
+from stablenew.backends.base import (
+    Backend,
+    Capabilities,
+    InterruptReceipt,
+    Picture,
+    Report,
+    StageRequest,
+)
+from stablenew.errors import BackendError, BackendProtocolError, StageTimeoutError
 from stablenew.events.bus import GRACE, EventBus
 from stablenew.events.event import Event
 from stablenew.pipeline.backend_return import backend_returned, was_cut
@@ -46,7 +53,7 @@ from stablenew.pipeline.stage_events import (
     StageProgress,
     StageStarted,
 )
-from stablenew.pipeline.stage_plan import PlannedStage, StagePlan
+from stablenew.pipeline.stage_plan import PlannedStage, StagePlan, plan_stages
 
 logger = logging.getLogger(__name__)
 
@@ -127,6 +134,7 @@ class StageSequencer:
 
     Attributes:
         last_result: Of the run that ended last, a cancelled one included.
+        capabilities: What the backend could do when it last came back; None while it did not leave.
     """
 
     def __init__(
@@ -141,6 +149,7 @@ class StageSequencer:
         grace: float = GRACE,
     ) -> None:
         self.last_result: PipelineRunResult | None = None
+        self.capabilities: Capabilities | None = None
         self._backend = backend
         self._wait_for_backend = wait_for_backend
         self._bus = bus
@@ -230,10 +239,17 @@ class StageSequencer:
         failure = Failure.of(error, name)
         await self._tell(run, BackendLost, stage=name, error=failure, patience=patience)
         since = self._clock.monotonic()
-        if not await backend_returned(self._backend, patience, tell):
+        capabilities = await backend_returned(self._backend, patience, tell)
+        if capabilities is None:
             return False
+        self.capabilities = capabilities
         seconds = self._clock.monotonic() - since
         await self._tell(run, BackendReturned, stage=name, seconds=seconds)
+        if plan_stages(run.request.config, capabilities) != run.plan:
+            version = f"{capabilities.backend} {capabilities.version}".strip()
+            raise BackendProtocolError(
+                f"what came back is another backend ({version}): it would not do the same"
+            ) from error
         return True
 
     def _reporter(self, run: _Run, stage: _Stage, number: int) -> Report:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 
 import anyio
+import attrs
 import pytest
 
 from stablenew.backends.base import Capabilities, StageRequest
 from stablenew.backends.fake import FAKE_CAPABILITIES, Behaviour, FakeBackend
 from stablenew.errors import BackendProtocolError, BackendUnavailableError, StageTimeoutError
 from stablenew.events.bus import EventBus
+from stablenew.pipeline.pipeline_runner import PipelineRunner
 from stablenew.pipeline.results import Outcome
 from stablenew.pipeline.stage_events import BackendAwaited, BackendLost, BackendReturned
 from stablenew.pipeline.stage_plan import plan_stages
@@ -112,3 +114,29 @@ async def test_waiting_can_be_cancelled(bus: EventBus) -> None:
         await outcome(bus, backend, patience=1_000)
     assert scope.cancelled_caught
     assert len(backend.calls) == 1
+
+
+async def test_another_backend_that_comes_back_in_its_place_is_noticed(bus: EventBus) -> None:
+    """One that would not do the same makes nothing; the next run is planned for it."""
+
+    class Another(Leaving):
+        async def capabilities(self) -> Capabilities:
+            self.asked += 1
+            return attrs.evolve(FAKE_CAPABILITIES, version="another", stages=OTHER_STAGES)
+
+    backend = Another(failing_at(1))
+    sequencer = StageSequencer(backend, bus, MemoryStore(), wait_for_backend=20.0)
+    run = request(images=1)
+    result = await sequencer.run(plan_stages(run.config, FAKE_CAPABILITIES), run)
+    assert result.outcome is Outcome.FAILED
+    assert result.error is not None
+    assert "another backend (fake another)" in result.error.message
+    assert len(backend.calls) == 1
+    runner = PipelineRunner(backend, sequencer)
+    assert (await runner.capabilities()).version == "another"
+
+
+OTHER_STAGES = {
+    **FAKE_CAPABILITIES.stages,
+    "txt2img": {**FAKE_CAPABILITIES.stages["txt2img"], "steps": 30},
+}

@@ -305,8 +305,12 @@ def _size(made: Generation) -> tuple[int, int]:
     assert asked is not None
     width, height = asked["width"], asked["height"]
     if asked.fields.get("enable_hr") and not made.first_pass_only:
-        if asked["hr_resize_x"] and asked["hr_resize_y"]:
-            width, height = asked["hr_resize_x"], asked["hr_resize_y"]
+        x, y = asked["hr_resize_x"], asked["hr_resize_y"]
+        if x and y:
+            width, height = x, y
+        elif x or y:
+            factor = x / width if x else y / height
+            width, height = round(width * factor), round(height * factor)
         else:
             width, height = (int(side * asked["hr_scale"]) for side in (width, height))
     return width // 8 * 8, height // 8 * 8
@@ -319,7 +323,10 @@ async def _run_plain(made: Generation) -> object:
         raise Refusal(400, "", "prompt required")
     for _ in range(max(int(body.get("steps", 20)), 0)):
         await asyncio.sleep(webui.step_seconds)
-    width, height = (-(-int(body.get(side, 512)) // 64) * 64 for side in ("width", "height"))
+    scale = float(body.get("hr_scale", 2.0)) if body.get("enable_hr") else 1.0
+    width, height = (
+        -(-int(body.get(side, 512) * scale) // 64) * 64 for side in ("width", "height")
+    )
     # A picture to start from that is missing or broken is no error: the answer is noise.
     seed = int(body.get("seed", -1))
     text = f"{body['prompt']}\nSteps: {body.get('steps', 20)}, Seed: {seed}, Sampler: NONE"

@@ -119,6 +119,7 @@ class WebUI:
     running: Job | None = None
     state: State = attrs.field(factory=State)
     tasks: dict[str, str] = attrs.field(factory=dict)
+    refused: Mapping[str, Refusal] = attrs.field(factory=dict)
     url: str = ""
     _queue: asyncio.Lock = attrs.field(factory=asyncio.Lock)
     _threads: asyncio.Semaphore = attrs.field(factory=lambda: asyncio.Semaphore(_THREADS))
@@ -188,6 +189,8 @@ class WebUI:
         try:
             if path.startswith("/sdapi") and self.profile.auth:
                 _check_auth(headers.get("authorization", ""), self.profile.auth)
+            if path in self.refused:
+                raise self.refused[path]
             doors = self._doors()
             if (method, path) in doors:
                 body = _decoded(raw, headers) if method == "POST" else query

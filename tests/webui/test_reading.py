@@ -14,15 +14,20 @@ from hypothesis import strategies as st
 from stablenew.backends.base import StageRequest
 from stablenew.backends.infotext import infotext, read_infotext
 from stablenew.backends.webui.answers import Answer, error_text, refusal
-from stablenew.backends.webui.calls import Call, build_call
+from stablenew.backends.webui.calls import Call, adetailer_args, build_call
 from stablenew.backends.webui.reading import read_picture
-from stablenew.backends.webui.server import Flavour, Model, Server
+from stablenew.backends.webui.server import Flavour, Model, Server, read_models
 from stablenew.errors import BackendProtocolError, BackendRejectedError, BackendUnavailableError
 from tests.webui.pictures import png
 
 MODELS = (
-    Model(name="one", title="one.safetensors [abc]", spellings=("one", "one.safetensors [abc]")),
-    Model(name="two", title="two.safetensors", spellings=("two",)),
+    Model(
+        name="one",
+        stem="one",
+        title="one.safetensors [abc]",
+        spellings=("one", "one.safetensors [abc]"),
+    ),
+    Model(name="two", stem="two", title="two.safetensors", spellings=("two",)),
 )
 SERVER = Server(
     flavour=Flavour.A1111,
@@ -181,19 +186,33 @@ def test_a_picture_may_come_with_slashes_escaped_or_as_a_data_url() -> None:
     "body",
     [
         b'{"images": ["not base64!"], "info": ""}',
-        b'{"images": ["aGVsbG8="], "info": ""}',
-        b'{"images": [5], "info": ""}',
         b'{"images": ["iVBORw0KGgo',
         b"<html>log in</html>",
-        b"[]",
         b"",
     ],
 )
-def test_what_cannot_be_read_is_worth_another_try(body: bytes) -> None:
+def test_what_was_cut_on_its_way_is_worth_another_try(body: bytes) -> None:
     whole = Answer(status=200, content_type="text/html", body=body)
     with pytest.raises(BackendProtocolError) as caught:
         read_picture(whole, call(), SERVER)
     assert caught.value.retryable
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"images": ["aGVsbG8="], "info": ""}',
+        b'{"images": 5}',
+        b"[]",
+        b"5",
+    ],
+)
+def test_what_came_whole_and_is_something_else_is_not(body: bytes) -> None:
+    whole = Answer(status=200, content_type="application/json", body=body)
+    with pytest.raises(BackendProtocolError) as caught:
+        read_picture(whole, call(), SERVER)
+    assert not caught.value.retryable
+    assert "0x" not in str(caught.value)
 
 
 def test_a_picture_that_was_garbled_on_its_way_is_not_taken() -> None:
@@ -340,3 +359,53 @@ def test_an_infotext_is_read_as_it_was_written(prompt: str, steps: int, sampler:
 @pytest.mark.parametrize("text", ["", "a cat", "a cat\nSteps: 4, Seed: 1", "\n\n"])
 def test_what_has_fewer_than_three_pairs_is_no_infotext(text: str) -> None:
     assert read_infotext(text) == {}
+
+
+def test_models_in_two_folders_with_one_file_name_are_told_apart() -> None:
+    listed = [
+        {
+            "title": f"{folder}/model.safetensors [{digest}]",
+            "model_name": f"{folder}_model",
+            "hash": digest,
+            "sha256": digest * 6,
+            "filename": f"/models/{folder}/model.safetensors",
+        }
+        for folder, digest in (("sd15", "aaaaaaaaaa"), ("sdxl", "bbbbbbbbbb"))
+    ]
+    models = read_models(listed)
+    server = Server(
+        flavour=Flavour.A1111,
+        options={"sd_model_checkpoint": "sdxl/model.safetensors [bbbbbbbbbb]"},
+        models=models,
+    )
+    assert [model.name for model in models] == ["sd15_model", "sdxl_model"]
+    assert server.model == "sdxl_model"
+    assert server.model_title("sdxl_model") == "sdxl/model.safetensors [bbbbbbbbbb]"
+    assert server.model_name("bbbbbbbbbb") == "sdxl_model"
+    assert server.model_name("model") is None
+    assert server.is_model("sdxl_model", "model", "bbbbbbbbbb")
+    assert not server.is_model("sdxl_model", "model", "aaaaaaaaaa")
+
+
+def test_adetailer_gets_a_scheduler_only_beside_a_sampler() -> None:
+    assert adetailer_args({"ad_model": "x", "ad_scheduler": "Karras"}) == {"ad_model": "x"}
+    args = adetailer_args({"ad_sampler": "Euler", "ad_scheduler": "Karras", "ad_cfg_scale": 3})
+    assert args["ad_scheduler"] == "Karras"
+    assert (args["ad_use_sampler"], args["ad_use_cfg_scale"]) == (True, True)
+
+
+def test_adetailers_seed_is_compared_and_its_skipped_sampling_is_not() -> None:
+    image = png(64, 64, 1, {})
+    asked = call("adetailer", image, ad_model="x", ad_steps=9)
+    detailed = f"{LINE}, ADetailer model: x"
+    skipped = {**INFO, "steps": 1, "sampler_name": "Euler a"}
+    assert read_picture(answer(skipped, line=detailed), asked, SERVER)
+    with pytest.raises(BackendProtocolError, match="asked for seed 5, the server used 6"):
+        read_picture(answer({**skipped, "seed": 6}, line=detailed), asked, SERVER)
+
+
+def test_hires_fix_says_its_steps_in_every_servers_words() -> None:
+    body = sent(enable_hr=True, hr_second_pass_steps=7, denoising_strength=0.6)
+    assert (body["hr_second_pass_steps"], body["hr_steps"]) == (7, 7)
+    assert (body["denoising_strength"], body["hr_denoising_strength"]) == (0.6, 0.6)
+    assert "hr_steps" not in sent(enable_hr=True)

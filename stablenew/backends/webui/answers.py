@@ -23,7 +23,10 @@ from stablenew.errors import (
 _EXCERPT = 300
 """Letters of a server's error that are shown."""
 
-_AWAY = (502, 503, 504)
+_READ = 64 * 1024
+"""Bytes of an error's body that are looked at."""
+
+AWAY = (502, 503, 504)
 """What a proxy says while the server behind it is away."""
 
 
@@ -72,7 +75,7 @@ def read_json(answer: Answer) -> object:
         return None
     try:
         return msgspec.json.decode(answer.body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _unreadable(answer, error) from error
 
 
@@ -80,11 +83,13 @@ def read_pictures(answer: Answer) -> Pictures:
     """Return what an answer holds.
 
     Raises:
-        BackendProtocolError: It is none; worth another try, for it was cut on its way.
+        BackendProtocolError: It is none; worth another try where it was cut on its way.
     """
     try:
         return msgspec.json.decode(answer.body, type=Pictures)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except msgspec.ValidationError as error:  # whole, and something else than it should be
+        raise BackendProtocolError(f"the answer holds no pictures: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _unreadable(answer, error) from error
 
 
@@ -102,7 +107,7 @@ def read_info(info: str | dict[str, object] | None) -> dict[str, object]:
 def refusal(answer: Answer, doing: str) -> BackendError:
     """Return the error that an answer with a status of 400 or more stands for."""
     said = error_text(answer.body)
-    if answer.status in _AWAY:
+    if answer.status in AWAY:
         message = f"{doing}: the server is away ({answer.status}{': ' + said if said else ''})"
         return BackendUnavailableError(message, retryable=True)
     if answer.status in (401, 403):
@@ -116,9 +121,10 @@ def refusal(answer: Answer, doing: str) -> BackendError:
 
 def error_text(body: bytes | bytearray) -> str:
     """Return what an error's body says, on one line and cut to what matters."""
+    body = body[:_READ]
     try:
         data = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         text = re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", body.decode(errors="replace"))
         return _cut(text)
     if not isinstance(data, dict):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
@@ -29,8 +29,14 @@ from stablenew.backends.webui.probe import PROGRESS, probe
 from stablenew.backends.webui.progress import Snapshot, read_snapshot
 from stablenew.backends.webui.reading import read_picture
 from stablenew.backends.webui.server import CLIP_SKIP, MODULES, VAE, Server
+from stablenew.backends.webui.signs_of_life import SignsOfLife
 from stablenew.config.server_url import DEFAULT_URL, split_url
-from stablenew.errors import BackendError, BackendProtocolError, ungrouped
+from stablenew.errors import (
+    BackendError,
+    BackendProtocolError,
+    BackendUnavailableError,
+    ungrouped,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -38,11 +44,11 @@ _FIRST_LOOK = 0.05
 _LOOK = 0.25
 """Seconds between two looks at the progress: four a second, below the ten that are allowed."""
 
-_FRESH = 0.5
-"""Seconds for which what a server was doing is taken for what it is doing."""
-
 _INTERRUPT_WITHIN = 4.5
 """Seconds after which an interrupt says what it knows; the job is hunted on."""
+
+_FORGOTTEN_AFTER = 5.0
+"""Seconds of an idle server after which it is taken to have forgotten a job."""
 
 _OPTIONS = "/sdapi/v1/options"
 
@@ -76,7 +82,7 @@ class WebUIBackend:
         self._server: Server | None = None
         self._leak_closed = False
         self._jobs: dict[str, Job] = {}
-        self._looked: tuple[float, Snapshot | None] = (float("-inf"), None)
+        self._open = False
 
     async def __aenter__(self) -> Self:
         self._turn = anyio.Lock()
@@ -85,6 +91,7 @@ class WebUIBackend:
             stack.enter_context(ungrouped())
             self._tasks = await stack.enter_async_context(anyio.create_task_group())
             self._stack = stack.pop_all()
+        self._open = True
         return self
 
     async def __aexit__(
@@ -93,6 +100,7 @@ class WebUIBackend:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool | None:
+        self._open = False
         for request_id in self._jobs:
             logger.warning("%s: left behind on %s, which may work on it", request_id, self.url)
         self._tasks.cancel_scope.cancel()
@@ -118,12 +126,14 @@ class WebUIBackend:
             BackendRejectedError: It said no.
             BackendProtocolError: What it answered is not what was asked for.
         """
+        if not self._open:
+            raise BackendUnavailableError(f"the backend of {self.url} is not open")
         if self._server is None:
             await self.capabilities()
         assert self._server is not None
         try:
             async with self._turn:
-                await self._others_gone(report)
+                await self._earlier_gone(report)
                 return [await self._make(request, self._server, report)]
         except BackendError as error:
             error.stage = error.stage or request.stage
@@ -147,39 +157,68 @@ class WebUIBackend:
         self._tasks.start_soon(job.hunt)
         with anyio.move_on_after(_INTERRUPT_WITHIN):
             await job.answered.wait()
-        gone = job.answered.is_set()
+        gone = job.answered.is_set() and job.gone
+        detail = "" if gone else f"unconfirmed: {job.why_not()}"
+        if gone and self._server is not None and not self._server.interrupt:
+            detail = f"{self._server.flavour} has no interrupt; the job was done by itself"
         return InterruptReceipt(
             request_id=request_id,
             call=f"POST {INTERRUPT} × {job.interrupts}" if job.interrupts else "",
             confirmed=gone,
             seconds=anyio.current_time() - started,
-            detail="" if gone else f"unconfirmed: {job.why_not()}",
+            detail=detail,
         )
 
+    @property
+    def left(self) -> int:
+        """How many cancelled jobs the server may still be working on."""
+        return len(self._jobs)
+
+    async def settled(self) -> None:
+        """Wait until nothing of ours is left on the server; each is stopped when it begins."""
+        for job in list(self._jobs.values()):
+            await job.answered.wait()
+
     async def _make(self, request: StageRequest, server: Server, report: Report) -> Picture:
-        await self._close_leak(server)
         task_id = f"task({uuid4().hex})" if server.task_ids else None
         call = await anyio.to_thread.run_sync(build_call, request, server, task_id)
-        before = await self._look(server, fresh=_FRESH)
+        before = await self._look(server)
+        if not self._leak_closed and (before is None or before.idle):
+            await self._close_leak(server)
+            before = await self._look(server)
         job = Job(self._client, server, request.request_id, task_id, call, before)
         self._jobs[request.request_id] = job
         self._tasks.start_soon(self._run, job)
-        with ungrouped():
-            async with anyio.create_task_group() as watching:
-                watching.start_soon(self._watch, job, call, report, request.previews)
-                await job.answered.wait()
-                watching.cancel_scope.cancel()
+        try:
+            with ungrouped():
+                async with anyio.create_task_group() as watching:
+                    watching.start_soon(self._watch, job, call, report, request.previews)
+                    await job.answered.wait()
+                    watching.cancel_scope.cancel()
+        except Exception:  # who watches has failed: nobody waits for the picture any more
+            self._tasks.start_soon(job.hunt)
+            raise
         if job.answer is None:
             assert job.error is not None
             raise job.error
         if job.answer.status >= 400:
             raise refusal(job.answer, f"POST {call.path}")
+        after: list[Snapshot | None] = []
+
+        async def look_after() -> None:
+            """Look again; the picture is here, so no answer is no error."""
+            try:
+                after.append(await self._look(server))
+            except BackendError as error:
+                logger.debug("%s: %s", self.url, error)
+
         with ungrouped():
             async with anyio.create_task_group() as looking:
-                looking.start_soon(self._look_after, server)
+                looking.start_soon(look_after)
                 made = await anyio.to_thread.run_sync(read_picture, job.answer, call, server)
-        after = self._looked[1]
-        if after is not None and after.interrupted and after.timestamp == made.timestamp:
+        names = {made.timestamp, job.timestamp} - {""}
+        stopped = any(each and each.interrupted and each.timestamp in names for each in after)
+        if stopped or job.stopped_by_others:
             raise BackendProtocolError(
                 "somebody else interrupted the job; its picture is half done"
             )
@@ -194,84 +233,65 @@ class WebUIBackend:
 
     async def _watch(self, job: Job, call: Call, report: Report, previews: bool) -> None:
         """Report a job's progress, and whatever else is a sign that it is under way."""
-        furthest, arrived, mark = 0.0, 0, None
-        # An upscaler is loaded within the time that any stage has; a checkpoint may take longer.
-        patience = 0.0 if call.kind == "extras" else self._load_timeout
-        loading_until = anyio.current_time() + patience
+        watched = SignsOfLife(self._load_timeout, call)
         await anyio.sleep(_FIRST_LOOK)
         while True:
             snapshot = await job.look(preview=previews)
-            if job.arrived != arrived:
-                arrived = job.arrived
-                await report(furthest)
-            elif job.blind:
-                await report(furthest)
-            elif snapshot is not None:
-                moved, mark = snapshot.mark != mark, snapshot.mark
-                if job.holder is Holder.OTHERS:
-                    loading_until = anyio.current_time() + patience
-                    await report(furthest)
-                elif job.holder is not Holder.NOBODY:
-                    if snapshot.begun and "refiner_checkpoint" not in call.settings:
-                        loading_until = 0.0
-                    if moved or anyio.current_time() < loading_until:
-                        furthest = max(furthest, snapshot.fraction)
-                        image = await _preview(snapshot) if previews else None
-                        left = snapshot.seconds_left
-                        await report(furthest, seconds_left=left, preview=image)
+            if watched.alive(job, snapshot):
+                image = await _preview(snapshot) if previews and snapshot else None
+                left = snapshot.seconds_left if snapshot and job.holder is Holder.OURS else None
+                await report(watched.furthest, seconds_left=left, preview=image)
             await anyio.sleep(_LOOK)
 
-    async def _others_gone(self, report: Report) -> None:
-        """Wait for jobs of ours that nobody wants any more: one generation at a time."""
+    async def _earlier_gone(self, report: Report) -> None:
+        """Wait for jobs of ours that nobody wants any more: one generation at a time.
+
+        Waiting is a sign of life only as long as the server does something. One that stays idle has
+        forgotten the job.
+        """
         for job in list(self._jobs.values()):
+            watched = SignsOfLife(self._load_timeout, None)
+            idle_since = anyio.current_time()
             while not job.answered.is_set():
-                await report(0.0)
-                with anyio.move_on_after(1.0):
+                snapshot = await job.look()
+                if snapshot is None or not snapshot.idle:
+                    idle_since = anyio.current_time()
+                elif anyio.current_time() - idle_since > _FORGOTTEN_AFTER:
+                    job.forget()
+                if watched.alive(job, snapshot):
+                    await report(0.0)
+                with anyio.move_on_after(_LOOK):
                     await job.answered.wait()
 
     async def _close_leak(self, server: Server) -> None:
         """Have the server's own values of what we override written to its settings, once.
 
         AUTOMATIC1111 restores only options that are in its settings file (`if k in opts.data`); any
-        other one that a request overrides would stay so for everybody.
+        other one that a request overrides would stay so for everybody. Done while the server is
+        idle, so that what is written is its own value and not another request's.
         """
-        if self._leak_closed:
-            return
-        ours = {
-            name: server.options[name]
-            for name in (CLIP_SKIP, VAE, MODULES)
-            if name in server.options
-        }
-        self._leak_closed = True
-        if not ours or not server.overridable(next(iter(ours))):
-            return
+        names = [name for name in (CLIP_SKIP, VAE, MODULES) if name in server.options]
         try:
-            await self._client.send(_OPTIONS, msgspec.json.encode(ours))
+            if names and server.overridable(names[0]):
+                options = await self._client.get(_OPTIONS)
+                told = options if isinstance(options, Mapping) else {}
+                ours = {name: told[name] for name in names if name in told}
+                await self._client.send(_OPTIONS, msgspec.json.encode(ours))
+            self._leak_closed = True
         except BackendError as error:
             logger.warning("%s may keep what requests override: %s", self.url, error)
 
-    async def _look(self, server: Server, *, fresh: float = 0.0) -> Snapshot | None:
-        """Return what the server is doing, at most `fresh` seconds old."""
-        now = anyio.current_time()
-        if not server.progress or now - self._looked[0] < fresh:
-            return self._looked[1]
-        snapshot = read_snapshot(await self._client.get(PROGRESS))
-        self._looked = (now, snapshot)
-        return snapshot
-
-    async def _look_after(self, server: Server) -> None:
-        """Note what the server says after a job; the picture is here, so no answer is no error."""
-        try:
-            await self._look(server)
-        except BackendError as error:
-            logger.debug("%s: %s", self.url, error)
-            self._looked = (float("-inf"), None)
+    async def _look(self, server: Server) -> Snapshot | None:
+        """Return what the server is doing right now."""
+        return read_snapshot(await self._client.get(PROGRESS)) if server.progress else None
 
 
 async def _preview(snapshot: Snapshot) -> bytes | None:
     import pybase64
 
-    encoded = snapshot.preview
-    if encoded is None:
+    if snapshot.preview is None:
         return None
-    return await anyio.to_thread.run_sync(pybase64.b64decode, encoded)
+    try:
+        return await anyio.to_thread.run_sync(pybase64.b64decode, snapshot.preview)
+    except ValueError:  # what is no picture is no reason to fail one
+        return None

@@ -108,7 +108,9 @@ def _txt2img(
         # Forge fails without the first and samples at 1.0 without the second; others do not mind.
         body["hr_additional_modules"] = ["Use same choices"]
         body["hr_cfg"] = settings.get("cfg_scale")
-        body["hr_steps"] = settings.get("hr_second_pass_steps", 0)  # sd-server's name for it
+        body["hr_denoising_strength"] = settings.get("denoising_strength")  # SD.Next's name
+        if settings.get("hr_second_pass_steps"):
+            body["hr_steps"] = settings["hr_second_pass_steps"]  # sd-server's name
         size = _hires_size(settings, size)
     if "refiner_checkpoint" in settings:
         body["refiner_checkpoint"] = server.model_title(str(settings["refiner_checkpoint"]))

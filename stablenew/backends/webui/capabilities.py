@@ -7,7 +7,14 @@ from collections.abc import Iterable, Mapping
 import attrs
 
 from stablenew.backends.base import Capabilities
-from stablenew.backends.webui.server import CLIP_SKIP, VAE, Flavour, Server
+from stablenew.backends.webui.server import (
+    CHECKPOINT,
+    CLIP_SKIP,
+    MODULES,
+    VAE,
+    Flavour,
+    Server,
+)
 from stablenew.config.pipeline_config import ADetailerConfig, Setting
 
 _PROMPTS: Mapping[str, Setting] = {"prompt": None, "negative_prompt": "", "seed": -1}
@@ -24,6 +31,19 @@ _HIRES: tuple[str, ...] = (
 )
 _RESTORING = ("gfpgan_visibility", "codeformer_visibility", "codeformer_weight")
 _SIZES = ("upscaling_resize_w", "upscaling_resize_h")
+
+_AD_DEFAULTS: Mapping[str, Setting] = {
+    "ad_prompt": "",
+    "ad_negative_prompt": "",
+    "ad_confidence": 0.3,
+    "ad_mask_k": 0,
+    "ad_mask_blur": 4,
+    "ad_dilate_erode": 4,
+    "ad_denoising_strength": 0.4,
+    "ad_inpaint_only_masked": True,
+    "ad_inpaint_only_masked_padding": 32,
+}
+"""ADetailer's own."""
 
 _DEFAULTS: Mapping[Flavour, Mapping[str, Setting]] = {
     Flavour.A1111: {"steps": 50, "cfg_scale": 7.0, "width": 512, "height": 512},
@@ -47,8 +67,11 @@ def describe(server: Server) -> Capabilities:
     }
     if server.ad_models:
         choices["ad_model"] = server.ad_models
-    if server.vaes:
+    if server.overridable(VAE) or server.overridable(MODULES):
         choices["vae"] = ("Automatic", "None", *server.vaes)
+    if not server.overridable(CHECKPOINT):  # it has one, and that is what it takes
+        loaded = server.model or next((model.name for model in server.models), None)
+        choices["model"] = (loaded,) if loaded else ()
     return Capabilities(
         backend="webui",
         version=str(server.flavour),
@@ -65,6 +88,9 @@ def describe(server: Server) -> Capabilities:
             **dict.fromkeys(("model", "refiner_checkpoint"), models),
             "upscaler_1": {name.lower(): name for name in server.upscalers},
             "upscaler_2": {name.lower(): name for name in server.upscalers},
+            "hr_upscaler": {name.lower(): name for name in choices["hr_upscaler"]},
+            "ad_model": {name.lower(): name for name in server.ad_models},
+            "vae": {name.lower(): name for name in choices.get("vae", ())},
         },
     )
 
@@ -101,7 +127,8 @@ def _stages(server: Server) -> dict[str, dict[str, Setting]]:
 
 def _loaded(server: Server) -> dict[str, Setting]:
     """Return what is loaded: sent with every request, so that nobody changes it underway."""
-    loaded: dict[str, Setting] = {"model": server.model}
+    only = None if server.overridable(CHECKPOINT) else next(iter(server.models), None)
+    loaded: dict[str, Setting] = {"model": server.model or (only.name if only else None)}
     layers, vae = server.options.get(CLIP_SKIP), server.options.get(VAE)
     if server.overridable(CLIP_SKIP):
         loaded["clip_skip"] = layers if isinstance(layers, int) else 1
@@ -109,7 +136,7 @@ def _loaded(server: Server) -> dict[str, Setting]:
         loaded["vae"] = vae if isinstance(vae, str) and vae in ("Automatic", "None") else None
         if vae in server.vaes:
             loaded["vae"] = str(vae)
-    elif server.vaes:
+    elif server.overridable(MODULES):
         loaded["vae"] = None
     return loaded
 
@@ -148,4 +175,4 @@ def _upscale(server: Server, sampled: Mapping[str, Setting]) -> dict[str, Settin
 def _adetailer(server: Server) -> dict[str, Setting]:
     ours = [field.name for field in attrs.fields(ADetailerConfig) if field.name.startswith("ad_")]
     known = server.ad_settings or ours
-    return dict.fromkeys(name for name in ours if name in known)
+    return {name: _AD_DEFAULTS.get(name) for name in ours if name in known}

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import random
+import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -16,7 +18,7 @@ import anyio
 import anyio.to_thread
 
 from stablenew.backends.webui.answers import Answer, read_json, refusal
-from stablenew.errors import BackendProtocolError, BackendUnavailableError
+from stablenew.errors import BackendProtocolError, BackendUnavailableError, ConfigError
 
 if TYPE_CHECKING:
     import httpx2
@@ -55,8 +57,10 @@ class WebUIClient:
         self._answer_timeout = answer_timeout
 
     async def __aenter__(self) -> Self:
-        # In a thread: the import alone takes a tenth of a second.
-        self._gets, self._posts = await anyio.to_thread.run_sync(self._open)
+        try:  # in a thread: the import alone takes a tenth of a second
+            self._gets, self._posts = await anyio.to_thread.run_sync(self._open)
+        except (ImportError, ValueError, OSError) as error:  # a proxy or a certificate of ours
+            raise ConfigError(f"url: cannot talk to {self.url}: {error}") from error
         return self
 
     async def __aexit__(
@@ -115,6 +119,8 @@ class WebUIClient:
                     raise self._away(error) from error
             except httpx2.TransportError as error:
                 raise self._away(error) from error
+            except httpx2.RequestError as error:
+                raise self._garbled(error) from error
             await _pause(attempt)
         raise AssertionError("unreachable")
 
@@ -147,6 +153,8 @@ class WebUIClient:
             except httpx2.TransportError as error:
                 if attempt + 1 == tries:
                     raise self._away(error) from error
+            except httpx2.RequestError as error:
+                raise self._garbled(error) from error
             else:
                 kind = response.headers.get("content-type", "")
                 return Answer(status=response.status_code, content_type=kind, body=response.content)
@@ -184,13 +192,29 @@ class WebUIClient:
         )
         return quick, slow
 
+    def _garbled(self, error: httpx2.RequestError) -> BackendProtocolError:
+        return BackendProtocolError(f"the answer cannot be read: {error}", retryable=True)
+
     def _away(self, error: httpx2.TransportError) -> BackendUnavailableError:
         reason: BaseException | None = error
         while reason is not None and not (isinstance(reason, OSError) and reason.errno):
             reason = reason.__cause__ or reason.__context__
-        said = os.strerror(reason.errno) if isinstance(reason, OSError) else ""  # type: ignore[arg-type]  # has one, as was checked
-        said = said or str(error) or type(error).__name__
+        said = _said(reason) or str(error) or _SILENT.get(type(error).__name__, "no answer")
         return BackendUnavailableError(f"no answer from {self.url}: {said}", retryable=True)
+
+
+_SILENT = {"ReadTimeout": "it took the connection and said nothing", "ConnectTimeout": "timed out"}
+
+
+def _said(reason: BaseException | None) -> str:
+    """Return what an operating system's error means."""
+    if isinstance(reason, ssl.SSLError):
+        return f"no TLS ({reason.reason or reason}); http:// perhaps?"
+    if isinstance(reason, socket.gaierror):
+        return f"cannot find that host ({reason.strerror})"
+    if isinstance(reason, OSError) and reason.errno is not None:
+        return os.strerror(reason.errno)
+    return ""
 
 
 def never_sent(error: BackendUnavailableError) -> bool:

@@ -9,6 +9,8 @@ and an interrupt is sent only while what runs is known to be ours:
 - what already ran before, and what ended while we had no answer, is somebody else's;
 - anything else is unclear, and is waited for.
 
+What runs is looked at right before each interrupt: what was so a moment ago may be over.
+
 `job_timestamp` has steps of one second: of two jobs that begin within two seconds of each other,
 nobody can tell which is which.
 """
@@ -21,13 +23,13 @@ from enum import StrEnum
 import anyio
 import msgspec
 
-from stablenew.backends.webui.answers import Answer
+from stablenew.backends.webui.answers import AWAY, Answer, refusal
 from stablenew.backends.webui.calls import API, Call
 from stablenew.backends.webui.client import WebUIClient, never_sent
 from stablenew.backends.webui.probe import PROGRESS, TASK
 from stablenew.backends.webui.progress import Snapshot, TaskState, read_snapshot, read_task
 from stablenew.backends.webui.server import Server
-from stablenew.errors import BackendError, BackendUnavailableError
+from stablenew.errors import BackendError, BackendProtocolError, BackendUnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +71,9 @@ class Job:
         error: What came instead of an answer.
         holder: Whose job the server was running when it was last looked at.
         interrupts: How often the server was asked to stop it.
+        gone: Whether the server is known to be done with it, once it is answered.
+        stopped_by_others: Whether somebody else was seen to have interrupted it.
+        timestamp: What the server names it by, as far as it was seen running.
         arrived: How many pieces of the answer have come.
     """
 
@@ -87,7 +92,11 @@ class Job:
         self.error: BackendError | None = None
         self.holder = Holder.NOBODY
         self.interrupts = 0
+        self.gone = False
+        self.stopped_by_others = False
+        self.timestamp = ""
         self.arrived = 0
+        self._scope = anyio.CancelScope()
         self._client = client
         self._server = server
         self._task_id = task_id
@@ -95,44 +104,70 @@ class Job:
         self._before = before
         self._sent_at = anyio.current_time()
         self._running = ""
+        self._ours: str | None = None
         self._strangers = {before.timestamp} if before is not None and before.busy else set()
 
     async def run(self) -> None:
         """Send the call and wait for its answer; raises nothing but a cancellation."""
         try:
-            self.answer = await self._client.generate(
-                self._call.path, self._call.content, self._arriving
-            )
-        except BackendUnavailableError as error:
-            self.error = error
-            if not never_sent(error):
-                with anyio.move_on_after(_SETTLED_WITHIN):
-                    await self._settle()
-        except BackendError as error:
-            self.error = error
+            with self._scope:
+                await self._run()
+            if self._scope.cancelled_caught:
+                message = f"the server at {self._client.url} has forgotten the job"
+                self.error, self.gone = BackendUnavailableError(message, retryable=True), True
+        except Exception as error:  # must not end what the backend does beside it
+            logger.warning("%s: %r", self.request_id, error, exc_info=True)
+            self.error = BackendProtocolError(f"the request failed: {error!r}")
         finally:
             self.answered.set()
 
+    async def _run(self) -> None:
+        try:
+            answer = await self._client.generate(
+                self._call.path, self._call.content, self._arriving
+            )
+            if answer.status not in AWAY:
+                self.answer, self.gone = answer, True
+                return
+            self.error = refusal(answer, f"POST {self._call.path}")
+        except BackendUnavailableError as error:
+            self.error = error
+            if never_sent(error):
+                self.gone = True
+                return
+        except BackendError as error:
+            self.error, self.gone = error, True
+            return
+        with anyio.move_on_after(_SETTLED_WITHIN):
+            self.gone = await self._settle()
+
+    def forget(self) -> None:
+        """Wait no longer for an answer: the server has none, for it is idle."""
+        self._scope.cancel()
+
     async def look(self, *, preview: bool = False) -> Snapshot | None:
         """Look at what the server is doing; None where it does not tell, or cannot just now."""
-        if not self._server.progress:
-            return None
-        try:
-            snapshot = await self._look(preview)
-        except BackendError as error:
-            logger.debug("%s: no progress: %s", self.request_id, error)
-            return None
+        snapshot: Snapshot | None = None
+        if self._server.progress:
+            try:
+                snapshot = await self._look(preview)
+            except BackendError as error:
+                logger.debug("%s: no progress: %s", self.request_id, error)
+        if snapshot is None:
+            self.holder = Holder.UNCLEAR  # what was known may be over
+        elif self.holder is Holder.OURS:
+            self.timestamp = snapshot.timestamp or self.timestamp
+            self.stopped_by_others |= snapshot.interrupted and not self.interrupts
         return snapshot
 
     async def hunt(self) -> None:
         """Ask the server to stop the job, while it is known to be running, until it is over."""
         while not self.answered.is_set():
+            await self.look()
             if self.holder is Holder.OURS and self._server.interrupt and not self.arrived:
                 await self._interrupt()
             with anyio.move_on_after(_AGAIN):
                 await self.answered.wait()
-                return
-            await self.look()
 
     @property
     def blind(self) -> bool:
@@ -141,6 +176,8 @@ class Job:
 
     def why_not(self) -> str:
         """Return why the job may not be gone."""
+        if self.answered.is_set():
+            return "its answer was lost, and the server may work on"
         if not self._server.interrupt:
             return f"{self._server.flavour} has no interrupt; it works on until it is done"
         if self.arrived:
@@ -189,33 +226,49 @@ class Job:
             return Holder.NOBODY
         if snapshot.timestamp in self._strangers:
             return Holder.NOBODY if snapshot.leftover else Holder.OTHERS
-        if self._running == snapshot.timestamp and self.holder is not Holder.NOBODY:
-            return self.holder
+        if self._running == snapshot.timestamp:
+            return Holder.OURS if self._ours == snapshot.timestamp else Holder.UNCLEAR
         self._running = snapshot.timestamp
         clear = self._before is not None and self._before.idle and not self._came_between()
         soon = anyio.current_time() - self._sent_at < _CLEAR_WITHIN
-        return Holder.OURS if clear and soon else Holder.UNCLEAR
+        if not (clear and soon):
+            return Holder.UNCLEAR
+        self._ours = snapshot.timestamp
+        return Holder.OURS
 
     def _came_between(self) -> bool:
         """Return whether somebody's job ran since ours was sent."""
         known = self._before.timestamp if self._before is not None else ""
         return bool(self._strangers - {known})
 
-    async def _settle(self) -> None:
-        """Our connection is lost, and maybe not the job: stop it, and watch until it is gone."""
+    async def _settle(self) -> bool:
+        """Our connection is lost, and maybe not the job: stop it, and watch until it is gone.
+
+        Returns whether it is. A look that fails is no answer: only a refused connection means that
+        there is no server any more.
+        """
         seen = self.holder is Holder.OURS
-        while (await self.look()) is not None and not await self._idle():
+        while self._server.progress:
+            if (idle := await self._idle()) is not None and idle:
+                return True
+            await self.look()
             if self.holder is Holder.OURS and self._server.interrupt:
                 seen = True
                 await self._interrupt()
             elif self.holder is Holder.OTHERS and seen:
-                return
+                return True
             await anyio.sleep(_AGAIN)
+        return False
 
-    async def _idle(self) -> bool:
-        """Return whether the server is idle, or away; a task that failed is shown as active."""
+    async def _idle(self) -> bool | None:
+        """Return whether the server is idle, or no more; None where it cannot be told.
+
+        Not by the task's id: a task that failed is shown as active.
+        """
         try:
             snapshot = read_snapshot(await self._client.get(PROGRESS, tries=1))
+        except BackendUnavailableError as error:
+            return True if never_sent(error) else None
         except BackendError:
-            return True
-        return snapshot is None or snapshot.idle
+            return None
+        return None if snapshot is None else snapshot.idle

@@ -19,9 +19,11 @@ from stablenew.backends.webui.server import (
 )
 from stablenew.errors import (
     BackendError,
+    BackendProtocolError,
     BackendRejectedError,
     BackendUnavailableError,
     ConfigError,
+    ungrouped,
 )
 
 API = "/sdapi/v1"
@@ -52,10 +54,10 @@ async def probe(client: WebUIClient) -> Server:
         ConfigError: The server wants credentials, or others.
     """
     try:
-        progress = await client.get(PROGRESS, tries=1)
-        found = await _ask_for_lists(client)
+        with ungrouped():
+            progress = await client.get(PROGRESS, tries=1)
+            found = await _ask_for_lists(client)
         doors = {name: await client.has(path) for name, path in _DOORS.items()}
-        task = await client.send(TASK, msgspec.json.encode({"id_task": "", "live_preview": False}))
     except BackendRejectedError as error:
         if error.status in (401, 403):
             raise ConfigError(
@@ -63,6 +65,12 @@ async def probe(client: WebUIClient) -> Server:
                 " expected its user:password"
             ) from error
         raise BackendUnavailableError(f"{client.url}: {error}") from error
+    except BackendProtocolError as error:
+        raise BackendUnavailableError(f"{client.url} is no WebUI: {error}") from error
+    try:
+        task = await client.send(TASK, msgspec.json.encode({"id_task": "", "live_preview": False}))
+    except BackendError:  # a proxy may let only /sdapi through
+        task = None
     if not found["samplers"] and not found["models"]:
         raise BackendUnavailableError(
             f"{client.url} answers, but has no {API}; a WebUI needs to be started with --api"

@@ -16,7 +16,7 @@ from stablenew.backends.base import Picture
 from stablenew.backends.infotext import read_infotext
 from stablenew.backends.webui.answers import Answer, Pictures, read_info, read_pictures
 from stablenew.backends.webui.calls import Call
-from stablenew.backends.webui.server import Server
+from stablenew.backends.webui.server import Flavour, Server
 from stablenew.config.pipeline_config import Setting
 from stablenew.errors import BackendProtocolError
 
@@ -90,7 +90,7 @@ def _decoded(encoded: msgspec.Raw) -> bytes:
 
     text = memoryview(encoded)[1:-1]  # without its quotes
     if bytes(text[:5]) == b"data:":
-        text = text[bytes(text[:64]).index(b",") + 1 :]
+        text = text[bytes(text[:64]).find(b",") + 1 :]
     try:
         return pybase64.b64decode(text, validate=True)
     except ValueError:
@@ -113,9 +113,11 @@ def _opened(data: bytes) -> tuple[tuple[int, int], str]:
                 text = _user_comment(image.getexif().get_ifd(0x8769).get(0x9286))
             elif kind == "PNG":
                 image.verify()  # reads every checksum, decodes nothing
+    except Image.DecompressionBombError as error:
+        raise BackendProtocolError(f"the picture is too large: {error}") from error
     except Exception as error:  # Pillow raises SyntaxError, OSError, struct.error and others
-        message = f"the picture ({len(data):,} bytes) cannot be read: {error}"
-        raise BackendProtocolError(message, retryable=True) from error
+        message = f"the picture ({len(data):,} bytes) cannot be read as PNG, JPEG or WebP"
+        raise BackendProtocolError(message) from error
     return size, text
 
 
@@ -151,7 +153,8 @@ def _differences(
             yield f"asked for {name} {asked[name]}, the server used {used}"
     yield from _other_names(call, info, pairs, server)
     for what, (name, labels) in _FROM_INFOTEXT.items():
-        if asked.get(name) and pairs and not any(label in pairs for label in labels):
+        tells = bool(pairs) and server.flavour is not Flavour.SDCPP  # whose infotext lists less
+        if asked.get(name) and tells and not any(label in pairs for label in labels):
             yield f"asked for {what}, the server left it out"
     detailed = any(label.startswith("ADetailer") for label in pairs)
     if call.kind == "adetailer" and pairs and not detailed:
@@ -163,7 +166,7 @@ def _other_names(
 ) -> Iterator[str]:
     asked = call.settings
     model, used = asked.get("model"), info.get("sd_model_name")
-    if model and used and server.model_name(used) != model and used != model:
+    if model and used and not server.is_model(str(model), used, info.get("sd_model_hash")):
         yield f"asked for model {model!r}, the server used {used!r}"
     vae, used = asked.get("vae"), info.get("sd_vae_name")
     if vae not in (None, "Automatic", "None") and used and used != vae:
@@ -219,7 +222,7 @@ def _used(
     if call.kind != "adetailer" and "Schedule type" in pairs:
         used["scheduler"] = pairs["Schedule type"]
     model = info.get("sd_model_name")
-    if isinstance(model, str) and model:
+    if isinstance(model, str) and model and "model" not in call.settings:
         used["model"] = server.model_name(model) or model
     if isinstance(version := info.get("version") or pairs.get("Version"), str):
         used["version"] = version

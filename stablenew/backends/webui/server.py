@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import PurePath
@@ -30,13 +31,15 @@ class Model:
     """A checkpoint.
 
     Attributes:
-        name: As pictures name it: the file's name without its ending.
+        name: As it is called here: `stem`, or what the list calls it where stems are alike.
+        stem: As pictures name it: the file's name without its ending.
         title: As the server wants it asked for: the file's name, with the hash where it has one.
         sha256: Of the file, "" where the server never counted it.
         spellings: What else the server takes for it.
     """
 
     name: str
+    stem: str
     title: str
     sha256: str = ""
     spellings: tuple[str, ...] = ()
@@ -76,6 +79,15 @@ class Server:
     extras: bool = True
     task_ids: bool = False
 
+    def is_model(self, name: str, used: object, used_hash: object) -> bool:
+        """Return whether what a picture names is a model: by its hash where both are known."""
+        asked = self._model(name)
+        if asked is None:
+            return str(used) == name
+        if asked.sha256 and isinstance(used_hash, str) and used_hash:
+            return asked.sha256.startswith(used_hash)
+        return str(used) in (asked.stem, *asked.spellings)
+
     @property
     def model(self) -> str | None:
         """The name of the model that is loaded, None where the server does not say."""
@@ -97,14 +109,22 @@ class Server:
 
     def _model(self, spelling: str) -> Model | None:
         wanted = spelling.lower()
-        return next(
-            (each for each in self.models if wanted in (s.lower() for s in each.spellings)), None
-        )
+        named = [each for each in self.models if each.name.lower() == wanted]
+        spelled = [each for each in self.models if wanted in map(str.lower, each.spellings)]
+        return next(iter([*named, *spelled]), None)
 
 
 def read_models(data: object) -> tuple[Model, ...]:
     """Return the models that `GET /sdapi/v1/sd-models` lists."""
-    return tuple(_read_model(entry) for entry in entries(data) if entry.get("model_name"))
+    models = [_read_model(entry) for entry in entries(data) if entry.get("model_name")]
+    stems = Counter(model.stem for model in models)
+    alike = {model.title: str(model.name) for model in models if stems[model.stem] > 1}
+    return tuple(
+        attrs.evolve(model, spellings=tuple(s for s in model.spellings if s != model.stem))
+        if model.title in alike
+        else attrs.evolve(model, name=model.stem)
+        for model in models
+    )
 
 
 def _read_model(entry: Mapping[str, object]) -> Model:
@@ -112,14 +132,15 @@ def _read_model(entry: Mapping[str, object]) -> Model:
     file = str(entry.get("filename") or "")
     title = str(entry.get("title") or said)
     # Pictures name the file; the list may put its folder before that.
-    name = PurePath(file.replace("\\", "/")).stem if file else said
+    stem = PurePath(file.replace("\\", "/")).stem if file else said
     bare = title.partition(" [")[0]
     hashes = [str(entry[key]) for key in ("hash", "sha256") if entry.get(key)]
     return Model(
-        name=name,
+        name=said,
+        stem=stem,
         title=title,
         sha256=str(entry.get("sha256") or ""),
-        spellings=tuple(dict.fromkeys([name, said, title, bare, *hashes])),
+        spellings=tuple(dict.fromkeys([stem, said, title, bare, *hashes])),
     )
 
 
