@@ -24,13 +24,18 @@ from stablenew.learning.preference_model import Evidence, Posterior, believe
 _FEWEST = 4
 """Ratings and choices below which there is no advice, whatever they say."""
 
+_FEWEST_OF_BEST = 2
+"""The same for the recommended value: one lucky picture is no evidence."""
+
 _CLOSE, _SURE = 0.25, 0.8
 _INTERVAL = (5.0, 95.0)
 """The credible interval, in per cent."""
 
-_INDIFFERENT = 0.8
 _AT_ODDS = 0.9
-"""The spread of ratings of one value beyond which they contradict each other."""
+"""The spread of ratings of one value beyond which they contradict each other, …"""
+
+_TOLD_APART = 0.35
+"""… unless the values differ by this share of that spread."""
 
 _NEXT = 5
 _UNLIKE = 0.15
@@ -145,7 +150,8 @@ def _advise(
     parameter: str, observations: Observations, prompt: str | None, model: str | None
 ) -> Recommendation:
     pictures = [p for p in observations.pictures.values() if parameter in p.settings]
-    values = _ordered({picture.settings[parameter] for picture in pictures})
+    tried = _ordered({picture.settings[parameter] for picture in pictures})
+    values = _ordered({*tried, *candidates_between(tried)})
     where = _indices(values)
     evidence = _evidence(parameter, observations, where, prompt, model)
     posterior = believe(_points(values), len(values), evidence)
@@ -153,14 +159,16 @@ def _advise(
     spoken = set(evidence.value) | set(evidence.winner) | set(evidence.loser)
     known = sorted(int(index) for index in spoken)
     best = max(known, key=lambda index: float(posterior.mean[index]))
-    estimates = _estimates(values, posterior, counts)
+    estimates = _estimates(values, posterior, counts, [where[_identity(each)] for each in tried])
     said, total = len(evidence.rating), len(evidence.rating) + len(evidence.winner)
     silent = _silent(evidence, posterior)
     close = posterior.draws[:, best] >= posterior.draws[:, known].max(axis=1) - _CLOSE
     sure = float(close.mean())
-    enough = silent is None and total >= _FEWEST and len(known) > 1 and sure >= _SURE
+    backed = counts[best] + np.sum(evidence.winner == best) + np.sum(evidence.loser == best)
+    carried = backed >= _FEWEST_OF_BEST and total >= _FEWEST and len(known) > 1
+    enough = bool(silent is None and carried and sure >= _SURE)
     rate_next = _rate_next(parameter, pictures, posterior, where)
-    chosen = estimates[best]
+    chosen = next(each for each in estimates if each.value == values[best])
     return Recommendation(
         parameter=parameter,
         value=values[best],
@@ -172,7 +180,7 @@ def _advise(
         enough=enough,
         why=silent or _why(enough, sure, total, len(known), values[best], rate_next),
         values=tuple(estimates),
-        try_next=_try_next(parameter, values, observations, posterior, known),
+        try_next=_try_next(values, posterior, known),
         rate_next=rate_next,
     )
 
@@ -226,9 +234,10 @@ def _silent(evidence: Evidence, posterior: Posterior) -> str | None:
         return f"all {len(ratings)} ratings are {ratings[0]:.0f}: there is nothing to choose by"
     within = [ratings[evidence.value == index] for index in set(evidence.value)]
     repeated = [each for each in within if len(each) > 1]
-    if len(ratings) >= 2 * _FEWEST and repeated and posterior.indifferent >= _INDIFFERENT:
+    if len(ratings) >= 2 * _FEWEST and repeated:
         spread = float(np.sqrt(np.mean([each.var(ddof=1) for each in repeated])))
-        if spread >= _AT_ODDS:
+        apart = float(np.ptp(posterior.mean[list(set(evidence.value))]))
+        if spread >= _AT_ODDS and apart < _TOLD_APART * spread:
             return (
                 "the ratings contradict each other: those of one value differ as much as those of"
                 " different values"
@@ -256,20 +265,20 @@ def _why(
 
 
 def _estimates(
-    values: Sequence[Setting], posterior: Posterior, counts: np.ndarray
+    values: Sequence[Setting], posterior: Posterior, counts: np.ndarray, tried: Sequence[int]
 ) -> list[ValueEstimate]:
     low, high = np.percentile(posterior.draws, _INTERVAL, axis=0)
-    winners = np.bincount(posterior.draws.argmax(axis=1), minlength=len(values))
+    winners = np.bincount(posterior.draws[:, tried].argmax(axis=1), minlength=len(tried))
     return [
         ValueEstimate(
-            value=value,
+            value=values[index],
             mean=round(float(np.clip(posterior.mean[index], 1, 5)), 3),
             low=round(float(np.clip(low[index], 1, 5)), 3),
             high=round(float(np.clip(high[index], 1, 5)), 3),
             ratings=int(counts[index]),
-            probability=round(float(winners[index] / len(posterior.draws)), 3),
+            probability=round(float(winners[place] / len(posterior.draws)), 3),
         )
-        for index, value in enumerate(values)
+        for place, index in enumerate(tried)
     ]
 
 
@@ -287,35 +296,24 @@ def _rate_next(
 
 
 def _try_next(
-    parameter: str,
-    values: Sequence[Setting],
-    observations: Observations,
-    posterior: Posterior,
-    known: Sequence[int],
+    values: Sequence[Setting], posterior: Posterior, known: Sequence[int]
 ) -> tuple[Setting, ...]:
-    """Return values whose quality may be the highest: unrated ones, and numbers in between."""
-    points = _points(values)
-    if points is None or len(values) < 2:
-        promise = np.percentile(posterior.draws, _INTERVAL[1], axis=0)
-        order = sorted(range(len(values)), key=lambda index: -float(promise[index]))
-        return tuple(values[index] for index in order if index not in known)[:3]
-    between = candidates_between(values)
-    if not between:
-        return ()
-    promise = np.percentile(explore(observations, parameter, between).draws, 80.0, axis=0)
-    order = sorted(range(len(between)), key=lambda index: -float(promise[index]))
-    fresh = [between[index] for index in order if between[index] not in values]
-    return tuple(fresh[:3])
+    """Return values that nobody rated and whose quality may be the highest."""
+    promise = np.percentile(posterior.draws, 80.0, axis=0)
+    order = sorted(range(len(values)), key=lambda index: -float(promise[index]))
+    return tuple(values[index] for index in order if index not in known)[:3]
 
 
 def candidates_between(values: Sequence[Setting]) -> tuple[Setting, ...]:
-    """Return the tried numbers and those half-way between two neighbours; whole where they are."""
+    """Return the numbers half-way between two neighbours, whole where they are; none for names."""
+    if _points(values) is None:
+        return ()
     numbers = sorted(float(v) for v in values if isinstance(v, int | float))
     whole = all(isinstance(value, int) for value in values)
     mids = [(one + next_) / 2 for one, next_ in pairwise(numbers)]
     found = [float(round(mid)) for mid in mids] if whole else [float(f"{mid:.4g}") for mid in mids]
-    every = sorted({*numbers, *found})
-    return tuple(int(each) if whole else each for each in every)
+    fresh = sorted({*found} - {*numbers})
+    return tuple(int(each) if whole else each for each in fresh)
 
 
 def _ordered(values: Iterable[Setting]) -> list[Setting]:

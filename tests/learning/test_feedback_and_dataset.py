@@ -1,13 +1,21 @@
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
 import pytest
 
 from stablenew.errors import ConfigError
-from stablenew.learning.dataset_builder import build_learning_dataset
-from stablenew.learning.feedback_manager import record_feedback
+from stablenew.learning.dataset_builder import COLUMNS, build_learning_dataset, iter_dataset
+from stablenew.learning.dataset_export import export_csv, export_folder
+from stablenew.learning.feedback_manager import (
+    package_feedback,
+    prefer,
+    record_feedback,
+    withdraw_feedback,
+)
+from stablenew.learning.feedback_reader import read_feedback
 from stablenew.learning.learning_record import LearningRecord
 from stablenew.learning.learning_record_writer import LearningRecordWriter
 from tests.support import lines
@@ -66,3 +74,136 @@ async def test_lines_that_cannot_be_read_are_named_and_left_out(
 
 def test_an_empty_folder_is_an_empty_dataset(runs: Path) -> None:
     assert build_learning_dataset(runs) == {"runs": [], "feedback": []}
+
+
+async def test_a_rating_again_supersedes_and_a_withdrawal_takes_it_back(runs: Path) -> None:
+    await record_feedback("a", "x_1", 2, base_dir=runs)
+    await record_feedback(
+        "a", "x_1", 5, "better", base_dir=runs, subscores={"anatomy": 4}, tags=("keep",)
+    )
+    (rating,) = read_feedback(runs).ratings.values()
+    assert (rating.rating, rating.notes, rating.tags) == (5, "better", ("keep",))
+    assert dict(rating.subscores) == {"anatomy": 4}
+    await withdraw_feedback("a", "x_1", base_dir=runs)
+    assert read_feedback(runs).ratings == {}
+    assert len(lines(runs / "a" / "feedback.jsonl")) == 3
+
+
+@pytest.mark.parametrize("subscores", [{"beauty": 3}, {"anatomy": 9}, {"anatomy": "5"}])
+async def test_wrong_subscores_are_refused(runs: Path, subscores: dict[str, int]) -> None:
+    with pytest.raises(ConfigError):
+        await record_feedback("a", "x_1", 3, base_dir=runs, subscores=subscores)
+    assert not runs.exists()
+
+
+async def test_a_choice_is_kept_with_the_winners_run(runs: Path) -> None:
+    path = await prefer(("a", "x_1"), ("b", "x_1"), base_dir=runs)
+    assert path == runs / "a" / "feedback.jsonl"
+    (choice,) = read_feedback(runs).choices
+    assert (choice.winner, choice.loser) == (("a", "x_1"), ("b", "x_1"))
+    with pytest.raises(ConfigError, match="twice"):
+        await prefer(("a", "x_1"), ("a", "x_1"), base_dir=runs)
+    with pytest.raises(ConfigError, match="run_id"):
+        await prefer(("a", "x_1"), ("../b", "x_1"), base_dir=runs)
+
+
+async def test_older_lists_are_read_and_newer_lines_count_more(runs: Path) -> None:
+    (runs / "a").mkdir(parents=True)
+    older = [{"image_id": "x_1", "rating": 2}, {"image_id": "x_2", "rating": 4}, "odd"]
+    (runs / "a" / "feedback.json").write_text(json.dumps(older))
+    await record_feedback("a", "x_1", 5, base_dir=runs)
+    problems: list[str] = []
+    feedback = read_feedback(runs, report=lambda problem: problems.append(str(problem)))
+    assert {key: each.rating for key, each in feedback.ratings.items()} == {
+        ("a", "x_1"): 5,
+        ("a", "x_2"): 4,
+    }
+    assert len(problems) == 1
+    assert "feedback.json:3" in problems[0]
+
+
+async def test_broken_lines_of_feedback_are_told_and_the_rest_is_used(runs: Path) -> None:
+    path = await record_feedback("a", "x_1", 5, base_dir=runs)
+    whole = path.read_text()
+    path.write_text(f'{whole}torn {{\n[1]\n{{"image_id": "x_2", "rating": 9}}\n{{"a": 1}}\n')
+    problems: list[str] = []
+    feedback = read_feedback(runs, report=lambda problem: problems.append(str(problem)))
+    assert list(feedback.ratings) == [("a", "x_1")]
+    assert [problem.partition(": ")[0] for problem in problems] == [
+        f"{path}:{line}" for line in (2, 3, 4, 5)
+    ]
+
+
+async def test_a_plans_feedback_is_handed_on_as_one_bundle(runs: Path) -> None:
+    (runs / "p").mkdir(parents=True)
+    (runs / "p" / "plan.json").write_text('{"plan_id": "p", "plan": {"mode": "sweep"}}')
+    await record_feedback("p-00001", "x_1", 4, "nice", base_dir=runs)
+    await record_feedback("q-00001", "x_1", 1, base_dir=runs)
+    await prefer(("p-00001", "x_1"), ("p-00002", "x_1"), base_dir=runs)
+    bundle = json.loads(json.dumps(package_feedback("p", base_dir=runs)))
+    assert bundle["plan"]["plan"] == {"mode": "sweep"}
+    assert [each["rating"] for each in bundle["feedback"]] == [4]
+    assert bundle["choices"][0]["winner"] == ["p-00001", "x_1"]
+    with pytest.raises(ConfigError, match="plan"):
+        package_feedback("nope", base_dir=runs)
+
+
+OLDER = Path(__file__).parent / "data" / "older.jsonl"
+OUTPUT = {"stage": "txt2img", "image_id": "txt2img_1", "path": "a/txt2img_1.png", "seed": 1}
+
+
+async def test_rows_are_flat_with_the_value_by_its_kind_and_the_rating(runs: Path) -> None:
+    writer = LearningRecordWriter(runs)
+    for run_id, value in (("a", 7), ("b", "Euler"), ("c", True), ("a", 8)):
+        tags = {"stage": "txt2img", "variable_name": "x", "variable_value": value}
+        record = LearningRecord(run_id=run_id, metadata=tags, outputs=(OUTPUT,))
+        await writer.append_record(record)
+    await record_feedback("a", "txt2img_1", 4, base_dir=runs, subscores={"anatomy": 2})
+    rows = list(iter_dataset(runs))
+    assert [(row["run_id"], row["value_num"], row["value_text"]) for row in rows] == [
+        ("b", None, "Euler"),
+        ("c", None, "True"),
+        ("a", 8, None),
+    ]
+    assert all(tuple(row) == COLUMNS for row in rows)
+    assert (rows[2]["rating"], rows[2]["anatomy"]) == (4, 2)
+
+
+def test_older_records_are_rows_without_a_picture(tmp_path: Path) -> None:
+    (tmp_path / "learning_records.jsonl").write_bytes(OLDER.read_bytes())
+    rows = list(iter_dataset(tmp_path))
+    assert [row["rating"] for row in rows] == [4, 2, 5, 3, 4]
+    assert [row["value_num"] for row in rows][:3] == [7.0, 2.0, 20.0]
+    assert rows[0]["variable"] == "txt2img.cfg_scale"
+
+
+async def test_a_table_is_written_whole_and_read_back(runs: Path, tmp_path: Path) -> None:
+    record = LearningRecord(run_id="a", outputs=({**OUTPUT, "prompt": 'a "cat",\nred'},))
+    await LearningRecordWriter(runs).append_record(record)
+    assert export_csv(runs, tmp_path / "t.csv") == 1
+    with (tmp_path / "t.csv").open(newline="", encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    assert row["prompt"] == 'a "cat",\nred'
+    assert row["rating"] == ""
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+async def test_a_folder_has_the_pictures_and_their_metadata(runs: Path, tmp_path: Path) -> None:
+    (runs / "a").mkdir(parents=True)
+    (runs / "a" / "txt2img_1.png").write_bytes(b"picture")
+    gone = {**OUTPUT, "image_id": "txt2img_2", "path": "a/txt2img_2.png"}
+    await LearningRecordWriter(runs).append_record(
+        LearningRecord(run_id="a", outputs=(OUTPUT, gone))
+    )
+    dest = tmp_path / "images"
+    assert export_folder(runs, dest) == 1
+    assert export_folder(runs, dest) == 1  # again, over its own
+    (line,) = lines(dest / "metadata.jsonl")
+    assert (dest / json.loads(line)["file_name"]).read_bytes() == b"picture"
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "mine.txt").write_text("x")
+    with pytest.raises(ConfigError, match="expected an empty folder"):
+        export_folder(runs, other)
+    with pytest.raises(ConfigError, match="cannot write"):
+        export_csv(runs, other / "mine.txt" / "x.csv")

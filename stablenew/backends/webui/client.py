@@ -11,6 +11,7 @@ import random
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -131,13 +132,18 @@ class WebUIClient:
         ) as response:
             arriving()
             body = bytearray()
-            async for chunk in response.aiter_bytes():
-                arriving()
-                body += chunk
-                if len(body) > LARGEST_ANSWER:
-                    raise BackendProtocolError(
-                        f"the answer is larger than {LARGEST_ANSWER:,} bytes; it is not taken"
-                    )
+            too_large = int(response.headers.get("content-length", 0)) > LARGEST_ANSWER
+            if not too_large:
+                async with aclosing(response.aiter_bytes()) as chunks:
+                    async for chunk in chunks:
+                        arriving()
+                        body += chunk
+                        if too_large := len(body) > LARGEST_ANSWER:
+                            break
+            if too_large:
+                raise BackendProtocolError(
+                    f"the answer is larger than {LARGEST_ANSWER:,} bytes; it is not taken"
+                )
             kind = response.headers.get("content-type", "")
             return Answer(status=response.status_code, content_type=kind, body=body)
 
