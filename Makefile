@@ -12,7 +12,7 @@ else
   INSTALL := $(BIN)/python -m pip install -q -c $(CONSTRAINTS)
 endif
 
-.PHONY: run test bench lint type ci clean
+.PHONY: run test test-desktop bench lint type ci clean
 
 run: .venv/.run
 	$(BIN)/python -m stablenew.run --pack tiny --prompt-index 1 --sweep txt2img.cfg_scale=1,3,5,8 \
@@ -23,11 +23,17 @@ test: .venv/.test
 	$(BIN)/python -m coverage run -m pytest
 	$(BIN)/python -m coverage report --skip-covered --show-missing
 
+test-desktop: .venv/.desktop
+	@command -v chromium >/dev/null || { apt-get update -q && apt-get install -y -q chromium; } || \
+	    { echo "install chromium for these tests"; exit 1; }
+	STABLENEW_DESKTOP=1 $(BIN)/python -m pytest tests/desktop
+
 bench: .venv/.test
 	$(BIN)/python scripts/bench_spine.py
 	$(BIN)/python scripts/bench_embedded.py
 	$(BIN)/python scripts/bench_records.py
 	$(BIN)/python scripts/bench_webui.py
+	$(BIN)/python scripts/bench_recommend.py
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
@@ -36,7 +42,7 @@ lint: .venv/.dev
 type: .venv/.dev
 	$(BIN)/mypy
 
-ci: lint type test
+ci: lint type test test-desktop
 	$(BIN)/python scripts/check_main_job.py
 
 .venv/bin/python:
@@ -49,6 +55,10 @@ ci: lint type test
 .venv/.test: pyproject.toml $(CONSTRAINTS) | .venv/bin/python
 	$(INSTALL) -e . --group test
 	@touch $@ .venv/.run
+
+.venv/.desktop: pyproject.toml $(CONSTRAINTS) | .venv/bin/python
+	$(INSTALL) -e . --group desktop
+	@touch $@ .venv/.run .venv/.test
 
 .venv/.dev: pyproject.toml $(CONSTRAINTS) | .venv/bin/python
 	$(INSTALL) -e . --group dev

@@ -4,7 +4,7 @@ A truth is a quality for each of 12 values (smooth, with two hills, or of unorde
 rounds it to 1–5 with noise and a seed's own luck. Pictures are rated one after the other: at
 random, or as the recommender asks (its most promising candidate). The regret is the quality of the
 best value less that of the advised one. Beside the advice: the value with the best mean rating, the
-value that was rated most, and Optuna's GP sampler where it is installed (`pip install optuna torch`).
+value that was rated most, and Optuna's GP sampler where it is installed (with torch).
 
 Usage: bench_recommend.py [--people 60]
 """

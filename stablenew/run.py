@@ -17,6 +17,8 @@ from stablenew.cli.arguments import run_parser
 if TYPE_CHECKING:
     import argparse
 
+    from stablenew.cli.commands import Work
+
 
 _SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -85,7 +87,20 @@ def command(arguments: Sequence[str] | None = None) -> int:
         return 2
     verbose = "-v" in rest or "--verbose" in rest
     _set_up_logging(verbose=verbose)
-    return _guarded(lambda: _told(read_command(name, rest), verbose=verbose), verbose=verbose)
+    work = read_command(name, rest)
+    return _guarded(lambda: _told(lambda: _awaited(work()), verbose=verbose), verbose=verbose)
+
+
+def _awaited(work: Work) -> int:
+    """Return a command's exit code, which may have to be awaited."""
+    if isinstance(work, int):
+        return work
+    import anyio
+
+    async def wait() -> int:
+        return await work
+
+    return anyio.run(wait)
 
 
 def _guarded(work: Callable[[], int], *, verbose: bool) -> int:

@@ -44,6 +44,7 @@ HOMES = {"aiofiles": "_files", "cattrs": "_convert"}
 """Libraries that one module alone imports."""
 
 BROAD = {
+    "backends.webui.job": "whatever goes wrong in a request is an error of its job alone",
     "events.bus": "a broken subscriber harms nobody else",
     "pipeline.stage_call": "a failing interrupt must not replace a cancellation",
     "pipeline.stage_sequencer": "whatever a backend or a disk raises is an outcome",

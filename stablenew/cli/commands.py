@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 
 from stablenew.cli.arguments import Parser
 from stablenew.cli.exit_codes import ExitCode
 
 COMMANDS = ("run", "rate", "recommend", "dataset")
+
+Work = ExitCode | Coroutine[object, object, ExitCode]
+"""What a command is: its exit code, or what is to be awaited for it."""
 
 _USAGE = """\
 stablenew run …         run a pipeline once per value of a setting (python -m stablenew.run)
@@ -25,8 +28,8 @@ def usage() -> str:
     return _USAGE
 
 
-def read_command(name: str, words: list[str]) -> Callable[[], ExitCode]:
-    """Return what a command line asks for, ready to be called.
+def read_command(name: str, words: list[str]) -> Callable[[], Work]:
+    """Return what a command line asks for, ready to be called, and maybe awaited.
 
     Args:
         name: One of `COMMANDS` but `run`.
@@ -37,8 +40,13 @@ def read_command(name: str, words: list[str]) -> Callable[[], ExitCode]:
         "recommend": _recommend_parser,
         "dataset": _dataset_parser,
     }
+    works: Mapping[str, Callable[[argparse.Namespace], Work]] = {
+        "rate": _rate,
+        "recommend": _recommend,
+        "dataset": _dataset,
+    }
     flags = parsers[name]().parse_args(words)
-    return lambda: {"rate": _rate, "recommend": _recommend, "dataset": _dataset}[name](flags)
+    return lambda: works[name](flags)
 
 
 def _parser(name: str, usage: str, description: str) -> argparse.ArgumentParser:
@@ -102,20 +110,14 @@ def _dataset_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _rate(flags: argparse.Namespace) -> ExitCode:
-    import anyio
-
+def _rate(flags: argparse.Namespace) -> Work:
     from stablenew.cli.rate_command import Terminal, plan_folder, rate, rate_from
 
     folder = plan_folder(flags.folder, flags.out)
     if flags.file is not None:
-        return anyio.run(rate_from, folder, flags.file)
+        return rate_from(folder, flags.file)
     terminal = Terminal(viewer=flags.viewer)
-
-    async def ask() -> ExitCode:
-        return await rate(folder, again=flags.again, pairs=flags.pairs, terminal=terminal)
-
-    return anyio.run(ask)
+    return rate(folder, again=flags.again, pairs=flags.pairs, terminal=terminal)
 
 
 def _recommend(flags: argparse.Namespace) -> ExitCode:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import sys
 from pathlib import Path
@@ -26,8 +27,12 @@ def read_key() -> str:
     handle = sys.stdin.fileno()
     before = termios.tcgetattr(handle)
     try:
-        tty.setcbreak(handle)
-        return os.read(handle, 8).decode(errors="replace").lower()[:1]
+        tty.setcbreak(handle, termios.TCSADRAIN)  # what was typed ahead counts
+        key = os.read(handle, 1).decode(errors="replace").lower()
+        if key == "\x1b" and select.select([handle], [], [], 0.02)[0]:
+            os.read(handle, 32)  # an arrow or the like, which is no Escape
+            return "?"
+        return key
     finally:
         termios.tcsetattr(handle, termios.TCSADRAIN, before)
 

@@ -9,8 +9,7 @@ when that value is within 0.25 of the best with a probability of 0.8 or more.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -20,6 +19,13 @@ from stablenew.config.pipeline_config import Setting
 from stablenew.learning.feedback_reader import Report
 from stablenew.learning.observations import Observations, Picture, gather_observations
 from stablenew.learning.preference_model import Evidence, Posterior, believe
+from stablenew.learning.value_axis import (
+    candidates_between,
+    identity,
+    indices,
+    ordered,
+    points,
+)
 
 _FEWEST = 4
 """Ratings and choices below which there is no advice, whatever they say."""
@@ -142,24 +148,24 @@ def advise(
 
 def explore(observations: Observations, parameter: str, candidates: Sequence[Setting]) -> Posterior:
     """Return what is believed of candidate values, tried or not, in their order."""
-    evidence = _evidence(parameter, observations, _indices(candidates), None, None)
-    return believe(_points(candidates), len(candidates), evidence)
+    evidence = _evidence(parameter, observations, indices(candidates), None, None)
+    return believe(points(candidates), len(candidates), evidence)
 
 
 def _advise(
     parameter: str, observations: Observations, prompt: str | None, model: str | None
 ) -> Recommendation:
     pictures = [p for p in observations.pictures.values() if parameter in p.settings]
-    tried = _ordered({picture.settings[parameter] for picture in pictures})
-    values = _ordered({*tried, *candidates_between(tried)})
-    where = _indices(values)
+    tried = ordered({picture.settings[parameter] for picture in pictures})
+    values = ordered({*tried, *candidates_between(tried)})
+    where = indices(values)
     evidence = _evidence(parameter, observations, where, prompt, model)
-    posterior = believe(_points(values), len(values), evidence)
+    posterior = believe(points(values), len(values), evidence)
     counts = np.bincount(evidence.value, minlength=len(values))
     spoken = set(evidence.value) | set(evidence.winner) | set(evidence.loser)
     known = sorted(int(index) for index in spoken)
     best = max(known, key=lambda index: float(posterior.mean[index]))
-    estimates = _estimates(values, posterior, counts, [where[_identity(each)] for each in tried])
+    estimates = _estimates(values, posterior, counts, [where[identity(each)] for each in tried])
     said, total = len(evidence.rating), len(evidence.rating) + len(evidence.winner)
     silent = _silent(evidence, posterior)
     close = posterior.draws[:, best] >= posterior.draws[:, known].max(axis=1) - _CLOSE
@@ -304,48 +310,10 @@ def _try_next(
     return tuple(values[index] for index in order if index not in known)[:3]
 
 
-def candidates_between(values: Sequence[Setting]) -> tuple[Setting, ...]:
-    """Return the numbers half-way between two neighbours, whole where they are; none for names."""
-    if _points(values) is None:
-        return ()
-    numbers = sorted(float(v) for v in values if isinstance(v, int | float))
-    whole = all(isinstance(value, int) for value in values)
-    mids = [(one + next_) / 2 for one, next_ in pairwise(numbers)]
-    found = [float(round(mid)) for mid in mids] if whole else [float(f"{mid:.4g}") for mid in mids]
-    fresh = sorted({*found} - {*numbers})
-    return tuple(int(each) if whole else each for each in fresh)
-
-
-def _ordered(values: Iterable[Setting]) -> list[Setting]:
-    """Return numbers by size, and anything else by its text."""
-    unique = {_identity(value): value for value in values}
-
-    def place(value: Setting) -> tuple[int, float, str]:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return 0, float(value), ""
-        return 1, 0.0, str(value)
-
-    return sorted(unique.values(), key=place)
-
-
-def _points(values: Sequence[Setting]) -> list[float] | None:
-    numbers = [float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
-    return numbers if len(numbers) == len(values) else None
-
-
-def _indices(values: Sequence[Setting]) -> dict[object, int]:
-    return {_identity(value): index for index, value in enumerate(values)}
-
-
 def _key(picture: Picture, parameter: str) -> object:
     if parameter not in picture.settings:
         return _MISSING
-    return _identity(picture.settings[parameter])
-
-
-def _identity(value: Setting) -> object:
-    """Return what makes a value: 7 and 7.0 are one, 1 and True are not."""
-    return ("bool", value) if isinstance(value, bool) else value
+    return identity(picture.settings[parameter])
 
 
 _MISSING = object()

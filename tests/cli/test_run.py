@@ -81,7 +81,7 @@ def test_a_sweep_leaves_pictures_records_events_and_a_sheet(tmp_path: Path) -> N
     assert "2 steps: 2 succeeded; pictures: 8" in done.stdout
     assert "words that the model does not know: flurb" in done.stdout
     named = [line.split()[-1] for line in done.stdout.splitlines()[2:]]
-    assert len(named) == 5
+    assert len(named) == 6
     assert all((tmp_path / name).exists() for name in named if "*" not in name)
     records = [json.loads(line) for line in lines(tmp_path / "runs" / "learning_records.jsonl")]
     assert [record["metadata"]["variable_value"] for record in records] == [1, 5]

@@ -63,6 +63,8 @@ async def test_a_plan_leaves_pictures_records_and_files_that_fit_together(runs: 
         "contact_sheet.png",
         "events.jsonl",
         "plan.json",
+        "report.html",
+        "report_data.js",
     ]
     assert leftovers(runs) == []
 

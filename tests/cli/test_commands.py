@@ -1,0 +1,223 @@
+"""`stablenew rate`, `recommend` and `dataset`, as a person types them."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from stablenew.cli.rate_command import Terminal, asker, rate
+from stablenew.learning.feedback_reader import read_feedback
+from stablenew.learning.gallery import Shown, open_gallery
+from tests.webui.test_command_line import run as run_plan
+
+
+def command(folder: Path, *words: str, keys: str = "") -> subprocess.CompletedProcess[str]:
+    program = "import sys; from stablenew.run import command; sys.exit(command())"
+    return subprocess.run(
+        [sys.executable, "-c", program, *words],
+        cwd=folder,
+        input=keys,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a plan of four values and three pictures each, with records."""
+    path = tmp_path_factory.mktemp("commands")
+    done = run_plan(path, "--backend", "fake", "--prompt", "a cat", "--seed", "1", "--learn",
+                    "--sweep", "txt2img.cfg_scale=1,4,8,12", "--images-per-step", "3")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "page" in done.stdout
+    return path
+
+
+def plan_of(folder: Path) -> Path:
+    (plan,) = folder.glob("runs/*/plan.json")
+    return plan.parent
+
+
+def test_a_person_rates_picture_after_picture_with_keys(folder: Path) -> None:
+    plan = plan_of(folder)
+    done = command(folder, "rate", str(plan), keys="4\n2\nu\n3\ns\nx\n5\nq\n")
+    assert done.returncode == 0
+    assert "ratings: 3, of 12 pictures" in done.stdout
+    ratings = [each.rating for each in read_feedback(folder / "runs").ratings.values()]
+    assert sorted(rating for rating in ratings if rating) == [3, 4, 5]
+    data = (plan / "report_data.js").read_text()
+    assert '"ratings":{"' in data
+    again = command(folder, "rate", plan.name, keys="q\n")
+    assert "1/9" in again.stdout
+
+
+async def test_values_are_not_shown_before_the_rating_nor_in_their_order(folder: Path) -> None:
+    gallery = open_gallery(plan_of(folder))
+    assert len(gallery.pictures) == 12
+    shown: list[str] = []
+
+    class Blind(Terminal):
+        def show(self, pictures: list[Shown]) -> None:
+            shown.extend(picture.run_id for picture in pictures)
+
+    await rate(str(plan_of(folder)), again=True, terminal=Blind(key=lambda: "s"))
+    assert sorted(shown) == sorted(picture.run_id for picture in gallery.pictures)
+    assert shown != sorted(shown)
+
+
+async def test_a_note_goes_with_the_rating(folder: Path) -> None:
+    keys = iter("n5q")
+    terminal = Terminal(key=lambda: next(keys), line=lambda _: "odd hands")
+    await rate(str(plan_of(folder)), again=True, terminal=terminal)
+    assert "odd hands" in {each.notes for each in read_feedback(folder / "runs").ratings.values()}
+
+
+def test_pairs_are_asked_for_that_share_a_seed(folder: Path) -> None:
+    done = command(folder, "rate", str(plan_of(folder)), "--pairs", keys="1\n2\ns\nq\n")
+    assert "choices: 2" in done.stdout
+    choices = read_feedback(folder / "runs").choices
+    assert len(choices) == 2
+    assert all(choice.winner[1] == choice.loser[1] for choice in choices)
+    assert all(choice.winner[0] != choice.loser[0] for choice in choices)
+
+
+def test_ratings_of_a_page_are_taken_and_what_is_wrong_is_told(
+    folder: Path, tmp_path: Path
+) -> None:
+    plan = plan_of(folder)
+    ratings: list[object] = [
+        {"run_id": f"{plan.name}-0000{step}", "image_id": f"txt2img_{picture}", "rating": score}
+        for step, score in ((1, 1), (2, 3), (3, 5), (4, 2))
+        for picture in (1, 2, 3)
+    ]
+    wrong = [{"run_id": "nope", "image_id": "x", "rating": 3}, {**ratings[0], "rating": 9}, 5]  # type: ignore[dict-item]
+    file = tmp_path / "ratings.json"
+    file.write_text(json.dumps({"plan_id": plan.name, "ratings": [*ratings, *wrong]}))
+    done = command(folder, "rate", str(plan), "--from", str(file))
+    assert done.returncode == 0
+    assert "ratings: 12, left out: 3" in done.stdout
+    assert "rating 13: given nope/x, which is no picture of this plan" in done.stderr
+    assert "rating 14: rating: given 9" in done.stderr
+
+
+def test_the_recommendation_follows_from_the_ratings(folder: Path, tmp_path: Path) -> None:
+    (line,) = command(folder, "recommend", "--json", "--stage", "txt2img").stdout.splitlines()
+    advice = json.loads(line)
+    assert list(advice)[:6] == ["parameter", "value", "mean", "low", "high", "ratings"]
+    assert (advice["parameter"], advice["value"], advice["ratings"]) == ("txt2img.cfg_scale", 8, 12)
+    assert advice["enough"] is True
+    table = command(folder, "recommend").stdout
+    assert "txt2img.cfg_scale" in table
+    best = tmp_path / "best.toml"
+    assert command(folder, "recommend", "--as-config", str(best)).returncode == 0
+    assert tomllib.loads(best.read_text()) == {"txt2img": {"cfg_scale": 8}}
+    done = run_plan(tmp_path, str(best), "--backend", "fake", "--prompt", "a", "--dry-run")
+    assert "cfg_scale=8" in done.stdout
+
+
+def test_what_is_not_carried_is_a_comment_in_the_config(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "runs"
+    other.mkdir()
+    data = Path(__file__).parents[1] / "learning" / "data" / "older.jsonl"
+    (other / "learning_records.jsonl").write_bytes(data.read_bytes())
+    done = command(tmp_path, "recommend", "--as-config", "best.toml")
+    assert "? 7.0" in done.stdout
+    text = (tmp_path / "best.toml").read_text()
+    assert "# cfg_scale = 7  #" in text
+    assert all(not table for table in tomllib.loads(text).values())
+
+
+@pytest.mark.parametrize("kind", ["csv", "folder"])
+def test_a_dataset_is_exported(folder: Path, tmp_path: Path, kind: str) -> None:
+    dest = tmp_path / "out"
+    done = command(folder, "dataset", "--to", kind, str(dest))
+    assert done.returncode == 0
+    assert ": 12, in" in done.stdout
+    assert (dest if kind == "csv" else dest / "metadata.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("rate", "runs/nope"), "runs/nope: no such folder"),
+        (("rate", "runs"), "no plan and no run, expected a plan's"),
+        (("rate", "PLAN", "--from", "nope.json"), "nope.json: No such file"),
+        (("recommend", "--stage", "txt2im"), "--stage: given 'txt2im', expected one of"),
+        (("recommend", "--out", "nope"), "--out: given 'nope', expected the folder of all runs"),
+        (("recommend", "--as-config", "/nope/x.toml"), "--as-config: cannot write to"),
+        (("dataset", "--to", "parquet", "x"), "--to: given 'parquet', expected one of folder, csv"),
+        (("dataset", "x"), "--to: given None"),
+        (("recomend",), "given 'recomend', did you mean recommend?"),
+        (("rate", "PLAN", "--form", "x"), "unrecognized arguments: --form x"),
+    ],
+)
+def test_wrong_words_get_one_clear_line(folder: Path, words: tuple[str, ...], said: str) -> None:
+    given = [str(plan_of(folder)) if word == "PLAN" else word for word in words]
+    done = command(folder, *given)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_ratings_file_of_another_plan_is_refused(folder: Path, tmp_path: Path) -> None:
+    for content, said in (
+        ('{"plan_id": "other", "ratings": []}', "is for the plan 'other'"),
+        ("[1]", "no ratings file"),
+        ("torn {", "no ratings file"),
+    ):
+        (tmp_path / "r.json").write_text(content)
+        done = command(folder, "rate", str(plan_of(folder)), "--from", str(tmp_path / "r.json"))
+        assert (done.returncode, said in done.stderr) == (2, True)
+
+
+def test_torn_and_foreign_lines_are_told_and_the_rest_is_used(folder: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    whole = (folder / "runs" / "learning_records.jsonl").read_text()
+    (runs / "learning_records.jsonl").write_text(f'{{"torn": \n{whole}[]\n')
+    done = command(tmp_path, "dataset", "--to", "csv", "t.csv")
+    assert done.returncode == 0
+    assert "rows: 12" in done.stdout
+    assert "learning_records.jsonl:1: no record" in done.stderr
+    assert "learning_records.jsonl:6: no record" in done.stderr
+
+
+def test_pictures_are_drawn_in_a_terminal_and_keys_need_no_enter(folder: Path) -> None:
+    main, other = pty.openpty()
+    program = "import sys; from stablenew.run import command; sys.exit(command())"
+    words = [sys.executable, "-c", program, "rate", str(plan_of(folder)), "--again"]
+    environ = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
+    environ.pop("NO_COLOR", None)
+    process = subprocess.Popen(
+        words, stdin=other, stdout=other, stderr=other, cwd=folder, env=environ
+    )
+    os.close(other)
+    shown, sent = b"", False
+    try:
+        while piece := os.read(main, 65_536):
+            shown += piece
+            if b"1/12" in shown and not sent:
+                os.write(main, b"4q")
+                sent = True
+    except OSError:  # the other side has closed
+        pass
+    os.close(main)
+    assert process.wait(20) == 0
+    assert "▀".encode() in shown
+    assert b"ratings: 1" in shown
+
+
+async def test_an_exploration_asks_for_one_rating_after_the_other(folder: Path) -> None:
+    keys = iter(["x", "4", "s", "q", "5"])
+    ask = asker(Terminal(key=lambda: next(keys)))
+    pictures = open_gallery(plan_of(folder)).pictures
+    assert [await ask(pictures[n]) for n in range(4)] == [4, None, None, None]

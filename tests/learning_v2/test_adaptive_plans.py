@@ -1,0 +1,183 @@
+"""Adaptive plans: ratings choose what is made next, and end the plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anyio
+import pytest
+
+from stablenew.app import App, open_app
+from stablenew.config.pipeline_config import PipelineConfig
+from stablenew.config.settings import Settings
+from stablenew.errors import ConfigError
+from stablenew.events.event import Event
+from stablenew.events.mailbox import Overflow
+from stablenew.learning.explorer import candidates, first_values
+from stablenew.learning.feedback_manager import record_feedback
+from stablenew.learning.feedback_reader import Rating, read_feedback
+from stablenew.learning.gallery import Shown
+from stablenew.learning.learning_adapter import build_learning_plan_from_dict
+from stablenew.learning.learning_events import AdviceGiven, PlanExtended, RatingsAwaited
+from stablenew.learning.learning_execution import Rate
+from stablenew.learning.learning_plan import LearningExecutionResult, derive_steps
+from stablenew.pipeline.results import Outcome
+
+PLAN = {
+    "target_variable": "txt2img.cfg_scale",
+    "sweep_values": [1, 6.5, 12],
+    "bounds": [1, 12],
+    "max_pictures": 24,
+}
+CONFIG = {"txt2img": {"prompt": "a cat", "seed": 1}}
+
+
+async def explored(
+    runs: Path, rate: Rate | None, events: list[Event] | None = None, **plan: object
+) -> LearningExecutionResult:
+    settings = Settings(out=runs, backend="fake", learning_enabled=True)
+    async with open_app(settings) as app:
+        if events is not None:
+
+            async def note(event: Event) -> None:
+                events.append(event)
+
+            app.bus.subscribe(Event, note, overflow=Overflow.WAIT)
+        return await app.learning.run_learning_plan({**PLAN, **plan}, CONFIG, rate=rate)
+
+
+def quality(value: float, peak: float) -> int:
+    return max(1, min(5, round(5 - abs(value - peak) * 0.9)))
+
+
+@pytest.mark.parametrize("peak", [2.5, 6.0, 10.5])
+async def test_it_narrows_down_to_what_is_liked(runs: Path, peak: float) -> None:
+    async def rate(shown: Shown) -> int:
+        return quality(float(shown.varied["txt2img.cfg_scale"]), peak)  # type: ignore[arg-type]
+
+    events: list[Event] = []
+    result = await explored(runs, rate, events)
+    assert result.outcome is Outcome.SUCCEEDED
+    advice = [event for event in events if isinstance(event, AdviceGiven)][-1]
+    assert abs(float(advice.value) - peak) < 1.5  # type: ignore[arg-type]
+    values = [step.step.value for step in result.step_results]
+    assert len(values) == len(set(values)) < 24
+    near = [value for value in values[3:] if abs(float(value) - peak) < 3]  # type: ignore[arg-type]
+    assert len(near) > len(values[3:]) / 2
+    assert [type(e).__name__ for e in events if isinstance(e, RatingsAwaited | PlanExtended)][
+        :3
+    ] == [
+        "RatingsAwaited",
+        "PlanExtended",
+        "RatingsAwaited",
+    ]
+    assert len(read_feedback(runs).ratings) == len(values)
+
+
+async def test_steps_go_on_with_their_numbers_and_records(runs: Path) -> None:
+    async def rate(shown: Shown) -> int:
+        return quality(float(shown.varied["txt2img.cfg_scale"]), 6)  # type: ignore[arg-type]
+
+    result = await explored(runs, rate)
+    assert [step.step.index for step in result.step_results] == list(range(result.steps_executed))
+    assert result.summary["not_run"] == 0
+    records = (runs / "learning_records.jsonl").read_text().splitlines()
+    assert len(records) == result.steps_executed
+
+
+async def test_it_ends_when_one_more_picture_would_change_nothing(runs: Path) -> None:
+    async def always_three(_: Shown) -> int:
+        return 3
+
+    result = await explored(runs, always_three, images_per_step=2, max_pictures=400)
+    assert result.steps_executed < 60
+
+
+async def test_it_makes_no_more_pictures_than_it_may(runs: Path) -> None:
+    async def rate(shown: Shown) -> int:
+        return quality(float(shown.varied["txt2img.cfg_scale"]), 6)  # type: ignore[arg-type]
+
+    result = await explored(runs, rate, images_per_step=2, max_pictures=9)
+    assert result.steps_executed == 4
+
+
+async def test_whoever_rates_nothing_has_had_enough(runs: Path) -> None:
+    async def nothing(_: Shown) -> None:
+        return None
+
+    result = await explored(runs, nothing)
+    assert result.steps_executed == 3
+    assert result.outcome is Outcome.SUCCEEDED
+
+
+async def test_a_whole_rating_with_notes_is_kept(runs: Path) -> None:
+    async def rate(shown: Shown) -> Rating:
+        return Rating(run_id="", image_id="", rating=4, notes="soft", subscores={"anatomy": 2})
+
+    await explored(runs, rate, max_pictures=3)
+    ratings = read_feedback(runs).ratings
+    assert {each.notes for each in ratings.values()} == {"soft"}
+    assert {key[0] for key in ratings} == {
+        path.parent.name for path in runs.glob("*/feedback.jsonl")
+    }
+
+
+async def test_ratings_may_come_from_elsewhere(runs: Path) -> None:
+    """From the terminal or the page of another process: the plan sees them on disk."""
+    settings = Settings(out=runs, backend="fake")
+
+    async with open_app(settings) as app, anyio.create_task_group() as tasks:
+
+        async def answer(event: RatingsAwaited) -> None:
+            for run_id, image_id in event.pictures:
+                await record_feedback(run_id, image_id, 3, base_dir=runs)
+
+        app.bus.subscribe(RatingsAwaited, answer)
+        with anyio.fail_after(20):
+            result = await app.learning.run_learning_plan({**PLAN, "max_pictures": 6}, CONFIG)
+        tasks.cancel_scope.cancel()
+    assert result.outcome is Outcome.SUCCEEDED
+
+
+async def test_waiting_for_ratings_can_be_cancelled(runs: Path) -> None:
+    async with open_app(Settings(out=runs, backend="fake")) as app:
+
+        async def cancel(_: RatingsAwaited) -> None:
+            app.learning.cancel_plan()
+
+        app.bus.subscribe(RatingsAwaited, cancel)
+        with anyio.fail_after(10):
+            result = await app.learning.run_learning_plan(PLAN, CONFIG)
+        assert result.outcome is Outcome.CANCELLED
+        assert result.steps_executed == 3
+        assert app.learning.state == "idle"
+        await _again(app)
+
+
+async def _again(app: App) -> None:
+    result = await app.learning.run_learning_plan(
+        {"target_variable": "txt2img.steps", "sweep_values": [2]}, CONFIG
+    )
+    assert result.success
+
+
+def test_candidates_are_whole_where_the_setting_is() -> None:
+    assert candidates("txt2img.steps", (1, 8)) == tuple(range(1, 9))
+    every = candidates("txt2img.cfg_scale", (1, 12))
+    assert (every[0], every[-1], len(every)) == (1, 12, 25)
+    assert first_values("txt2img.cfg_scale", (1, 12)) == (1, 6.5, 12)
+    assert first_values("img2img.denoising_strength", (0.1, 0.9)) == (0.1, 0.5, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"bounds": [12, 1]}, "expected a lower and a higher number"),
+        ({"mode": "sweep"}, "bounds are what makes a plan adaptive"),
+        ({"mode": "adaptive", "bounds": None}, "bounds are what makes a plan adaptive"),
+    ],
+)
+def test_a_wrong_plan_is_told_before_anything_runs(changes: dict[str, object], said: str) -> None:
+    given = {name: value for name, value in {**PLAN, **changes}.items() if value is not None}
+    with pytest.raises(ConfigError, match=said):
+        derive_steps(build_learning_plan_from_dict(given), PipelineConfig.from_dict(CONFIG))

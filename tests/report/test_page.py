@@ -1,0 +1,118 @@
+"""The page's files: its data follows the plan, and the ratings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from stablenew.app import open_app
+from stablenew.backends.fake import Behaviour, FakeBackend
+from stablenew.config.settings import Settings
+from stablenew.errors import BackendRejectedError
+from stablenew.learning.feedback_manager import record_feedback
+from stablenew.report.page import THUMBNAIL, Page, rebuild_page
+
+PLAN = {
+    "target_variable": "txt2img.cfg_scale",
+    "sweep_values": [3, 7],
+    "y_variable": "txt2img.steps",
+    "y_values": [10, 20],
+    "images_per_step": 2,
+}
+CONFIG = {"txt2img": {"prompt": "a cat </script>", "seed": 5}}
+
+
+def data_of(folder: Path) -> dict[str, Any]:
+    text = (folder / "report_data.js").read_text()
+    data = json.loads(text.removeprefix("window.STABLENEW_REPORT = ").removesuffix(";\n"))
+    assert isinstance(data, dict)
+    return data
+
+
+async def made(runs: Path, backend: FakeBackend | None = None) -> Path:
+    async with open_app(Settings(out=runs), backend=backend or FakeBackend()) as app:
+        result = await app.learning.run_learning_plan(PLAN, CONFIG)
+        await app.reports.drained()
+    assert app.reporter.problem is None
+    return runs / result.plan_id
+
+
+async def test_a_page_shows_every_picture_with_its_values_and_settings(runs: Path) -> None:
+    folder = await made(runs)
+    data = data_of(folder)
+    assert data["done"]
+    assert data["axes"] == [
+        {"path": "txt2img.cfg_scale", "values": [3, 7]},
+        {"path": "txt2img.steps", "values": [10, 20]},
+    ]
+    assert [list(step["values"].values()) for step in data["steps"]] == [
+        [3, 10], [7, 10], [3, 20], [7, 20],
+    ]  # fmt: skip
+    for step in data["steps"]:
+        for picture in step["pictures"]:
+            assert (folder / picture["path"]).exists()
+            assert picture["settings"]["cfg_scale"] == step["values"]["txt2img.cfg_scale"]
+    assert data["seeds"] == [5, 6]
+    assert (folder / "report.html").read_text().startswith("<!doctype html>")
+
+
+async def test_failed_steps_are_shown_with_their_error(runs: Path) -> None:
+    error = BackendRejectedError("CUDA out of memory")
+    backend = FakeBackend(lambda _, call: Behaviour(error=error if call == 3 else None))
+    steps = data_of(await made(runs, backend))["steps"]
+    assert [step["outcome"] for step in steps] == ["succeeded", "failed", "succeeded", "succeeded"]
+    assert "CUDA out of memory" in steps[1]["error"]
+
+
+async def test_a_page_is_written_anew_with_new_ratings(runs: Path) -> None:
+    folder = await made(runs)
+    await record_feedback(f"{folder.name}-00002", "txt2img_1", 4, base_dir=runs)
+    assert data_of(folder)["ratings"] == {}
+    assert rebuild_page(folder, written="now")
+    data = data_of(folder)
+    assert data["ratings"] == {f"{folder.name}-00002/txt2img_1": 4}
+    assert len(data["steps"]) == 4
+
+
+async def test_a_page_is_there_while_the_plan_runs(runs: Path) -> None:
+    seen: list[bool] = []
+
+    def look(_: object, call: int) -> Behaviour:
+        for page in runs.glob("*/report_data.js"):
+            seen.append(data_of(page.parent)["done"])
+        return Behaviour()
+
+    await made(runs, FakeBackend(look))
+    assert seen
+    assert not any(seen)
+
+
+def test_a_folder_that_is_no_plan_has_no_page(tmp_path: Path) -> None:
+    assert not rebuild_page(tmp_path, written="now")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("side", "small"), [(THUMBNAIL, True), (1_000, False)])
+def test_only_large_pictures_get_a_thumbnail(tmp_path: Path, side: int, small: bool) -> None:
+    run = tmp_path / "p-00001"
+    run.mkdir()
+    (tmp_path / "p").mkdir()
+    Image.new("RGB", (side, side // 2)).save(run / "txt2img_1.png")
+    output = {"stage": "txt2img", "image_id": "txt2img_1", "path": "p-00001/txt2img_1.png"}
+    metadata = {
+        "stages": [{"stage": "txt2img"}],
+        "stage_outputs": [{**output, "width": side, "height": side // 2}],
+    }
+    (run / "run_metadata.json").write_text(json.dumps(metadata))
+    page = Page(tmp_path / "p", {"plan_id": "p", "plan": {"target_variable": "steps",
+                                                         "sweep_values": [1]}})  # fmt: skip
+    page.add(0, "p-00001", "succeeded", None)
+    (picture,) = page.steps[0]["pictures"]
+    assert (picture["thumb"] is None) == small
+    if not small:
+        with Image.open(tmp_path / "p" / picture["thumb"]) as thumbnail:
+            assert max(thumbnail.size) == THUMBNAIL
