@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from stablenew.backends.base import InterruptReceipt as InterruptReceipt
     from stablenew.backends.base import Picture as Picture
     from stablenew.backends.base import Report as Report
+    from stablenew.backends.base import Settling as Settling
     from stablenew.backends.base import StageRequest as StageRequest
     from stablenew.backends.embedded.backend import EmbeddedBackend as EmbeddedBackend
     from stablenew.backends.fake import Behaviour as Behaviour
@@ -56,7 +57,18 @@ if TYPE_CHECKING:
     from stablenew.events.event import Event as Event
     from stablenew.events.mailbox import Overflow as Overflow
     from stablenew.learning.dataset_builder import build_learning_dataset as build_learning_dataset
+    from stablenew.learning.dataset_builder import iter_dataset as iter_dataset
+    from stablenew.learning.dataset_export import export_csv as export_csv
+    from stablenew.learning.dataset_export import export_folder as export_folder
+    from stablenew.learning.feedback_manager import package_feedback as package_feedback
+    from stablenew.learning.feedback_manager import prefer as prefer
     from stablenew.learning.feedback_manager import record_feedback as record_feedback
+    from stablenew.learning.feedback_manager import withdraw_feedback as withdraw_feedback
+    from stablenew.learning.feedback_reader import Feedback as Feedback
+    from stablenew.learning.feedback_reader import Rating as Rating
+    from stablenew.learning.feedback_reader import read_feedback as read_feedback
+    from stablenew.learning.gallery import Shown as Shown
+    from stablenew.learning.gallery import open_gallery as open_gallery
     from stablenew.learning.learning_adapter import (
         build_learning_plan_from_config as build_learning_plan_from_config,
     )
@@ -64,9 +76,12 @@ if TYPE_CHECKING:
         build_learning_plan_from_dict as build_learning_plan_from_dict,
     )
     from stablenew.learning.learning_adapter import prepare_learning_run as prepare_learning_run
+    from stablenew.learning.learning_events import AdviceGiven as AdviceGiven
     from stablenew.learning.learning_events import PlanEvent as PlanEvent
+    from stablenew.learning.learning_events import PlanExtended as PlanExtended
     from stablenew.learning.learning_events import PlanFinished as PlanFinished
     from stablenew.learning.learning_events import PlanStarted as PlanStarted
+    from stablenew.learning.learning_events import RatingsAwaited as RatingsAwaited
     from stablenew.learning.learning_events import StepEvent as StepEvent
     from stablenew.learning.learning_events import StepFinished as StepFinished
     from stablenew.learning.learning_events import StepStarted as StepStarted
@@ -89,6 +104,12 @@ if TYPE_CHECKING:
         LearningRecordWriter as LearningRecordWriter,
     )
     from stablenew.learning.learning_recorder import LearningRecorder as LearningRecorder
+    from stablenew.learning.observations import Observations as Observations
+    from stablenew.learning.observations import gather_observations as gather_observations
+    from stablenew.learning.recommendation import Recommendation as Recommendation
+    from stablenew.learning.recommendation import ValueEstimate as ValueEstimate
+    from stablenew.learning.recommendation import advise as advise
+    from stablenew.learning.recommendation import recommend as recommend
     from stablenew.pipeline.image_store import ImageStore as ImageStore
     from stablenew.pipeline.pipeline_runner import PipelineRunner as PipelineRunner
     from stablenew.pipeline.results import Failure as Failure
@@ -117,6 +138,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ADetailerConfig": "config.pipeline_config",
+    "AdviceGiven": "learning.learning_events",
     "App": "app",
     "Backend": "backends.base",
     "BackendAwaited": "pipeline.stage_events",
@@ -138,6 +160,7 @@ _HOMES = {
     "EventStream": "events.bus",
     "Failure": "pipeline.results",
     "FakeBackend": "backends.fake",
+    "Feedback": "learning.feedback_reader",
     "ImageStore": "pipeline.image_store",
     "Img2ImgConfig": "config.pipeline_config",
     "InterruptReceipt": "backends.base",
@@ -151,6 +174,7 @@ _HOMES = {
     "LearningRecorder": "learning.learning_recorder",
     "LearningRunResult": "learning.learning_plan",
     "LearningRunStep": "learning.learning_plan",
+    "Observations": "learning.observations",
     "Outcome": "pipeline.results",
     "Overflow": "events.mailbox",
     "OverrideError": "errors",
@@ -161,11 +185,15 @@ _HOMES = {
     "PipelineRunResult": "pipeline.results",
     "PipelineRunner": "pipeline.pipeline_runner",
     "PlanEvent": "learning.learning_events",
+    "PlanExtended": "learning.learning_events",
     "PlanFinished": "learning.learning_events",
     "PlanStarted": "learning.learning_events",
     "PlannedStage": "pipeline.stage_plan",
     "PreviewMade": "pipeline.stage_events",
     "Prompt": "config.prompt_pack",
+    "Rating": "learning.feedback_reader",
+    "RatingsAwaited": "learning.learning_events",
+    "Recommendation": "learning.recommendation",
     "RecordError": "errors",
     "ReentrantPublishError": "errors",
     "Report": "backends.base",
@@ -174,6 +202,8 @@ _HOMES = {
     "RunRequest": "pipeline.run_request",
     "RunStarted": "pipeline.stage_events",
     "Settings": "config.settings",
+    "Settling": "backends.base",
+    "Shown": "learning.gallery",
     "StableNewError": "errors",
     "StageEvent": "pipeline.stage_events",
     "StageFinished": "pipeline.stage_events",
@@ -192,21 +222,33 @@ _HOMES = {
     "Subscription": "events.bus",
     "Txt2ImgConfig": "config.pipeline_config",
     "UpscaleConfig": "config.pipeline_config",
+    "ValueEstimate": "learning.recommendation",
     "WebUIBackend": "backends.webui.backend",
+    "advise": "learning.recommendation",
     "build_learning_dataset": "learning.dataset_builder",
     "build_learning_plan_from_config": "learning.learning_adapter",
     "build_learning_plan_from_dict": "learning.learning_adapter",
     "build_learning_record": "learning.learning_record_builder",
+    "export_csv": "learning.dataset_export",
+    "export_folder": "learning.dataset_export",
     "follow": "record_reader",
+    "gather_observations": "learning.observations",
     "host_app": "app",
+    "iter_dataset": "learning.dataset_builder",
     "open_app": "app",
+    "open_gallery": "learning.gallery",
     "override": "config.overrides",
     "override_all": "config.overrides",
+    "package_feedback": "learning.feedback_manager",
     "plan_stages": "pipeline.stage_plan",
+    "prefer": "learning.feedback_manager",
     "prepare_learning_run": "learning.learning_adapter",
+    "read_feedback": "learning.feedback_reader",
     "read_prompt_pack": "config.prompt_pack",
     "read_records": "learning.learning_record_reader",
+    "recommend": "learning.recommendation",
     "record_feedback": "learning.feedback_manager",
+    "withdraw_feedback": "learning.feedback_manager",
 }
 
 __all__ = list(_HOMES)
