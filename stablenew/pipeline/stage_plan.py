@@ -222,7 +222,17 @@ def _unknown_names(
     for name, value in own.items():
         names = _choices(name, capabilities)
         if name in capabilities.stages[stage] and value and names and value not in names:
-            yield f"{stage}.{name}: given {value!r}, {suggestion(value, names)}"
+            yield f"{stage}.{name}: given {value!r}, {_hint(name, value, names, capabilities)}"
+
+
+def _hint(name: str, value: Setting, names: tuple[str, ...], capabilities: Capabilities) -> str:
+    """Return what to say instead; before WebUI 1.9 a sampler's name held its scheduler."""
+    if name == "sampler_name":
+        for scheduler in capabilities.schedulers:
+            sampler = str(value).removesuffix(f" {scheduler}")
+            if sampler in names:
+                return f"expected sampler_name={sampler!r} with scheduler={scheduler!r}"
+    return suggestion(value, names)
 
 
 def _choices(name: str, capabilities: Capabilities) -> tuple[str, ...]:

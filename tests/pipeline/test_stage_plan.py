@@ -195,3 +195,8 @@ def test_upscaling_by_img2img_samples_as_txt2img_does_and_needs_no_upscaler() ->
     assert settings["denoising_strength"] == 0.2
     by_upscaler = plan_stages(config(upscale={"upscaler_1": "Lanczos"}), WEBUI_LIKE).stages[1]
     assert by_upscaler.settings["steps"] is None
+
+
+def test_a_sampler_with_its_scheduler_in_its_name_is_taken_apart_in_the_hint() -> None:
+    (said,) = problems(config(txt2img={"sampler_name": "DPM++ 2M Karras"}))
+    assert said.endswith("expected sampler_name='DPM++ 2M' with scheduler='Karras'")
