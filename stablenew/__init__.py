@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from stablenew.events.bus import Subscription as Subscription
     from stablenew.events.event import Event as Event
     from stablenew.events.mailbox import Overflow as Overflow
+    from stablenew.hosts import Ended as Ended
+    from stablenew.hosts import ThreadHost as ThreadHost
     from stablenew.learning.dataset_builder import build_learning_dataset as build_learning_dataset
     from stablenew.learning.dataset_builder import iter_dataset as iter_dataset
     from stablenew.learning.dataset_export import export_csv as export_csv
@@ -155,6 +157,7 @@ _HOMES = {
     "Clock": "_clock",
     "ConfigError": "errors",
     "EmbeddedBackend": "backends.embedded.backend",
+    "Ended": "hosts",
     "Event": "events.event",
     "EventBus": "events.bus",
     "EventStream": "events.bus",
@@ -220,6 +223,7 @@ _HOMES = {
     "StepFinished": "learning.learning_events",
     "StepStarted": "learning.learning_events",
     "Subscription": "events.bus",
+    "ThreadHost": "hosts",
     "Txt2ImgConfig": "config.pipeline_config",
     "UpscaleConfig": "config.pipeline_config",
     "ValueEstimate": "learning.recommendation",

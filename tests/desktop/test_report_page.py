@@ -72,7 +72,8 @@ def grid(runs: Path, browser_page: Page) -> tuple[Path, Page]:
 
 
 def heads(page: Page, where: str) -> list[str]:
-    return page.locator(f"{where} th").all_inner_texts()
+    texts: list[str] = page.locator(f"{where} th").all_inner_texts()
+    return texts
 
 
 def test_it_opens_from_disk_as_an_x_y_grid_with_its_axes_in_order(grid: tuple[Path, Page]) -> None:

@@ -1,0 +1,249 @@
+"""The app in a thread of its own, for GUIs that have no asyncio loop: plain Tk, QtAsyncio, games.
+
+    host = ThreadHost(Settings(out=Path("runs")))
+    host.start()
+    host.subscribe(StageProgress, lambda event: bar.set(event.fraction))
+    host.run_learning_plan(plan, config, done=lambda outcome: show(outcome))
+    …
+    def pump():                      # in the GUI's thread, a few times a second
+        host.pump()
+        root.after(50, pump)
+    …
+    host.close()
+
+Every method is called from the GUI's thread, and returns at once but `start` and `close`. Handlers
+and `done` are called in the GUI's thread as well: by `pump`, or by the function that `call_back`
+names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Future
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+import attrs
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from stablenew.app import App, open_app
+from stablenew.backends.base import Backend
+from stablenew.config.pipeline_config import PipelineConfig
+from stablenew.config.settings import Settings
+from stablenew.controller.activity import State
+from stablenew.errors import StableNewError
+from stablenew.events.event import Event
+from stablenew.learning.learning_execution import Rate
+from stablenew.learning.learning_plan import LearningExecutionResult, LearningPlan
+from stablenew.pipeline.results import PipelineRunResult
+
+T = TypeVar("T")
+E = TypeVar("E", bound=Event)
+
+Call = Callable[[], None]
+
+
+@attrs.frozen(kw_only=True)
+class Ended(Generic[T]):
+    """How something ended that was asked of a host.
+
+    Attributes:
+        result: What it returned; None where it raised.
+        error: What it raised; None where it did not.
+    """
+
+    result: T | None = None
+    error: BaseException | None = None
+
+
+class ThreadHost:
+    """Hosts an app in a thread with a loop of its own.
+
+    Args:
+        settings: As for `open_app`.
+        backend: In place of the one that the settings name.
+        call_back: Has a function called in the GUI's thread, such as a Qt signal's `emit`. It is
+            called from another thread; Tk's `after` must not be: leave this out, and call `pump`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings = Settings(),
+        *,
+        backend: Backend | None = None,
+        call_back: Callable[[Call], object] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._backend = backend
+        self._waiting: queue.SimpleQueue[Call] = queue.SimpleQueue()
+        self._call_back = call_back or self._waiting.put
+        self._stack = ExitStack()
+        self._portal: BlockingPortal | None = None
+        self._app: App | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def state(self) -> State:
+        """What is going on now."""
+        return self._open()[1].pipeline.state
+
+    @property
+    def last_result(self) -> LearningExecutionResult | None:
+        """What became of the plan that ended last; a snapshot, whatever a modal dialog missed."""
+        return self._open()[1].learning.last_result
+
+    def start(self) -> None:
+        """Open the app and return when it is open.
+
+        Raises:
+            StableNewError: It is open already, or cannot be opened.
+        """
+        if self._portal is not None:
+            raise StableNewError("the host is started already")
+        with ExitStack() as stack:
+            # The loop is named: a GUI's library may have set a policy for everybody.
+            options = {"loop_factory": _new_loop}
+            self._portal = stack.enter_context(
+                start_blocking_portal("asyncio", options, name="stablenew")
+            )
+            opened = open_app(self._settings, backend=self._backend)
+            try:
+                self._app = stack.enter_context(self._portal.wrap_async_context_manager(opened))
+            except BaseException:
+                self._portal = None
+                raise
+            self._stack = stack.pop_all()
+
+    def close(self) -> None:
+        """Cancel what is under way and end the thread; returns when it has ended, within seconds.
+
+        What ended meanwhile is still handed to `done` by a last `pump`.
+        """
+        self._stack.close()
+        self._portal = self._app = None
+
+    def pump(self) -> int:
+        """Call what waits to be called in this thread; returns how many there were."""
+        called = 0
+        while True:
+            try:
+                call = self._waiting.get_nowait()
+            except queue.Empty:
+                return called
+            call()
+            called += 1
+
+    def subscribe(self, kind: type[E] | tuple[type[E], ...], handler: Callable[[E], None]) -> None:
+        """Have `handler` called in the GUI's thread for every event of `kind` from now on."""
+        portal, app = self._open()
+
+        async def take(event: E) -> None:
+            self._call_back(lambda: handler(event))
+
+        async def subscribe() -> None:
+            app.bus.subscribe(kind, take, name=getattr(handler, "__qualname__", "handler"))
+
+        portal.call(subscribe)
+
+    def run_learning_plan(
+        self,
+        plan: LearningPlan | Mapping[str, object],
+        base_config: PipelineConfig | Mapping[str, object],
+        metadata: Mapping[str, object] | None = None,
+        *,
+        max_steps: int | None = None,
+        rate: Rate | None = None,
+        done: Callable[[Ended[LearningExecutionResult]], None] = lambda _: None,
+    ) -> Future[LearningExecutionResult]:
+        """Start a plan; `done` hears how it ended."""
+        return self.submit(
+            lambda app: app.learning.run_learning_plan(
+                plan, base_config, metadata, max_steps=max_steps, rate=rate
+            ),
+            done,
+        )
+
+    def run_pipeline(
+        self,
+        config: PipelineConfig | Mapping[str, object],
+        *,
+        images: int = 1,
+        metadata: Mapping[str, object] | None = None,
+        done: Callable[[Ended[PipelineRunResult]], None] = lambda _: None,
+    ) -> Future[PipelineRunResult]:
+        """Start a single run; `done` hears how it ended."""
+        return self.submit(
+            lambda app: app.pipeline.run_pipeline(config, images=images, metadata=metadata), done
+        )
+
+    def cancel(self) -> None:
+        """Cancel what is under way, if anything is; it ends as always, and `done` hears of it."""
+        portal, app = self._open()
+        portal.start_task_soon(app.pipeline.cancel)
+
+    def cancel_step(self) -> None:
+        """Cancel the step under way; the plan goes on with the next."""
+        portal, app = self._open()
+        portal.start_task_soon(app.learning.cancel_step)
+
+    def set_learning(self, enabled: bool) -> None:
+        """Turn learning on or off for what is started from now on."""
+        portal, app = self._open()
+
+        def turn() -> None:
+            app.pipeline.learning_enabled = enabled
+
+        portal.call(turn)
+
+    def submit(
+        self,
+        work: Callable[[App], Awaitable[T]],
+        done: Callable[[Ended[T]], None] = lambda _: None,
+    ) -> Future[T]:
+        """Have something awaited in the app's loop.
+
+        Args:
+            work: Called with the app there.
+            done: Called in the GUI's thread with how it ended.
+        """
+        portal, app = self._open()
+
+        async def run() -> T:
+            return await work(app)
+
+        future: Future[T] = portal.start_task_soon(run)
+        future.add_done_callback(lambda future: self._call_back(lambda: done(_ended(future))))
+        return future
+
+    def _open(self) -> tuple[BlockingPortal, App]:
+        if self._portal is None or self._app is None:
+            raise StableNewError("the host is not started")
+        return self._portal, self._app
+
+
+def _ended(future: Future[T]) -> Ended[T]:
+    if future.cancelled():
+        return Ended(error=asyncio.CancelledError())
+    error = future.exception()
+    return Ended(error=error) if error is not None else Ended(result=future.result())
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    if sys.platform == "win32":
+        return asyncio.ProactorEventLoop()
+    return asyncio.SelectorEventLoop()

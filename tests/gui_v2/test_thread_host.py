@@ -1,0 +1,162 @@
+"""The app in a thread of its own, driven from a thread that has no loop."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stablenew.backends.fake import Behaviour, FakeBackend
+from stablenew.config.settings import Settings
+from stablenew.errors import ConfigError, StableNewError
+from stablenew.hosts import Ended, ThreadHost
+from stablenew.learning.learning_events import StepFinished
+from stablenew.learning.learning_plan import LearningExecutionResult
+from stablenew.learning.learning_record_reader import read_records
+from stablenew.pipeline.results import Outcome, PipelineRunResult
+from stablenew.pipeline.stage_events import StageProgress
+
+PLAN = {"target_variable": "txt2img.steps", "sweep_values": [1, 2, 3]}
+CONFIG = {"txt2img": {"prompt": "a cat", "seed": 1}}
+
+
+def until(host: ThreadHost, condition: Callable[[], object], seconds: float = 10) -> None:
+    """Be a GUI's loop until something is so."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        host.pump()
+        time.sleep(0.002)
+
+
+def test_a_plan_is_started_in_one_handler_and_seen_in_the_guis_thread(runs: Path) -> None:
+    here = threading.get_ident()
+    heard: list[tuple[int, object]] = []
+    ended: list[Ended[LearningExecutionResult]] = []
+    settings = Settings(out=runs, learning_enabled=True)
+    with ThreadHost(settings, backend=FakeBackend()) as host:
+        host.subscribe(
+            StepFinished, lambda event: heard.append((threading.get_ident(), event.value))
+        )
+        host.run_learning_plan(PLAN, CONFIG, done=ended.append)
+        until(host, lambda: ended)
+        until(host, lambda: len(heard) == 3)
+        assert host.state == "idle"
+        assert host.last_result is not None
+    assert heard == [(here, 1), (here, 2), (here, 3)]
+    assert ended[0].result is not None
+    assert ended[0].result.success
+    assert len(list(read_records(runs / "learning_records.jsonl"))) == 3
+
+
+def test_another_handler_stops_it_and_it_can_be_started_again(runs: Path) -> None:
+    hangs = [True]
+    backend = FakeBackend(lambda request, call: Behaviour(hang=hangs[0]))
+    ended: list[Ended[LearningExecutionResult]] = []
+    progress: list[float] = []
+    with ThreadHost(Settings(out=runs), backend=backend) as host:
+        host.subscribe(StageProgress, lambda event: progress.append(event.fraction))
+        host.run_learning_plan(PLAN, CONFIG, done=ended.append)
+        until(host, lambda: progress)
+        host.cancel()
+        until(host, lambda: ended)
+        assert ended[0].result is not None
+        assert ended[0].result.outcome is Outcome.CANCELLED
+        hangs[0] = False
+        host.run_learning_plan(PLAN, CONFIG, done=ended.append)
+        until(host, lambda: len(ended) == 2)
+        assert ended[1].result is not None
+        assert ended[1].result.success
+
+
+def test_a_step_can_be_cancelled_and_the_plan_goes_on(runs: Path) -> None:
+    backend = FakeBackend(lambda request, call: Behaviour(hang=call == 1))
+    ended: list[Ended[LearningExecutionResult]] = []
+    with ThreadHost(Settings(out=runs), backend=backend) as host:
+        host.run_learning_plan(PLAN, CONFIG, done=ended.append)
+        until(host, lambda: backend.calls)
+        host.cancel_step()
+        until(host, lambda: ended)
+    assert ended[0].result is not None
+    outcomes = [step.outcome for step in ended[0].result.step_results]
+    assert outcomes == [Outcome.CANCELLED, Outcome.SUCCEEDED, Outcome.SUCCEEDED]
+
+
+def test_closing_in_the_middle_cancels_waits_and_leaves_no_thread(runs: Path) -> None:
+    before = {thread.name for thread in threading.enumerate()}
+    backend = FakeBackend(Behaviour(hang=True))
+    ended: list[Ended[PipelineRunResult]] = []
+    host = ThreadHost(Settings(out=runs), backend=backend)
+    host.start()
+    host.run_pipeline(CONFIG, done=ended.append)
+    until(host, lambda: backend.calls)
+    started = time.monotonic()
+    host.close()
+    assert time.monotonic() - started < 10
+    host.pump()
+    assert ended[0].result is not None
+    assert ended[0].result.outcome is Outcome.CANCELLED
+    left = {thread.name for thread in threading.enumerate()} - before
+    assert not any("stablenew" in name for name in left)
+    host.start()
+    assert host.state == "idle"
+    host.close()
+
+
+def test_errors_come_back_as_what_they_are(runs: Path) -> None:
+    ended: list[Ended[LearningExecutionResult]] = []
+    with ThreadHost(Settings(out=runs), backend=FakeBackend()) as host:
+        host.run_learning_plan({**PLAN, "sweep_values": []}, CONFIG, done=ended.append)
+        until(host, lambda: ended)
+        with pytest.raises(StableNewError, match="started already"):
+            host.start()
+    assert isinstance(ended[0].error, ConfigError)
+    with pytest.raises(StableNewError, match="not started"):
+        host.cancel()
+
+
+def test_a_host_that_cannot_be_opened_can_be_tried_again(runs: Path) -> None:
+    host = ThreadHost(Settings(out=runs, backend="nope"))
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="backend"):
+            host.start()
+
+
+def test_calls_are_handed_back_by_the_function_that_the_gui_gives(runs: Path) -> None:
+    handed: list[Callable[[], None]] = []
+    ended: list[Ended[PipelineRunResult]] = []
+    backend = FakeBackend()
+    with ThreadHost(Settings(out=runs), backend=backend, call_back=handed.append) as host:
+        host.run_pipeline(CONFIG, done=ended.append).result(10)
+        until(host, lambda: handed)
+        assert ended == []
+        assert host.pump() == 0
+    for call in handed:
+        call()
+    assert ended[0].result is not None
+
+
+def test_learning_is_turned_on_between_runs(runs: Path) -> None:
+    with ThreadHost(Settings(out=runs), backend=FakeBackend()) as host:
+        host.run_pipeline(CONFIG).result(10)
+        host.set_learning(True)
+        host.run_pipeline(CONFIG).result(10)
+    assert len(list(read_records(runs / "learning_records.jsonl"))) == 1
+
+
+def test_fifty_rounds_of_start_and_cancel_leave_nothing(runs: Path) -> None:
+    backend = FakeBackend(Behaviour(delay=5))
+    with ThreadHost(Settings(out=runs), backend=backend) as host:
+        for number in range(50):
+            future = host.run_learning_plan(PLAN, CONFIG)
+            if number % 2:
+                while len(backend.calls) <= number // 2:
+                    time.sleep(0.001)
+            host.cancel()
+            if not future.result(10).step_results:
+                assert future.result().outcome is Outcome.CANCELLED
+            assert host.state == "idle"
+    assert threading.active_count() < 20
