@@ -82,6 +82,8 @@ if TYPE_CHECKING:
     from stablenew.learning.learning_events import PlanEvent as PlanEvent
     from stablenew.learning.learning_events import PlanExtended as PlanExtended
     from stablenew.learning.learning_events import PlanFinished as PlanFinished
+    from stablenew.learning.learning_events import PlanPaused as PlanPaused
+    from stablenew.learning.learning_events import PlanResumed as PlanResumed
     from stablenew.learning.learning_events import PlanStarted as PlanStarted
     from stablenew.learning.learning_events import RatingsAwaited as RatingsAwaited
     from stablenew.learning.learning_events import StepEvent as StepEvent
@@ -190,6 +192,8 @@ _HOMES = {
     "PlanEvent": "learning.learning_events",
     "PlanExtended": "learning.learning_events",
     "PlanFinished": "learning.learning_events",
+    "PlanPaused": "learning.learning_events",
+    "PlanResumed": "learning.learning_events",
     "PlanStarted": "learning.learning_events",
     "PlannedStage": "pipeline.stage_plan",
     "PreviewMade": "pipeline.stage_events",

@@ -201,6 +201,16 @@ class ThreadHost:
         portal, app = self._open()
         portal.start_task_soon(app.learning.cancel_step)
 
+    def pause(self) -> None:
+        """Let the step under way end, and wait before the next one until `resume`."""
+        portal, app = self._open()
+        portal.start_task_soon(app.learning.pause)
+
+    def resume(self) -> None:
+        """Go on with a plan that was paused."""
+        portal, app = self._open()
+        portal.start_task_soon(app.learning.resume)
+
     def set_learning(self, enabled: bool) -> None:
         """Turn learning on or off for what is started from now on."""
         portal, app = self._open()

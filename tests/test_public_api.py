@@ -61,6 +61,8 @@ PUBLIC = [
     "PlanEvent",
     "PlanExtended",
     "PlanFinished",
+    "PlanPaused",
+    "PlanResumed",
     "PlanStarted",
     "PlannedStage",
     "PreviewMade",

@@ -84,6 +84,19 @@ class LearningExecutionController:
         """Cancel the plan under way; `run_learning_plan` then returns what was done."""
         self._pipeline.activity.cancel()
 
+    @property
+    def paused(self) -> bool:
+        """Whether the plan stops before its next step."""
+        return self._runner.paused
+
+    def pause(self) -> None:
+        """Let the step under way end, and wait before the next one until `resume`."""
+        self._runner.pause()
+
+    def resume(self) -> None:
+        """Go on with a plan that was paused."""
+        self._runner.resume()
+
     def cancel_step(self) -> None:
         """Cancel the step under way; the plan goes on with the next."""
         self._runner.cancel_step()

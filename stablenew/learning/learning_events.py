@@ -55,6 +55,16 @@ class PlanExtended(PlanEvent):
 
 
 @attrs.frozen(kw_only=True)
+class PlanPaused(PlanEvent):
+    """A plan waits between two steps until it is resumed."""
+
+
+@attrs.frozen(kw_only=True)
+class PlanResumed(PlanEvent):
+    """A plan that was paused goes on."""
+
+
+@attrs.frozen(kw_only=True)
 class RatingsAwaited(PlanEvent):
     """An adaptive plan waits for ratings.
 

@@ -30,6 +30,8 @@ from stablenew.learning.gallery import Shown
 from stablenew.learning.learning_events import (
     PlanExtended,
     PlanFinished,
+    PlanPaused,
+    PlanResumed,
     PlanStarted,
     StepFinished,
     StepStarted,
@@ -126,6 +128,8 @@ class LearningExecutionRunner:
         self._clock = clock
         self._execution: _Execution | None = None
         self._step_scope: anyio.CancelScope | None = None
+        self._paused = False
+        self._resumed = anyio.Event()
 
     @property
     def result(self) -> LearningExecutionResult | None:
@@ -137,6 +141,21 @@ class LearningExecutionRunner:
         if self._step_scope is not None:
             self._step_scope.deadline = math.inf  # so that it is not taken for a timeout
             self._step_scope.cancel()
+
+    @property
+    def paused(self) -> bool:
+        """Whether the plan stops before its next step."""
+        return self._paused
+
+    def pause(self) -> None:
+        """Let the step under way end, and wait before the next one until `resume`."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Go on with the plan."""
+        self._paused = False
+        self._resumed.set()
+        self._resumed = anyio.Event()
 
     async def run(
         self, context: LearningExecutionContext, explorer: NextValues | None = None
@@ -159,6 +178,7 @@ class LearningExecutionRunner:
         context = attrs.evolve(context, base_config=config)
         execution = self._execution = _Execution(context, plan_id, metadata, steps)
         execution.explorer = explorer
+        self._paused = False
         await self._run_steps(execution)
         return execution.result()
 
@@ -189,11 +209,19 @@ class LearningExecutionRunner:
         to_run = execution.to_run
         while to_run:
             for step in to_run:
+                await self._wait_while_paused(execution)
                 await self._run_step(execution, step)
                 if execution.hopeless:
                     logger.warning("plan %s: nobody answers; it ends", execution.plan_id)
                     return
             to_run = await self._extend(execution)
+
+    async def _wait_while_paused(self, execution: _Execution) -> None:
+        if self._paused:
+            await self._tell(execution, PlanPaused)
+            while self._paused:
+                await self._resumed.wait()
+            await self._tell(execution, PlanResumed)
 
     async def _extend(self, execution: _Execution) -> tuple[LearningRunStep, ...]:
         """Return the next steps of an adaptive plan; none for any other."""

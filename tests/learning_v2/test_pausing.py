@@ -1,0 +1,76 @@
+"""Pausing between two steps, and going on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+
+from stablenew.app import App, open_app
+from stablenew.backends.fake import FakeBackend
+from stablenew.config.settings import Settings
+from stablenew.events.event import Event
+from stablenew.events.mailbox import Overflow
+from stablenew.learning.learning_events import PlanPaused, PlanResumed, StepFinished, StepStarted
+from stablenew.learning.learning_plan import LearningExecutionResult
+from stablenew.pipeline.results import Outcome
+
+PLAN = {"target_variable": "txt2img.steps", "sweep_values": [1, 2, 3]}
+CONFIG = {"txt2img": {"prompt": "a cat", "seed": 1}}
+
+
+async def told(
+    runs: Path, act: Callable[[App, Event], None]
+) -> tuple[list[str], LearningExecutionResult]:
+    """Run the plan, act on its events, and return those that matter here."""
+    events: list[str] = []
+    async with open_app(Settings(out=runs), backend=FakeBackend()) as app:
+
+        async def take(event: Event) -> None:
+            if isinstance(event, StepStarted | StepFinished | PlanPaused | PlanResumed):
+                events.append(type(event).__name__)
+            act(app, event)
+
+        app.bus.subscribe(Event, take, overflow=Overflow.WAIT)
+        with anyio.fail_after(20):
+            result = await app.learning.run_learning_plan(PLAN, CONFIG)
+        await app.bus.drain()
+        assert app.learning.state == "idle"
+    return events, result
+
+
+async def test_the_step_under_way_ends_and_the_next_one_waits(runs: Path) -> None:
+    def act(app: App, event: Event) -> None:
+        if isinstance(event, StepStarted) and event.index == 0:
+            app.learning.pause()
+            assert app.learning.paused
+        if isinstance(event, PlanPaused):
+            app.learning.resume()
+
+    events, result = await told(runs, act)
+    step = ["StepStarted", "StepFinished"]
+    assert events == [*step, "PlanPaused", "PlanResumed", *step, *step]
+    assert result.success
+
+
+async def test_a_paused_plan_can_be_cancelled_and_the_next_one_is_not_paused(runs: Path) -> None:
+    def act(app: App, event: Event) -> None:
+        if isinstance(event, StepStarted):
+            app.learning.pause()
+        if isinstance(event, PlanPaused):
+            app.learning.cancel_plan()
+
+    async with open_app(Settings(out=runs), backend=FakeBackend()) as app:
+
+        async def take(event: Event) -> None:
+            act(app, event)
+
+        subscription = app.bus.subscribe(Event, take)
+        with anyio.fail_after(20):
+            result = await app.learning.run_learning_plan(PLAN, CONFIG)
+        assert result.outcome is Outcome.CANCELLED
+        assert result.steps_executed == 1
+        subscription.close()
+        with anyio.fail_after(20):
+            assert (await app.learning.run_learning_plan(PLAN, CONFIG)).success
