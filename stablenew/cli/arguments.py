@@ -56,7 +56,12 @@ def run_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("file", nargs="?", metavar="PLAN.toml", help="a plan file (TOML or JSON)")
-    what = parser.add_argument_group("what to run")
+    _add_what(parser.add_argument_group("what to run"))
+    _add_how(parser.add_argument_group("how to run it"))
+    return parser
+
+
+def _add_what(what: argparse._ArgumentGroup) -> None:
     what.add_argument("--prompt", metavar="TEXT")
     what.add_argument("--negative-prompt", metavar="TEXT")
     what.add_argument("--pack", metavar="PACK", help="a prompt pack: a file, or the name `tiny`")
@@ -91,7 +96,9 @@ def run_parser() -> argparse.ArgumentParser:
         help="leave a learning record for each run",
     )
     what.add_argument("--experiment-name", metavar="NAME", help="kept with every record")
-    how = parser.add_argument_group("how to run it")
+
+
+def _add_how(how: argparse._ArgumentGroup) -> None:
     how.add_argument(
         "--backend",
         metavar="NAME",
@@ -111,4 +118,3 @@ def run_parser() -> argparse.ArgumentParser:
     how.add_argument("--json", action="store_true", help="one JSON object per event on stdout")
     how.add_argument("--quiet", action="store_true", help="print nothing but errors")
     how.add_argument("-v", "--verbose", action="store_true", help="log more, show tracebacks")
-    return parser

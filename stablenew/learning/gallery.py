@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import attrs
 import msgspec
@@ -86,29 +87,31 @@ def open_gallery(
 def _pictures(run: Path, base: Path, report: Callable[[RecordError], None] | None) -> list[Shown]:
     path = run / _METADATA
     try:
-        data = msgspec.json.decode(path.read_bytes())
-        outputs, config = data["stage_outputs"], data["config"]
-        last = [stage["stage"] for stage in data["stages"]][-1:]
-        tags = data.get("metadata") or {}
-        made = [output for output in outputs if output["stage"] in last]
-        return [
-            Shown(
-                run_id=data["run_id"],
-                image_id=output["image_id"],
-                path=base / output["path"],
-                varied=_varied(tags),
-                settings=output.get("settings") or {},
-                seconds=float(data.get("duration") or 0.0),
-            )
-            for output in made
-            if config is not None
-        ]
+        return _read(msgspec.json.decode(path.read_bytes()), base)
     except FileNotFoundError:
         return []  # cut short before it had any
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError, OSError) as error:
         if report is not None:
             report(RecordError(f"no metadata of a run: {error!r}", path=path))
         return []
+
+
+def _read(data: Any, base: Path) -> list[Shown]:
+    """Return the pictures of a run's last stage; raises whatever odd metadata leads to."""
+    last = [stage["stage"] for stage in data["stages"]][-1:]
+    made = [output for output in data["stage_outputs"] if output["stage"] in last]
+    varied = _varied(data.get("metadata") or {})
+    return [
+        Shown(
+            run_id=data["run_id"],
+            image_id=output["image_id"],
+            path=base / output["path"],
+            varied=varied,
+            settings=output.get("settings") or {},
+            seconds=float(data.get("duration") or 0.0),
+        )
+        for output in made
+    ]
 
 
 def _varied(tags: Mapping[str, Setting]) -> dict[str, Setting]:

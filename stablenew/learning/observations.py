@@ -106,36 +106,48 @@ def observe(records: Iterable[LearningRecord], feedback: Feedback) -> Observatio
 
 def _pictures(record: LearningRecord, feedback: Feedback) -> Iterator[Picture]:
     """Yield the pictures of a record's last stage, and others that were rated."""
-    varied = varied_settings(record)
     outputs = [output for output in record.outputs if isinstance(output, Mapping)]
     last = record.stage_plan[-1] if record.stage_plan else None
-    told = older_rating(record)
     for output in outputs:
-        image_id = str(output.get("image_id") or "")
-        rated = feedback.ratings.get((record.run_id, image_id))
+        key = record.run_id, str(output.get("image_id") or "")
+        rated = feedback.ratings.get(key)
         if output.get("stage") == last or rated:
-            yield Picture(
-                run_id=record.run_id,
-                image_id=image_id,
-                settings=varied or (dict(_unvaried(record)) if rated else {}),
-                context=f"{record.plan_id or record.run_id}/{output.get('seed')}",
-                rating=rated.rating if rated else told,
-                prompt=str(output.get("prompt") or ""),
-                model=str(output.get("model") or ""),
-                path=str(output.get("path") or ""),
-            )
-    if not outputs and told is not None:
-        experiment = record.metadata.get("experiment_name") or record.metadata.get("pack_name")
-        yield Picture(
-            run_id=record.run_id,
-            image_id="",
-            settings=varied or dict(_unvaried(record)),
-            context=str(experiment or ""),
-            rating=told,
-            prompt=str(record.base_config.get("prompt") or ""),
-            model=str(_stage_config(record, "txt2img").get("model") or ""),
-            path=str(record.metadata.get("image_path") or ""),
-        )
+            yield _picture(record, output, rated.rating if rated else older_rating(record))
+    if not outputs and older_rating(record) is not None:
+        yield _older_picture(record)
+
+
+def _picture(record: LearningRecord, output: Mapping[str, object], rating: int | None) -> Picture:
+    varied = varied_settings(record)
+    return Picture(
+        run_id=record.run_id,
+        image_id=_text(output, "image_id"),
+        settings=varied or (dict(_unvaried(record)) if rating is not None else {}),
+        context=f"{record.plan_id or record.run_id}/{output.get('seed')}",
+        rating=rating,
+        prompt=_text(output, "prompt"),
+        model=_text(output, "model"),
+        path=_text(output, "path"),
+    )
+
+
+def _older_picture(record: LearningRecord) -> Picture:
+    """Return what an older record stands for, which has its rating but not its pictures."""
+    tags = record.metadata
+    return Picture(
+        run_id=record.run_id,
+        image_id="",
+        settings=varied_settings(record) or dict(_unvaried(record)),
+        context=_text(tags, "experiment_name") or _text(tags, "pack_name"),
+        rating=older_rating(record),
+        prompt=_text(record.base_config, "prompt"),
+        model=_text(_stage_config(record, "txt2img"), "model"),
+        path=_text(tags, "image_path"),
+    )
+
+
+def _text(table: Mapping[str, object], name: str) -> str:
+    return str(table.get(name) or "")
 
 
 def varied_settings(record: LearningRecord) -> dict[str, Setting]:
