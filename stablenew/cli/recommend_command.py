@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from stablenew._convert import json_line
+from stablenew._files import write_whole
 from stablenew.cli.exit_codes import ExitCode
 from stablenew.config.overrides import override
 from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
@@ -35,10 +36,14 @@ def recommend_command(
         raise ConfigError(f"--stage: given {stage!r}, expected one of {', '.join(STAGES)}")
     if not Path(out).is_dir():
         raise ConfigError(f"--out: given {out!r}, expected the folder of all runs")
+    if plan_id is not None and not Path(out, plan_id).is_dir():
+        raise ConfigError(f"--plan: given {plan_id!r}, expected the id of a plan in {out!r}")
     bad = BadLines()
     found = recommend(out, stage=stage, prompt=prompt, model=model, plan_id=plan_id, report=bad)
     for line in bad.named:
         print(f"left out: {line}", file=sys.stderr)
+    if bad.count > len(bad.named):
+        print(f"left out: {bad.count - len(bad.named)} more lines", file=sys.stderr)
     if as_json:
         for each in found:
             print(json_line(_plain(each)).decode())
@@ -142,7 +147,7 @@ def _whole(value: Setting) -> Setting:
 
 def _write(path: Path, text: str) -> None:
     try:
-        path.write_text(text, encoding="utf-8")
+        write_whole(path, text.encode())
     except OSError as error:
         raise ConfigError(
             f"--as-config: cannot write to {str(path)!r} ({error.strerror}), expected a file name"

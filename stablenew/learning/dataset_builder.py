@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
@@ -22,7 +22,17 @@ logger = logging.getLogger(__name__)
 
 COLUMNS = (
     *("run_id", "image_id", "plan_id", "timestamp", "stage", "path", "sha256"),
-    *("variable", "value", "value_num", "value_text", "rating", "notes", "tags"),
+    *(
+        "variable",
+        "value",
+        "value_num",
+        "value_text",
+        "y_variable",
+        "y_value",
+        "rating",
+        "notes",
+        "tags",
+    ),
     *("anatomy", "composition", "prompt_adherence"),
     *("prompt", "negative_prompt", "model", "model_hash", "sampler_name", "scheduler"),
     *("steps", "cfg_scale", "seed", "width", "height", "prompt_pack_id", "experiment_name"),
@@ -114,10 +124,10 @@ def _last_lines(path: Path) -> dict[str, int]:
     for _, line in read_lines(path):
         try:
             run_id = msgspec.json.decode(line, type=_Id).run_id
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             try:  # half of a surrogate pair, which the record reader takes
                 run_id = LearningRecord.from_json(line).run_id
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
         if run_id:
             last[run_id] = number
@@ -131,12 +141,11 @@ def _rows(record: LearningRecord, feedback: Feedback) -> Iterator[dict[str, obje
         "plan_id": record.plan_id,
         "timestamp": record.timestamp,
         "prompt_pack_id": record.prompt_pack_id,
-        "experiment_name": record.metadata.get("experiment_name") or None,
+        "experiment_name": record.tags.get("experiment_name") or None,
         **_varied(record),
     }
-    outputs = [output for output in record.outputs if isinstance(output, Mapping)]
     told = older_rating(record)
-    for output in outputs:
+    for output in record.pictures:
         row = about | {name: output.get(name) for name in _FROM_OUTPUT}
         row["image_id"] = image_id = str(output.get("image_id") or "")
         rating = feedback.ratings.get((record.run_id, image_id))
@@ -146,12 +155,11 @@ def _rows(record: LearningRecord, feedback: Feedback) -> Iterator[dict[str, obje
             row |= {"rating": rating.rating, "notes": rating.notes, "tags": tags}
             row |= {name: score for name, score in rating.subscores.items() if name in row}
         yield row
-    if not outputs:
-        config = record.base_config.get("txt2img")
-        given = config if isinstance(config, Mapping) else {}
+    if not record.pictures:
+        given = record.stage_config("txt2img")
         settings = {name: given.get(name) for name in _FROM_OUTPUT if name in given}
-        notes = record.metadata.get("user_notes") or None
-        path = record.metadata.get("image_path")
+        notes = record.tags.get("user_notes") or None
+        path = record.tags.get("image_path")
         yield about | settings | {"image_id": "", "rating": told, "notes": notes, "path": path}
 
 
@@ -159,9 +167,10 @@ def _varied(record: LearningRecord) -> dict[str, object]:
     varied = varied_settings(record)
     if not varied:
         return {}
-    path, value = next(iter(varied.items()))
+    (path, value), *others = varied.items()
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return {
+    second = {"y_variable": others[0][0], "y_value": others[0][1]} if others else {}
+    return second | {
         "variable": path,
         "value": value,
         "value_num": value if number else None,
@@ -170,6 +179,8 @@ def _varied(record: LearningRecord) -> dict[str, object]:
 
 
 def _plain(record: LearningRecord) -> dict[str, object]:
-    plain = unstructure(msgspec.json.decode(record.to_json()))
+    own = {field.name: getattr(record, field.name) for field in attrs.fields(LearningRecord)}
+    extra = own.pop("extra")
+    plain = unstructure({**own, **extra})
     assert isinstance(plain, dict)
     return plain

@@ -76,7 +76,8 @@ def _copied(base: Path, row: Mapping[str, object], dest: Path) -> str | None:
     source = base / str(row["path"])
     name = f"{row['run_id']}-{row['image_id']}{source.suffix}"
     target = dest / name
-    if not source.is_file():
+    inside = source.resolve().is_relative_to(base.resolve()) and Path(name).name == name
+    if not inside or not source.is_file():  # a foreign line may name anything
         return None
     target.unlink(missing_ok=True)
     try:

@@ -24,6 +24,7 @@ from stablenew.learning.feedback_reader import (
     checked_rating,
     read_feedback,
 )
+from stablenew.learning.gallery import plan_runs
 from stablenew.record_appender import append_lines
 
 
@@ -130,7 +131,7 @@ def package_feedback(
     """
     base = Path(base_dir)
     plan = read_table(base / checked_id("plan_id", plan_id) / "plan.json")
-    runs = [path.name for path in sorted(base.glob(f"{plan_id}-*")) if path.is_dir()]
+    runs = [path.name for path in plan_runs(base / plan_id)]
     feedback = read_feedback(base, run_ids=runs, report=report)
     return {
         "plan_id": plan_id,

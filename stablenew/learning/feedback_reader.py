@@ -115,6 +115,9 @@ def feedback_lines(
         if run_ids is not None:
             paths = [path for each in run_ids if (path := base / each / name).exists()]
         for path in paths:
+            if not path.is_file():
+                (report or _log)(RecordError("no feedback: not a file", path=path))
+                continue
             for number, data in _entries(path):
                 if isinstance(data, dict):
                     yield path, number, data
@@ -149,6 +152,8 @@ def _read_line(line: Mapping[str, object], run_id: str) -> Rating | Choice:
     timestamp = str(line.get("timestamp") or "")
     other = line.get("preferred_to")
     if isinstance(other, Mapping):
+        if not other.get("run_id") or not other.get("image_id"):
+            raise ConfigError("preferred_to: expected a run_id and an image_id")
         loser = str(other.get("run_id")), str(other.get("image_id"))
         return Choice(winner=about, loser=loser, timestamp=timestamp)
     rating, subscores, tags = line.get("rating"), line.get("subscores"), line.get("tags")
@@ -157,16 +162,20 @@ def _read_line(line: Mapping[str, object], run_id: str) -> Rating | Choice:
     return Rating(
         run_id=about[0],
         image_id=about[1],
-        rating=None if rating is None else checked_rating("rating", rating),
+        rating=None if rating is None else checked_rating("rating", _whole(rating)),
         notes=None if line.get("notes") is None else str(line["notes"]),
         timestamp=timestamp,
         subscores={
             str(name): score
             for name, score in (subscores.items() if isinstance(subscores, Mapping) else ())
-            if isinstance(score, int)
+            if isinstance(score, int) and not isinstance(score, bool) and 1 <= score <= 5
         },
         tags=tuple(map(str, tags)) if isinstance(tags, list) else (),
     )
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _log(error: RecordError) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ def open_gallery(
     folder = folder.resolve()
     base = folder.parent
     if (folder / PLAN_FILE).exists():
-        runs = sorted(path for path in base.glob(f"{folder.name}-*") if path.is_dir())
+        runs = plan_runs(folder)
     elif (folder / _METADATA).exists():
         runs = [folder]
     else:
@@ -82,6 +83,12 @@ def open_gallery(
         raise ConfigError(f"{folder}: no plan and no run, {expected}")
     pictures = [picture for run in runs for picture in _pictures(run, base, report)]
     return Gallery(plan_id=folder.name, base_dir=base, pictures=tuple(pictures))
+
+
+def plan_runs(folder: Path) -> list[Path]:
+    """Return the folders of a plan's runs, in order: its name and a step's number, no other's."""
+    step = re.compile(re.escape(folder.name) + r"-\d{5,}")
+    return sorted(path for path in folder.parent.glob("*-*") if step.fullmatch(path.name))
 
 
 def _pictures(run: Path, base: Path, report: Callable[[RecordError], None] | None) -> list[Shown]:

@@ -74,6 +74,23 @@ class LearningRecord:
             plain = {name: value for name, value in plain.items() if not _is_absent(name, value)}
         return sorted_json({**plain, **self.extra})
 
+    @property
+    def tags(self) -> Table:
+        """The metadata; empty where a foreign line has something else there."""
+        return self.metadata if isinstance(self.metadata, Mapping) else {}
+
+    @property
+    def pictures(self) -> tuple[Table, ...]:
+        """The outputs that are objects; a foreign line may have anything there."""
+        listed = self.outputs if isinstance(self.outputs, list | tuple) else ()
+        return tuple(output for output in listed if isinstance(output, Mapping))
+
+    def stage_config(self, stage: str) -> Table:
+        """Return what is configured for a stage; empty where it is not there."""
+        config = self.base_config if isinstance(self.base_config, Mapping) else {}
+        found = config.get(stage)
+        return found if isinstance(found, Mapping) else {}
+
     @classmethod
     def from_json(cls, text: str | bytes) -> LearningRecord:
         """Read a record from a line of JSON.

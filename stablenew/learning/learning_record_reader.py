@@ -26,7 +26,7 @@ def read_records(
     for number, line in read_lines(path):
         try:
             record = LearningRecord.from_json(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             (report or _log)(RecordError(f"no record: {error}", path=path, line=number))
         else:
             yield record

@@ -12,11 +12,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import attrs
+import msgspec
 
 from stablenew.config.overrides import setting_types
 from stablenew.config.pipeline_config import STAGES, Setting
 from stablenew.config.settings import RECORDS_FILE
-from stablenew.learning.feedback_reader import Feedback, Report, read_feedback
+from stablenew.errors import RecordError
+from stablenew.learning.feedback_reader import FEEDBACK_FILE, Feedback, Report, read_feedback
+from stablenew.learning.gallery import plan_runs
 from stablenew.learning.learning_record import LearningRecord
 from stablenew.learning.learning_record_reader import read_records
 
@@ -85,8 +88,40 @@ def gather_observations(
     records = {record.run_id: record for record in read_records(base / RECORDS_FILE, report=report)}
     if plan_id is not None:
         records = {key: record for key, record in records.items() if record.plan_id == plan_id}
-    runs = list(records) if plan_id is not None else None
-    return observe(records.values(), read_feedback(base, run_ids=runs, report=report))
+    runs = None
+    if plan_id is not None:
+        runs = sorted({*records, *(path.name for path in plan_runs(base / plan_id))})
+    feedback = read_feedback(base, run_ids=runs, report=report)
+    spoken = {key[0] for key in feedback.ratings}
+    spoken |= {key[0] for choice in feedback.choices for key in (choice.winner, choice.loser)}
+    for run_id in sorted(spoken - set(records)):  # made while learning was off
+        record = _unrecorded(base / run_id / "run_metadata.json")
+        if record is not None:
+            records[run_id] = record
+    found = observe(records.values(), feedback)
+    for key in [*feedback.ratings, *(key for choice in feedback.choices for key in
+                                     (choice.winner, choice.loser))]:  # fmt: skip
+        if key not in found.pictures and report is not None:
+            said = f"a rating of {key[0]}/{key[1]}, which is no picture that is known"
+            report(RecordError(said, path=base / key[0] / FEEDBACK_FILE))
+    return found
+
+
+def _unrecorded(path: Path) -> LearningRecord | None:
+    """Return what a run's metadata says of it, as a record would; None where there is none."""
+    try:
+        data = msgspec.json.decode(path.read_bytes())
+        outputs = [{**each.get("settings", {}), **each} for each in data["stage_outputs"]]
+        return LearningRecord(
+            run_id=data["run_id"],
+            plan_id=data.get("plan_id"),
+            base_config=data.get("config") or {},
+            metadata=data.get("metadata") or {},
+            stage_plan=tuple(stage["stage"] for stage in data["stages"]),
+            outputs=tuple(outputs),
+        )
+    except (OSError, msgspec.DecodeError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def observe(records: Iterable[LearningRecord], feedback: Feedback) -> Observations:
@@ -106,8 +141,12 @@ def observe(records: Iterable[LearningRecord], feedback: Feedback) -> Observatio
 
 def _pictures(record: LearningRecord, feedback: Feedback) -> Iterator[Picture]:
     """Yield the pictures of a record's last stage, and others that were rated."""
-    outputs = [output for output in record.outputs if isinstance(output, Mapping)]
-    last = record.stage_plan[-1] if record.stage_plan else None
+    outputs = record.pictures
+    last = (
+        record.stage_plan[-1]
+        if isinstance(record.stage_plan, tuple) and record.stage_plan
+        else None
+    )
     for output in outputs:
         key = record.run_id, str(output.get("image_id") or "")
         rated = feedback.ratings.get(key)
@@ -133,17 +172,21 @@ def _picture(record: LearningRecord, output: Mapping[str, object], rating: int |
 
 def _older_picture(record: LearningRecord) -> Picture:
     """Return what an older record stands for, which has its rating but not its pictures."""
-    tags = record.metadata
+    tags = record.tags
     return Picture(
         run_id=record.run_id,
         image_id="",
         settings=varied_settings(record) or dict(_unvaried(record)),
         context=_text(tags, "experiment_name") or _text(tags, "pack_name"),
         rating=older_rating(record),
-        prompt=_text(record.base_config, "prompt"),
-        model=_text(_stage_config(record, "txt2img"), "model"),
+        prompt=_text(_table(record.base_config), "prompt"),
+        model=_text(record.stage_config("txt2img"), "model"),
         path=_text(tags, "image_path"),
     )
+
+
+def _table(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _text(table: Mapping[str, object], name: str) -> str:
@@ -156,14 +199,14 @@ def varied_settings(record: LearningRecord) -> dict[str, Setting]:
 
 
 def _varied(record: LearningRecord) -> Iterator[tuple[str, Setting]]:
-    tags = record.metadata
+    tags = record.tags
     if tags.get("variable_name"):
         stage = str(tags.get("stage") or "txt2img")
         yield f"{stage}.{tags['variable_name']}", _setting(tags.get("variable_value"))
         if tags.get("y_variable"):
             yield str(tags["y_variable"]), _setting(tags.get("y_value"))
     elif tags.get("variable_under_test"):
-        stage = str(record.base_config.get("stage") or "txt2img")
+        stage = str(_table(record.base_config).get("stage") or "txt2img")
         name = str(tags["variable_under_test"]).strip().lower().replace(" ", "_")
         path = f"{stage}.{_OLDER_NAMES.get(name, name)}"
         yield path, _of_type(path, tags.get("variant_value"))
@@ -171,22 +214,17 @@ def _varied(record: LearningRecord) -> Iterator[tuple[str, Setting]]:
 
 def _unvaried(record: LearningRecord) -> Iterator[tuple[str, Setting]]:
     for stage in STAGES:
-        config = _stage_config(record, stage)
+        config = record.stage_config(stage)
         if config.get("enabled", stage == "txt2img"):
             for name in _UNVARIED:
                 if config.get(name) is not None:
                     yield f"{stage}.{name}", _setting(config[name])
 
 
-def _stage_config(record: LearningRecord, stage: str) -> Mapping[str, object]:
-    config = record.base_config.get(stage)
-    return config if isinstance(config, Mapping) else {}
-
-
 def older_rating(record: LearningRecord) -> int | None:
     """Return the rating that an older record has in its metadata."""
     for name in ("user_rating", "rating"):
-        value = record.metadata.get(name)
+        value = record.tags.get(name)
         if isinstance(value, int | float) and not isinstance(value, bool) and 1 <= value <= 5:
             return round(value)
     return None
@@ -205,4 +243,11 @@ def _of_type(path: str, value: object) -> Setting:
 
 
 def _setting(value: object) -> Setting:
+    """Return a value as one of a setting's kinds; what is no number to reckon with, as text."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and not abs(value) < _MOST:
+        return str(value)
     return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+_MOST = 1e30
+"""Beyond any value that a setting could have."""

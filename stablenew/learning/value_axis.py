@@ -7,10 +7,13 @@ from itertools import pairwise
 
 from stablenew.config.pipeline_config import Setting
 
+_MOST_TRIED = 40
+"""Values beyond which there is enough to choose from without any in between."""
+
 
 def candidates_between(values: Sequence[Setting]) -> tuple[Setting, ...]:
     """Return the numbers half-way between two neighbours, whole where they are; none for names."""
-    if points(values) is None:
+    if points(values) is None or len(values) > _MOST_TRIED:
         return ()
     numbers = sorted(float(v) for v in values if isinstance(v, int | float))
     whole = all(isinstance(value, int) for value in values)
