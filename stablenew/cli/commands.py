@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping
 
 from stablenew.cli.arguments import Parser
 from stablenew.cli.exit_codes import ExitCode
+from stablenew.errors import ConfigError
 
 COMMANDS = ("run", "rate", "recommend", "dataset")
 
@@ -113,6 +114,8 @@ def _dataset_parser() -> argparse.ArgumentParser:
 def _rate(flags: argparse.Namespace) -> Work:
     from stablenew.cli.rate_command import Terminal, plan_folder, rate, rate_from
 
+    if flags.file is not None and flags.pairs:
+        raise ConfigError("--from, --pairs: both are given, expected one of them")
     folder = plan_folder(flags.folder, flags.out)
     if flags.file is not None:
         return rate_from(folder, flags.file)

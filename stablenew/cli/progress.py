@@ -59,10 +59,12 @@ class Progress:
 
     Args:
         display: What shows them.
+        out: The folder of all runs, for hints.
     """
 
-    def __init__(self, display: Display) -> None:
+    def __init__(self, display: Display, out: str = "runs") -> None:
         self._display = display
+        self._out = out
         self._variable = ""
         self._step, self._steps = 0, 1
         self._y_variable: str | None = None
@@ -97,7 +99,7 @@ class Progress:
         if isinstance(event, PlanStarted):
             self._variable, self._y_variable = event.variable, event.y_variable
         elif isinstance(event, RatingsAwaited):
-            where = f"stablenew rate {event.plan_id}"
+            where = f"stablenew rate {self._out}/{event.plan_id}"
             self._display.tell(f"{len(event.pictures)} pictures to rate; elsewhere: {where}")
         elif isinstance(event, AdviceGiven):
             shown = "" if event.mean is None else f", {event.mean:.1f} of 5"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sys
 import webbrowser
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -16,10 +16,10 @@ import msgspec
 
 from stablenew._clock import utc_now
 from stablenew.cli.exit_codes import ExitCode
-from stablenew.cli.terminal import can_draw, draw, read_key
+from stablenew.cli.terminal import can_draw, draw, leave_key, read_key
 from stablenew.errors import ConfigError, RecordError
 from stablenew.learning.feedback_manager import prefer, record_feedback, withdraw_feedback
-from stablenew.learning.feedback_reader import checked_rating, read_feedback
+from stablenew.learning.feedback_reader import Rating, checked_rating, read_feedback
 from stablenew.learning.gallery import Gallery, Shown, open_gallery
 
 _KEYS = "1–5 rate, s skip, u undo, n note, q quit"
@@ -44,6 +44,20 @@ class Terminal:
     key: Callable[[], str] = read_key
     line: Callable[[str], str] = input
     viewer: bool = False
+
+    async def ask(self) -> str:
+        """Return the next key; a cancel does not wait for one."""
+        try:
+            return await anyio.to_thread.run_sync(self.key, abandon_on_cancel=True)
+        finally:
+            leave_key()
+
+    async def note(self) -> str | None:
+        """Return a line of text, None for an empty one and at the end of the input."""
+        try:
+            return await anyio.to_thread.run_sync(self.line, "note: ") or None
+        except EOFError:
+            return None
 
     def show(self, pictures: list[Shown]) -> None:
         """Draw pictures, or open them, or at least say where they are."""
@@ -83,13 +97,18 @@ async def rate(
         print(f"all {len(gallery.pictures)} pictures are rated; --again asks once more")
         return ExitCode.SUCCEEDED
     print(_KEYS)
-    given = await _ask(gallery, asked, terminal)
+    given = await _ask(gallery, asked, rated, terminal)
     await _show_on_page(gallery)
     print(f"ratings: {given}, of {len(asked)} pictures")
     return ExitCode.SUCCEEDED
 
 
-async def _ask(gallery: Gallery, asked: list[Shown], terminal: Terminal) -> int:
+async def _ask(
+    gallery: Gallery,
+    asked: list[Shown],
+    before: Mapping[tuple[str, str], Rating],
+    terminal: Terminal,
+) -> int:
     """Go through the pictures; return how many ratings stand in the end."""
     given: list[int] = []
     index = 0
@@ -101,7 +120,7 @@ async def _ask(gallery: Gallery, asked: list[Shown], terminal: Terminal) -> int:
             terminal.show([picture])
             print(f"{index + 1}/{len(asked)}: ", end="", flush=True)
             shown = index
-        key = await anyio.to_thread.run_sync(terminal.key)
+        key = await terminal.ask()
         if key in ("q", "\x1b", ""):
             break
         if key in "12345":
@@ -113,14 +132,29 @@ async def _ask(gallery: Gallery, asked: list[Shown], terminal: Terminal) -> int:
             print("skipped")
             index, note = index + 1, None
         elif key == "n":
-            note = await anyio.to_thread.run_sync(terminal.line, "note: ") or None
+            note = await terminal.note()
         elif key == "u" and given:
             index, shown = given.pop(), -1
-            await withdraw_feedback(*asked[index].key, base_dir=gallery.base_dir)
+            await _take_back(gallery, asked[index], before.get(asked[index].key))
             print("taken back")
         else:
             print(_KEYS)
     return len(given)
+
+
+async def _take_back(gallery: Gallery, picture: Shown, earlier: Rating | None) -> None:
+    """Undo a rating: the earlier one counts again, if there was one."""
+    if earlier is None or earlier.rating is None:
+        await withdraw_feedback(*picture.key, base_dir=gallery.base_dir)
+        return
+    await record_feedback(
+        *picture.key,
+        earlier.rating,
+        earlier.notes,
+        base_dir=gallery.base_dir,
+        subscores=earlier.subscores,
+        tags=earlier.tags,
+    )
 
 
 def asker(
@@ -136,7 +170,7 @@ def asker(
         terminal.show([shown])
         print("1–5 rate, s skip, q quit: ", end="", flush=True)
         while True:
-            key = await anyio.to_thread.run_sync(terminal.key, abandon_on_cancel=True)
+            key = await terminal.ask()
             if key and key in "12345":
                 print(f"{key}  {_values(shown)}")
                 return int(key)
@@ -151,11 +185,16 @@ def asker(
 async def _ask_pairs(gallery: Gallery, terminal: Terminal) -> ExitCode:
     print(_PAIR_KEYS)
     chosen = 0
+    runs = sorted({picture.run_id for picture in gallery.pictures})
+    choices = read_feedback(gallery.base_dir, run_ids=runs, report=_tell).choices
+    told = {frozenset((choice.winner, choice.loser)) for choice in choices}
     for left, right in _pairs(gallery):
+        if frozenset((left.key, right.key)) in told:
+            continue
         terminal.show([left, right])
         key = ""
         while key not in ("1", "2", "s"):
-            key = await anyio.to_thread.run_sync(terminal.key)
+            key = await terminal.ask()
             if key in ("q", "\x1b", ""):
                 print(f"choices: {chosen}")
                 return ExitCode.SUCCEEDED

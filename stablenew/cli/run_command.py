@@ -96,7 +96,7 @@ async def run_job(
             if not shown.quiet:
                 asks = job.plan is not None and job.plan.mode == "adaptive"
                 display = LineDisplay() if asks else make_display()  # a bar and questions quarrel
-                progress = Progress(stack.enter_context(display))
+                progress = Progress(stack.enter_context(display), str(job.settings.out))
                 app.bus.subscribe(Event, progress.take, name="progress")
             ended = await _run(app, job, piped=shown.json or shown.quiet)
             left = await _settle(app)

@@ -6,6 +6,7 @@ import os
 import select
 import shutil
 import sys
+import threading
 from pathlib import Path
 
 
@@ -26,8 +27,12 @@ def read_key() -> str:
         return str(msvcrt.getwch()).lower()  # type: ignore[attr-defined,unused-ignore]
     handle = sys.stdin.fileno()
     before = termios.tcgetattr(handle)
+    _left.clear()
     try:
         tty.setcbreak(handle, termios.TCSADRAIN)  # what was typed ahead counts
+        while not select.select([handle], [], [], 0.1)[0]:
+            if _left.is_set():
+                return ""
         key = os.read(handle, 1).decode(errors="replace").lower()
         if key == "\x1b" and select.select([handle], [], [], 0.02)[0]:
             os.read(handle, 32)  # an arrow or the like, which is no Escape
@@ -35,6 +40,14 @@ def read_key() -> str:
         return key
     finally:
         termios.tcsetattr(handle, termios.TCSADRAIN, before)
+
+
+def leave_key() -> None:
+    """Have a `read_key` in another thread give up and leave the terminal as it was."""
+    _left.set()
+
+
+_left = threading.Event()
 
 
 def can_draw() -> bool:

@@ -136,6 +136,9 @@ class LearningExecutionController:
             plan = build_learning_plan_from_dict(plan)
         if not isinstance(base_config, PipelineConfig):
             base_config = PipelineConfig.from_dict(base_config)
+        if plan.mode == "adaptive":
+            most = max(1, plan.max_pictures // plan.images_per_step)
+            max_steps = min(max_steps or most, most)
         context = LearningExecutionContext(
             plan=plan,
             base_config=with_seed(base_config, self._clock.draw_seed),

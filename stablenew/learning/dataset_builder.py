@@ -169,8 +169,9 @@ def _varied(record: LearningRecord) -> dict[str, object]:
         return {}
     (path, value), *others = varied.items()
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    second = {"y_variable": others[0][0], "y_value": others[0][1]} if others else {}
-    return second | {
+    return {
+        "y_variable": others[0][0] if others else None,
+        "y_value": others[0][1] if others else None,
         "variable": path,
         "value": value,
         "value_num": value if number else None,

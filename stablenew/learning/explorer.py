@@ -29,11 +29,15 @@ from stablenew.learning.learning_execution import Rate
 from stablenew.learning.learning_plan import LearningPlan, LearningRunResult
 from stablenew.learning.observations import Observations, Picture
 from stablenew.learning.recommendation import Recommendation, advise, explore
+from stablenew.learning.value_axis import ordered
 
 _CANDIDATES = 25
 _AT_ONCE = 3
 _SMALL_GAIN = 0.06
 """Of a rating's five points: what the best candidate may add, below which nothing more is made."""
+
+_ENOUGH_ALIKE = 9
+"""Ratings that are all the same after which nothing more is made."""
 
 _LOOK_EVERY = 0.5
 
@@ -75,6 +79,8 @@ class Explorer:
     rate: Rate | None = None
     advice: Recommendation | None = None
     _pictures: dict[tuple[str, str], Picture] = attrs.field(factory=dict)
+    _made: set[Setting] = attrs.field(factory=set)
+    _count: int = 0
 
     async def next_values(
         self, results: Sequence[LearningRunResult], tell: Callable[[Event], Awaitable[None]]
@@ -85,6 +91,8 @@ class Explorer:
             results: Of every step so far.
             tell: Awaited with what happens.
         """
+        self._made = {result.step.value for result in results}
+        self._count = sum(result.step.images_requested for result in results)
         fresh = [shown for result in results for shown in self._shown(result)]
         fresh = [shown for shown in fresh if shown.key not in self._pictures]
         if not fresh:
@@ -108,7 +116,10 @@ class Explorer:
             )
         if all(picture.rating is None for picture in rated):
             return ()  # whoever rates has had enough
-        room = (self.plan.max_pictures - len(self._pictures)) // self.plan.images_per_step
+        ratings = [picture.rating for picture in self._pictures.values() if picture.rating]
+        if len(ratings) >= _ENOUGH_ALIKE and len(set(ratings)) == 1:
+            return ()  # whatever is made is rated the same
+        room = (self.plan.max_pictures - self._count) // self.plan.images_per_step
         return values[: max(room, 0)]
 
     def _shown(self, result: LearningRunResult) -> list[Shown]:
@@ -162,13 +173,13 @@ class Explorer:
         advice = next(iter(advise(observations)), None)
         if advice is None or self.plan.bounds is None:
             return (), advice
-        every = candidates(self.plan.path, self.plan.bounds)
-        posterior = explore(observations, self.plan.path, every)
         tried = {picture.settings[self.plan.path] for picture in self._pictures.values()}
+        every = ordered([*candidates(self.plan.path, self.plan.bounds), *tried])
+        posterior = explore(observations, self.plan.path, every)
         known = [index for index, value in enumerate(every) if value in tried]
         best = posterior.draws[:, known].mean(axis=0).max() if known else 0.0
         gains = np.maximum(posterior.draws - best, 0.0).mean(axis=0)
-        order = [int(index) for index in np.argsort(-gains) if every[int(index)] not in tried]
+        order = [int(index) for index in np.argsort(-gains) if every[int(index)] not in self._made]
         return tuple(every[index] for index in _apart(order, gains, len(every))), advice
 
 

@@ -276,6 +276,12 @@ def _plan_problems(plan: LearningPlan, base_config: PipelineConfig) -> Iterable[
     if plan.bounds is not None and not plan.bounds[0] < plan.bounds[1]:
         low, high = plan.bounds
         yield f"{plan.path}: given {low:g}..{high:g}, expected a lower and a higher number"
+    elif plan.bounds is not None:
+        for value in plan.sweep_values:
+            inside = isinstance(value, int | float) and plan.bounds[0] <= value <= plan.bounds[1]
+            if not inside:
+                low, high = plan.bounds
+                yield f"{plan.path}: given {value!r}, expected a number from {low:g} to {high:g}"
 
 
 _COUNTS_ONLY_WITH: Mapping[str, str] = {

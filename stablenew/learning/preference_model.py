@@ -37,8 +37,11 @@ _CONTEXT_SPREAD = 0.5
 """How far a seed or a prompt moves all its ratings, as a standard deviation."""
 
 _FLAT = 0.05
-_SPREADS = (_FLAT, 0.5, 1.1)
-_NOISES = (0.55, 1.0)
+_SPREADS = (_FLAT, 0.4, 1.0)
+_FLAT_SHARE = 0.15
+"""How likely it is, before anything is known, that a setting does not matter."""
+
+_NOISES = (0.6, 1.3)
 _LENGTHS = (0.15, 0.35, 0.8)
 """The grid: how far q varies, how noisy a rating is, how far on an axis of length 1 values resemble
 each other. The smallest spread stands for a setting that does not matter."""
@@ -60,6 +63,7 @@ class Evidence:
         winner: Of each choice: the index of the value that was liked better.
         loser: Of each choice: the index of the other.
         same: Of each choice: whether both pictures share a context.
+        choice_weight: How much each choice counts, 0 to 1.
     """
 
     value: NDArray[np.intp]
@@ -69,6 +73,7 @@ class Evidence:
     winner: NDArray[np.intp]
     loser: NDArray[np.intp]
     same: NDArray[np.bool_]
+    choice_weight: Array
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -121,7 +126,8 @@ def believe(
             covariance = _covariance(axis, count, length, spread)
             fits.append(_fit(covariance, spread, noise, evidence, fits[-1] if fits else None))
     logs = np.array([fit.evidence for fit in fits])
-    share = [1.0 if fit.spread == _FLAT else 1.0 / len(lengths) for fit in fits]
+    rest = (1.0 - _FLAT_SHARE) / (len(_SPREADS) - 1) / len(lengths)
+    share = [_FLAT_SHARE if fit.spread == _FLAT else rest for fit in fits]
     weights = np.exp(logs - logs.max()) * share
     weights /= weights.sum()
     random = np.random.default_rng(seed)
@@ -204,7 +210,8 @@ def _log_likelihood(quality: Array, contexts: Array, noise: float, evidence: Evi
     upper, below = _bounds(evidence.rating, located, noise)
     rated = np.log(np.maximum(_cdf(upper) - _cdf(below), 1e-12)) * evidence.weight
     apart = (quality[evidence.winner] - quality[evidence.loser]) / _choice_noise(noise, evidence)
-    return float(rated.sum() + np.log(np.maximum(_cdf(apart), 1e-12)).sum())
+    chosen = np.log(np.maximum(_cdf(apart), 1e-12)) * evidence.choice_weight
+    return float(rated.sum() + chosen.sum())
 
 
 def _derivatives(
@@ -234,9 +241,10 @@ def _derivatives(
         scale = _choice_noise(noise, evidence)
         apart = (quality[evidence.winner] - quality[evidence.loser]) / scale
         ratio = _pdf(apart) / np.maximum(_cdf(apart), 1e-12)
-        slope += np.bincount(evidence.winner, ratio / scale, count)
-        slope -= np.bincount(evidence.loser, ratio / scale, count)
-        weight = np.maximum(ratio * (ratio + apart), 1e-9) / scale**2
+        pull = ratio / scale * evidence.choice_weight
+        slope += np.bincount(evidence.winner, pull, count)
+        slope -= np.bincount(evidence.loser, pull, count)
+        weight = np.maximum(ratio * (ratio + apart), 1e-9) / scale**2 * evidence.choice_weight
         np.add.at(bend, (evidence.winner, evidence.winner), weight)
         np.add.at(bend, (evidence.loser, evidence.loser), weight)
         np.add.at(bend, (evidence.winner, evidence.loser), -weight)

@@ -4,11 +4,13 @@ Each setting that was varied is looked at by itself, with the model of `preferen
 quality of each of its values as a smooth function (numbers) or an exchangeable one (names), seen
 through a person's ratings and choices. The advice is the value with the highest expected quality
 among those that were rated, not the one that was tried most. It counts as carried by the evidence
-when that value is within 0.25 of the best with a probability of 0.8 or more.
+when, each with a probability of 0.8 or more, that value is within 0.25 of the best, and more than
+that above the worst.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -37,11 +39,20 @@ _CLOSE, _SURE = 0.25, 0.8
 _INTERVAL = (5.0, 95.0)
 """The credible interval, in per cent."""
 
+_CONSTANT, _MANY = 3, 6
+"""Ratings after which it is told that they are all alike, or that they contradict each other."""
+
+_AGREED = 0.67
+"""The share of choices that agree with each other below which they contradict each other."""
+
 _AT_ODDS = 0.9
 """The spread of ratings of one value beyond which they contradict each other, …"""
 
 _TOLD_APART = 0.35
 """… unless the values differ by this share of that spread."""
+
+_MOST_VALUES = 80
+"""Values of one setting that are looked at: those with the most ratings first."""
 
 _NEXT = 5
 _UNLIKE = 0.15
@@ -156,8 +167,10 @@ def _advise(
     parameter: str, observations: Observations, prompt: str | None, model: str | None
 ) -> Recommendation:
     pictures = [p for p in observations.pictures.values() if parameter in p.settings]
-    tried = ordered({picture.settings[parameter] for picture in pictures})
-    values = ordered({*tried, *candidates_between(tried)})
+    tried = _worth_looking_at(parameter, pictures, observations)
+    kept = indices(tried)
+    pictures = [picture for picture in pictures if _key(picture, parameter) in kept]
+    values = ordered([*tried, *candidates_between(tried)])
     where = indices(values)
     evidence = _evidence(parameter, observations, where, prompt, model)
     posterior = believe(points(values), len(values), evidence)
@@ -167,12 +180,15 @@ def _advise(
     best = max(known, key=lambda index: float(posterior.mean[index]))
     estimates = _estimates(values, posterior, counts, [where[identity(each)] for each in tried])
     said, total = len(evidence.rating), len(evidence.rating) + len(evidence.winner)
-    silent = _silent(evidence, posterior)
-    close = posterior.draws[:, best] >= posterior.draws[:, known].max(axis=1) - _CLOSE
-    sure = float(close.mean())
+    # A person cannot tell what is above five from what is below one.
+    drawn = np.clip(posterior.draws[:, known], 1.0, 5.0)
+    place = known.index(best)
+    sure = float((drawn[:, place] >= drawn.max(axis=1) - _CLOSE).mean())
+    matters = float((drawn[:, place] - drawn.min(axis=1) > _CLOSE).mean())
+    silent = _silent(evidence, posterior, matters)
     backed = counts[best] + np.sum(evidence.winner == best) + np.sum(evidence.loser == best)
     carried = backed >= _FEWEST_OF_BEST and total >= _FEWEST and len(known) > 1
-    enough = bool(silent is None and carried and sure >= _SURE)
+    enough = bool(silent is None and carried and min(sure, matters) >= _SURE)
     rate_next = _rate_next(parameter, pictures, posterior, where)
     chosen = next(each for each in estimates if each.value == values[best])
     return Recommendation(
@@ -184,11 +200,25 @@ def _advise(
         ratings=said,
         choices=len(evidence.winner),
         enough=enough,
-        why=silent or _why(enough, sure, total, len(known), values[best], rate_next),
+        why=silent or _why(enough, min(sure, matters), total, len(known), values[best], rate_next),
         values=tuple(estimates),
         try_next=_try_next(values, posterior, known),
         rate_next=rate_next,
     )
+
+
+def _worth_looking_at(
+    parameter: str, pictures: Sequence[Picture], observations: Observations
+) -> list[Setting]:
+    """Return the values that somebody said something about, and others as long as they are few."""
+    spoken = {key for choice in observations.choices for key in choice}
+    said = [p for p in pictures if p.rating is not None or p.key in spoken]
+    counts = Counter(_key(picture, parameter) for picture in said)
+    known = ordered([picture.settings[parameter] for picture in said])
+    if len(known) > _MOST_VALUES:
+        known = ordered(sorted(known, key=lambda value: -counts[identity(value)])[:_MOST_VALUES])
+    others = ordered([p.settings[parameter] for p in pictures if _key(p, parameter) not in counts])
+    return ordered([*known, *others[: max(0, _MOST_VALUES - len(known))]])
 
 
 def _evidence(
@@ -219,6 +249,13 @@ def _evidence(
         winner=np.array([where[_key(one, parameter)] for one, _ in pairs], dtype=np.intp),
         loser=np.array([where[_key(other, parameter)] for _, other in pairs], dtype=np.intp),
         same=np.array([one.context == other.context for one, other in pairs], dtype=np.bool_),
+        choice_weight=np.array(
+            [
+                min(_weight(one, prompt, model), _weight(other, prompt, model))
+                for one, other in pairs
+            ],
+            dtype=np.float64,
+        ),
     )
 
 
@@ -233,14 +270,17 @@ def _weight(picture: Picture, prompt: str | None, model: str | None) -> float:
     return max(likeness, _UNLIKE)
 
 
-def _silent(evidence: Evidence, posterior: Posterior) -> str | None:
-    """Return why the ratings say nothing about the setting, None where they do."""
+def _silent(evidence: Evidence, posterior: Posterior, matters: float) -> str | None:
+    """Return why what was said tells nothing about the setting, None where it does."""
     ratings = evidence.rating
-    if len(ratings) >= _FEWEST and not len(evidence.winner) and np.ptp(ratings) == 0:
+    several = len(set(evidence.value)) > 1
+    if len(ratings) >= _CONSTANT and several and not len(evidence.winner) and np.ptp(ratings) == 0:
         return f"all {len(ratings)} ratings are {ratings[0]:.0f}: there is nothing to choose by"
+    if matters >= _SURE:
+        return None
     within = [ratings[evidence.value == index] for index in set(evidence.value)]
     repeated = [each for each in within if len(each) > 1]
-    if len(ratings) >= 2 * _FEWEST and repeated:
+    if len(ratings) >= _MANY and repeated:
         spread = float(np.sqrt(np.mean([each.var(ddof=1) for each in repeated])))
         apart = float(np.ptp(posterior.mean[list(set(evidence.value))]))
         if spread >= _AT_ODDS and apart < _TOLD_APART * spread:
@@ -248,6 +288,10 @@ def _silent(evidence: Evidence, posterior: Posterior) -> str | None:
                 "the ratings contradict each other: those of one value differ as much as those of"
                 " different values"
             )
+    if len(evidence.winner) >= _MANY:
+        agreed = posterior.mean[evidence.winner] > posterior.mean[evidence.loser]
+        if float(agreed.mean()) < _AGREED:
+            return "the choices contradict each other: each value lost as often as it won"
     return None
 
 

@@ -25,7 +25,9 @@ def candidates_between(values: Sequence[Setting]) -> tuple[Setting, ...]:
 
 def ordered(values: Iterable[Setting]) -> list[Setting]:
     """Return numbers by size, and anything else by its text."""
-    unique = {identity(value): value for value in values}
+    unique: dict[object, Setting] = {}
+    for value in values:
+        unique.setdefault(identity(value), value)
 
     def place(value: Setting) -> tuple[int, float, str]:
         if isinstance(value, int | float) and not isinstance(value, bool):

@@ -18,6 +18,7 @@ from PIL import Image
 from stablenew import _files
 from stablenew._convert import json_line
 from stablenew.learning.feedback_reader import Report, read_feedback
+from stablenew.learning.gallery import plan_runs
 
 PAGE, DATA, THUMBNAILS = "report.html", "report_data.js", "thumbnails"
 THUMBNAIL = 256
@@ -42,13 +43,21 @@ class Page:
     steps: dict[int, dict[str, Any]] = attrs.field(factory=dict)
 
     @property
+    def paths(self) -> list[str]:
+        """The settings that the plan varies."""
+        plan = self.plan["plan"]
+        path = f"{plan.get('stage', 'txt2img')}.{plan['target_variable']}"
+        return [path, *([plan["y_variable"]] if plan.get("y_variable") else [])]
+
+    @property
     def axes(self) -> list[dict[str, Any]]:
         """The settings that the plan varies, each with its values."""
         plan = self.plan["plan"]
-        path = f"{plan.get('stage', 'txt2img')}.{plan['target_variable']}"
+        path = self.paths[0]
         values = list(plan["sweep_values"])
         made = [step["values"][path] for step in self.steps.values()]
-        values += [value for value in dict.fromkeys(made) if value not in values]
+        known = set(values)
+        values += [value for value in dict.fromkeys(made) if value not in known]
         axes: list[dict[str, Any]] = [{"path": path, "values": values}]
         if plan.get("y_variable"):
             axes.append({"path": plan["y_variable"], "values": list(plan["y_values"])})
@@ -57,12 +66,14 @@ class Page:
     def add(self, index: int, run_id: str, outcome: str, error: str | None) -> None:
         """Add a step that has ended, with what its run's folder says; makes its thumbnails."""
         metadata = _metadata(self.folder.parent / run_id / "run_metadata.json")
-        x, *others = self.axes  # an adaptive plan's own values are just the first ones
+        plan = self.plan["plan"]
+        x, *others = self.paths  # an adaptive plan's own values are just the first ones
+        values = plan["sweep_values"]
         tags = metadata.get("metadata") or {}
-        told = {x["path"]: tags.get("variable_value", x["values"][index % len(x["values"])])}
+        told = {x: tags.get("variable_value", values[index % len(values)])}
         for y in others:
-            row = index // len(x["values"]) % len(y["values"])
-            told[y["path"]] = tags.get("y_value", y["values"][row])
+            row = index // len(values) % len(plan["y_values"])
+            told[y] = tags.get("y_value", plan["y_values"][row])
         last = [stage["stage"] for stage in metadata.get("stages", [])][-1:]
         outputs = [each for each in metadata.get("stage_outputs", []) if each["stage"] in last]
         self.steps[index] = {
@@ -160,14 +171,28 @@ def rebuild_page(folder: Path, *, written: str, report: Report | None = None) ->
     page = open_page(folder)
     if page is None:
         return False
-    for run in sorted(folder.parent.glob(f"{folder.name}-*")):
+    before = _written(folder / DATA)
+    told = {step["index"]: step for step in before.get("steps", [])}
+    for run in plan_runs(folder):
+        index = int(run.name.rpartition("-")[2]) - 1
         metadata = _metadata(run / "run_metadata.json")
-        number = run.name.rpartition("-")[2]
-        if metadata and number.isdigit():
+        if index in told:  # as it was told; a run's own metadata does not know of its deadline
+            page.add(index, run.name, told[index]["outcome"], told[index]["error"])
+        elif metadata:
             error = metadata.get("error") or {}
-            page.add(int(number) - 1, run.name, metadata["outcome"], error.get("message"))
-    page.write(done=True, written=written, report=report)
+            page.add(index, run.name, metadata["outcome"], error.get("message"))
+    page.write(done=bool(before.get("done", True)), written=written, report=report)
     return True
+
+
+def _written(path: Path) -> dict[str, Any]:
+    """Return the data that a page shows now; empty where there is none."""
+    try:
+        text = path.read_bytes().partition(b" = ")[2].rstrip(b";\n")
+        data = msgspec.json.decode(text)
+    except (OSError, msgspec.DecodeError):
+        return {}
+    return data if isinstance(data, dict) else {}
 
 
 def _metadata(path: Path) -> dict[str, Any]:

@@ -153,7 +153,7 @@ def test_a_dataset_is_exported(folder: Path, tmp_path: Path, kind: str) -> None:
         (("rate", "PLAN", "--from", "nope.json"), "nope.json: No such file"),
         (("recommend", "--stage", "txt2im"), "--stage: given 'txt2im', expected one of"),
         (("recommend", "--out", "nope"), "--out: given 'nope', expected the folder of all runs"),
-        (("recommend", "--as-config", "/nope/x.toml"), "--as-config: cannot write to"),
+        (("recommend", "--as-config", "/dev/null/x.toml"), "--as-config: cannot write to"),
         (("dataset", "--to", "parquet", "x"), "--to: given 'parquet', expected one of folder, csv"),
         (("dataset", "x"), "--to: given None"),
         (("recomend",), "given 'recomend', did you mean recommend?"),
