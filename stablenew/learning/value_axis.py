@@ -30,16 +30,25 @@ def ordered(values: Iterable[Setting]) -> list[Setting]:
         unique.setdefault(identity(value), value)
 
     def place(value: Setting) -> tuple[int, float, str]:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return 0, float(value), ""
+        if is_number(value):
+            return 0, float(value), ""  # type: ignore[arg-type]  # a number, as was checked
         return 1, 0.0, str(value)
 
     return sorted(unique.values(), key=place)
 
 
+def is_number(value: Setting) -> bool:
+    """Return whether a value is a number to reckon with: no bool, no NaN, nothing astronomic."""
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    return plain and abs(value) < _MOST  # type: ignore[arg-type]
+
+
+_MOST = 10**30
+
+
 def points(values: Sequence[Setting]) -> list[float] | None:
     """Return values as numbers; None where one of them is none."""
-    numbers = [float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+    numbers = [float(value) for value in values if is_number(value)]  # type: ignore[arg-type]
     return numbers if len(numbers) == len(values) else None
 
 

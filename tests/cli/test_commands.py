@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
+import termios
 import tomllib
 from pathlib import Path
 
@@ -221,3 +223,52 @@ async def test_an_exploration_asks_for_one_rating_after_the_other(folder: Path) 
     ask = asker(Terminal(key=lambda: next(keys)))
     pictures = open_gallery(plan_of(folder)).pictures
     assert [await ask(pictures[n]) for n in range(4)] == [4, None, None, None]
+
+
+def test_undo_brings_an_earlier_rating_back(folder: Path) -> None:
+    before = dict(read_feedback(folder / "runs").ratings)
+    command(folder, "rate", str(plan_of(folder)), "--again", keys="5\nu\nq\n")
+    after = read_feedback(folder / "runs").ratings
+    assert {key: each.rating for key, each in after.items()} == {
+        key: each.rating for key, each in before.items()
+    }
+
+
+def test_a_note_at_the_end_of_the_input_is_no_reason_to_fail(folder: Path) -> None:
+    done = command(folder, "rate", str(plan_of(folder)), "--again", keys="n\n")
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+
+
+def test_pairs_that_were_told_are_not_asked_again(folder: Path) -> None:
+    asked = command(folder, "rate", str(plan_of(folder)), "--pairs", keys="1\nq\n").stdout
+    again = command(folder, "rate", str(plan_of(folder)), "--pairs", keys="q\n").stdout
+    first = [line for line in asked.splitlines() if line.endswith(".png")][:2]
+    assert first != [line for line in again.splitlines() if line.endswith(".png")][:2]
+
+
+def test_rating_leaves_a_page_that_is_not_done_as_it_is(folder: Path) -> None:
+    data = plan_of(folder) / "report_data.js"
+    data.write_text(data.read_text().replace('"done":true', '"done":false'))
+    command(folder, "rate", str(plan_of(folder)), "--again", keys="4\nq\n")
+    assert '"done":false' in data.read_text()
+    data.write_text(data.read_text().replace('"done":false', '"done":true'))
+
+
+def test_ctrl_c_ends_a_rating_at_once_and_leaves_the_terminal_as_it_was(folder: Path) -> None:
+    main, other = pty.openpty()
+    before = termios.tcgetattr(other)
+    program = "import sys; from stablenew.run import command; sys.exit(command())"
+    words = [sys.executable, "-c", program, "rate", str(plan_of(folder)), "--again"]
+    process = subprocess.Popen(
+        words, stdin=other, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=folder
+    )
+    assert process.stdout is not None
+    while b"1/12" not in process.stdout.read1():  # type: ignore[attr-defined]
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert b"Traceback" not in err
+    assert termios.tcgetattr(other) == before
+    os.close(main)
+    os.close(other)

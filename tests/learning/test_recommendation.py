@@ -11,9 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stablenew.app import open_app
 from stablenew.config.pipeline_config import Setting
-from stablenew.learning.observations import Observations, Picture, gather_observations
+from stablenew.config.settings import Settings
+from stablenew.learning.dataset_builder import build_learning_dataset, iter_dataset
+from stablenew.learning.dataset_export import export_csv, export_folder
+from stablenew.learning.feedback_manager import package_feedback, record_feedback
+from stablenew.learning.feedback_reader import Feedback, Rating
+from stablenew.learning.gallery import open_gallery
+from stablenew.learning.learning_record import LearningRecord
+from stablenew.learning.observations import Observations, Picture, gather_observations, observe
 from stablenew.learning.recommendation import Recommendation, advise, recommend
+from stablenew.report.page import rebuild_page
 
 OLDER = Path(__file__).parent / "data" / "older.jsonl"
 
@@ -231,3 +240,187 @@ def test_no_ratings_are_too_odd_for_an_answer(ratings: list[tuple[Setting, int |
         for number in (found.mean, found.low, found.high):
             assert number is None or 1 <= number <= 5
         assert found.why
+
+
+def test_ratings_at_random_rarely_carry_an_advice() -> None:
+    """A person who rates without looking is told so little in nine of ten cases."""
+    carried = 0
+    for seed in range(60):
+        random = np.random.default_rng(seed)
+        ratings: list[tuple[Setting, int | None]] = [
+            (value, int(random.integers(1, 6))) for _ in range(2) for value in (1, 5, 9)
+        ]
+        carried += advice(ratings).enough
+    assert carried <= 15
+
+
+def test_an_advice_that_is_carried_is_right_as_often_as_it_says() -> None:
+    truth = {1: 2.5, 5: 3.0, 9: 3.5}
+    right = []
+    for seed in range(60):
+        random = np.random.default_rng(seed)
+        ratings: list[tuple[Setting, int | None]] = [
+            (value, int(np.clip(round(quality + random.normal(0, 0.9)), 1, 5)))
+            for _ in range(5)
+            for value, quality in truth.items()
+        ]
+        found = advice(ratings)
+        if found.enough:
+            right.append(found.value == 9)
+    assert len(right) >= 10
+    assert sum(right) >= 0.8 * len(right)
+
+
+def test_two_values_that_are_both_perfect_are_advice_enough() -> None:
+    found = advice([(2, 5)] * 30 + [(4, 5)] * 30 + [(9, 1)] * 30)
+    assert found.enough
+    assert found.value in (2, 4)
+
+
+def chosen(*pairs: tuple[Setting, Setting], prompts: Sequence[str] = ()) -> Observations:
+    """Return choices alone, each between two new pictures: the better value first."""
+    made: dict[tuple[str, str], Picture] = {}
+    choices = []
+    for number, pair in enumerate(pairs):
+        keys = []
+        for side, value in enumerate(pair):
+            picture = Picture(
+                run_id=f"r{number}-{side}",
+                image_id="x",
+                settings={"txt2img.sampler_name": value},
+                context=str(number),
+                prompt=prompts[number] if prompts else "",
+            )
+            made[picture.key] = picture
+            keys.append(picture.key)
+        choices.append((keys[0], keys[1]))
+    return Observations(pictures=made, choices=tuple(choices))
+
+
+def test_choices_that_contradict_each_other_say_so() -> None:
+    (found,) = advise(chosen(*[("a", "b"), ("b", "a")] * 10))
+    assert not found.enough
+    assert found.mean is None
+    assert "choices contradict" in found.why
+    (round_about,) = advise(chosen(*[("a", "b"), ("b", "c"), ("c", "a")] * 5))
+    assert not round_about.enough
+
+
+def test_choices_under_other_prompts_count_less() -> None:
+    pairs = [("cat's", "dog's")] * 5 + [("dog's", "cat's")] * 7
+    observed = chosen(*pairs, prompts=["a cat"] * 5 + ["big red dog"] * 7)
+    assert advise(observed, prompt="a cat")[0].value == "cat's"
+    assert advise(observed, prompt="big red dog")[0].value == "dog's"
+
+
+def test_the_shown_interval_is_the_ninety_per_cent_one() -> None:
+    found = advice(rated(hill, [1, 3, 5, 6, 7, 9, 12], 3))
+    best = next(each for each in found.values if each.value == found.value)
+    assert (best.low, best.high) == (found.low, found.high)
+    assert found.high is not None
+    assert found.low is not None
+    assert 0.3 < found.high - found.low < 2.5
+
+
+def test_what_may_well_be_the_best_is_rated_and_tried_first() -> None:
+    found = advice([*rated(hill, [1, 6, 12], 4), (6, None), (1, None), (12, None)])
+    first = found.rate_next[0]
+    assert first == ("run-12", "txt2img_1")
+    assert found.try_next[0] in (4, 9)
+
+
+def test_many_values_are_answered_in_time_and_odd_numbers_at_all() -> None:
+    found = advice([(value, 3 + value % 2) for value in range(600)])
+    assert len(found.values) <= 80
+    for odd in (1e308, 10**400, float("nan"), float("inf"), -1e308):
+        assert advice([(odd, 3), (1, 4)]).why
+
+
+def test_seeds_of_different_plans_are_different_contexts() -> None:
+    records = [
+        LearningRecord(
+            run_id=f"{plan}-1",
+            plan_id=plan,
+            stage_plan=("txt2img",),
+            outputs=({"stage": "txt2img", "image_id": "txt2img_1", "seed": 7},),
+        )
+        for plan in ("p", "q")
+    ]
+    observed = observe(records, Feedback())
+    assert len({picture.context for picture in observed.pictures.values()}) == 2
+
+
+def test_earlier_stages_count_only_where_they_were_rated() -> None:
+    outputs = tuple(
+        {"stage": stage, "image_id": f"{stage}_1"} for stage in ("txt2img", "img2img", "upscale")
+    )
+    record = LearningRecord(
+        run_id="a", stage_plan=("txt2img", "img2img", "upscale"), outputs=outputs
+    )
+    rating = Rating(run_id="a", image_id="txt2img_1", rating=4)
+    observed = observe([record], Feedback(ratings={("a", "txt2img_1"): rating}))
+    assert [key[1] for key in observed.pictures] == ["txt2img_1", "upscale_1"]
+
+
+def test_a_rated_run_that_varied_nothing_counts_for_the_stages_that_are_on() -> None:
+    config = {"txt2img": {"steps": 9}, "img2img": {"enabled": False, "steps": 5}}
+    record = LearningRecord(run_id="a", base_config=config, metadata={"rating": 4},
+                            stage_plan=("txt2img",),
+                            outputs=({"stage": "txt2img", "image_id": "txt2img_1"},))  # fmt: skip
+    (picture,) = observe([record], Feedback()).pictures.values()
+    assert dict(picture.settings) == {"txt2img.steps": 9}
+
+
+FOREIGN = (
+    '{"run_id": "w", "outputs": 7}',
+    '{"run_id": "w", "metadata": [1]}',
+    '{"run_id": "w", "base_config": 3, "stage_plan": 5}',
+    '{"run_id": "w", "metadata": {"rating": 4, "x": 1e999}}',
+    '{"run_id": "w", "metadata": {"x": "\\ud800"}}',
+    '{"run_id": "w", "outputs": [1, {"path": "/etc/passwd", "image_id": "../x"}]}',
+    '{"a": ' * 2_000 + "1" + "}" * 2_000,
+)
+
+
+@pytest.mark.parametrize("line", FOREIGN, ids=range(len(FOREIGN)))
+def test_foreign_lines_harm_nobody(tmp_path: Path, line: str) -> None:
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    whole = OLDER.read_text()
+    (runs / "learning_records.jsonl").write_text(f"{whole}{line}\n")
+    assert len(recommend(runs)) == 5
+    assert len([row for row in iter_dataset(runs) if row["rating"]]) >= 5
+    assert len(build_learning_dataset(runs)["runs"]) >= 5
+    assert export_folder(runs, tmp_path / "images") == 0
+    assert export_csv(runs, tmp_path / "t.csv") >= 5
+
+
+async def test_ratings_of_runs_made_while_learning_was_off_count(runs: Path) -> None:
+    plan = {"target_variable": "txt2img.steps", "sweep_values": [5, 9, 20]}
+    async with open_app(Settings(out=runs, backend="fake")) as app:
+        result = await app.learning.run_learning_plan(plan, {"txt2img": {"prompt": "a"}})
+    for step, rating in zip(result.step_results, (2, 5, 3), strict=True):
+        await record_feedback(step.run_id, "txt2img_1", rating, base_dir=runs)
+    await record_feedback("ghost", "txt2img_1", 4, base_dir=runs)
+    problems: list[str] = []
+    (found,) = recommend(runs, report=lambda problem: problems.append(str(problem)))
+    assert (found.parameter, found.value, found.ratings) == ("txt2img.steps", 9, 3)
+    assert len(problems) == 1
+    assert "ghost/txt2img_1, which is no picture that is known" in problems[0]
+
+
+async def test_plans_whose_names_begin_alike_stay_apart(runs: Path) -> None:
+    async with open_app(Settings(out=runs, backend="fake")) as app:
+        for plan_id, values in (("night", [1, 5]), ("night-2", [7, 9])):
+            plan = {"target_variable": "txt2img.steps", "sweep_values": values}
+            await app.learning.run_learning_plan(
+                plan, {"txt2img": {"prompt": "a"}}, plan_id=plan_id
+            )
+        await app.reports.drained()
+    await record_feedback("night-2-00001", "txt2img_1", 1, base_dir=runs)
+    gallery = open_gallery(runs / "night")
+    assert [picture.varied["txt2img.steps"] for picture in gallery.pictures] == [1, 5]
+    assert package_feedback("night", base_dir=runs)["feedback"] == []
+    rebuild_page(runs / "night", written="later")
+    data = (runs / "night" / "report_data.js").read_text()
+    assert "night-2" not in data

@@ -8,9 +8,10 @@ import anyio
 import pytest
 
 from stablenew.app import App, open_app
+from stablenew.backends.fake import Behaviour, FakeBackend
 from stablenew.config.pipeline_config import PipelineConfig
 from stablenew.config.settings import Settings
-from stablenew.errors import ConfigError
+from stablenew.errors import BackendRejectedError, ConfigError
 from stablenew.events.event import Event
 from stablenew.events.mailbox import Overflow
 from stablenew.learning.explorer import candidates, first_values
@@ -89,8 +90,8 @@ async def test_it_ends_when_one_more_picture_would_change_nothing(runs: Path) ->
     async def always_three(_: Shown) -> int:
         return 3
 
-    result = await explored(runs, always_three, images_per_step=2, max_pictures=400)
-    assert result.steps_executed < 60
+    result = await explored(runs, always_three, max_pictures=400)
+    assert result.steps_executed <= 12
 
 
 async def test_it_makes_no_more_pictures_than_it_may(runs: Path) -> None:
@@ -99,6 +100,32 @@ async def test_it_makes_no_more_pictures_than_it_may(runs: Path) -> None:
 
     result = await explored(runs, rate, images_per_step=2, max_pictures=9)
     assert result.steps_executed == 4
+
+
+@pytest.mark.parametrize(("most", "images", "steps"), [(2, 1, 2), (10, 4, 2), (1, 4, 1)])
+async def test_the_first_round_keeps_to_the_bound_as_well(
+    runs: Path, most: int, images: int, steps: int
+) -> None:
+    async def rate(_: Shown) -> int:
+        return 4
+
+    result = await explored(runs, rate, images_per_step=images, max_pictures=most)
+    assert result.steps_executed == steps
+
+
+async def test_a_value_that_failed_is_not_made_again(runs: Path) -> None:
+    error = BackendRejectedError("no")
+    backend = FakeBackend(
+        lambda request, _: Behaviour(error=error if request.settings["cfg_scale"] == 6.5 else None)
+    )
+
+    async def rate(shown: Shown) -> int:
+        return quality(float(shown.varied["txt2img.cfg_scale"]), 6)  # type: ignore[arg-type]
+
+    async with open_app(Settings(out=runs), backend=backend) as app:
+        result = await app.learning.run_learning_plan(PLAN, CONFIG, rate=rate)
+    values = [step.step.value for step in result.step_results]
+    assert len(values) == len(set(values)) > 3
 
 
 async def test_whoever_rates_nothing_has_had_enough(runs: Path) -> None:
@@ -173,6 +200,7 @@ def test_candidates_are_whole_where_the_setting_is() -> None:
     ("changes", "said"),
     [
         ({"bounds": [12, 1]}, "expected a lower and a higher number"),
+        ({"sweep_values": [1, 20]}, "given 20, expected a number from 1 to 12"),
         ({"mode": "sweep"}, "bounds are what makes a plan adaptive"),
         ({"mode": "adaptive", "bounds": None}, "bounds are what makes a plan adaptive"),
     ],
