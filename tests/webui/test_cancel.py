@@ -20,7 +20,6 @@ from tests.webui.driving import (
 from tests.webui.profiles import A1111, A1111_UI, FORGE, SDCPP, SDNEXT, Profile
 from tests.webui.server import WebUI, serve
 
-BOTH_LOOPS = True
 FOREVER: dict[str, Mapping[str, object]] = {"txt2img": {"steps": 5_000}}
 
 

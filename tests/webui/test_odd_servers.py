@@ -32,8 +32,6 @@ from tests.webui.requests import Refusal
 from tests.webui.server import WebUI, serve
 from tests.webui.wire import Fault, wired
 
-BOTH_LOOPS = True
-
 
 async def test_a_get_that_is_never_answered_is_given_up() -> None:
     with serve(A1111) as webui, wired(webui.url, Fault.SILENCE, path="/", seconds=5.0, left=9) as w:

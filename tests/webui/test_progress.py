@@ -22,8 +22,6 @@ from tests.webui.profiles import A1111, A1111_UI, FORGE, SDCPP, SDNEXT, Profile
 from tests.webui.server import serve
 from tests.webui.test_transcripts import TRANSCRIPTS
 
-BOTH_LOOPS = True
-
 IDLE = {"progress": 0.0, "eta_relative": 0.0, "state": {"job": "", "job_count": 0}}
 
 
