@@ -424,3 +424,31 @@ async def test_plans_whose_names_begin_alike_stay_apart(runs: Path) -> None:
     rebuild_page(runs / "night", written="later")
     data = (runs / "night" / "report_data.js").read_text()
     assert "night-2" not in data
+
+
+def test_one_picture_is_never_enough_however_good() -> None:
+    found = advice([(1, 1)] * 20 + [(5, 1)] * 20 + [(9, 5)])
+    assert (found.value, found.enough) == (9, False)
+    assert advice([(1, 1)] * 20 + [(5, 1)] * 20 + [(9, 5)] * 4).enough
+
+
+def test_a_lucky_seed_is_no_merit_of_a_value() -> None:
+    """Where one seed pleases whatever the value, a value seen with that seed alone gains less."""
+
+    def lead(lucky: str) -> float:
+        rated_so = [("a", lucky, 5)] * 4 + [("b", lucky, 5)] * 4 + [("b", "plain", 2)] * 4
+        made = {
+            (f"r{n}", "x"): Picture(
+                run_id=f"r{n}",
+                image_id="x",
+                settings={"txt2img.sampler_name": value},
+                context=context,
+                rating=rating,
+            )
+            for n, (value, context, rating) in enumerate(rated_so)
+        }
+        (found,) = advise(Observations(pictures=made))
+        means = {each.value: each.mean for each in found.values}
+        return means["a"] - means["b"]
+
+    assert lead("lucky") < lead("plain") - 0.2
