@@ -265,6 +265,8 @@ def test_ctrl_c_ends_a_rating_at_once_and_leaves_the_terminal_as_it_was(folder: 
     assert process.stdout is not None
     while b"1/12" not in process.stdout.read1():  # type: ignore[attr-defined]
         assert process.poll() is None
+    while termios.tcgetattr(other) == before:  # until it waits for a key
+        assert process.poll() is None
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=10)
     assert process.returncode == 130
