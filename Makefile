@@ -20,8 +20,7 @@ run: .venv/.run
 	    --set upscale.enabled=true --seed 7 --experiment-name "cfg scale" --learn
 
 test: .venv/.test
-	$(BIN)/python -m coverage run -m pytest
-	$(BIN)/python -m coverage report --skip-covered --show-missing
+	$(BIN)/python -m pytest -n 3 --dist worksteal --cov --cov-report term-missing:skip-covered
 
 test-desktop: .venv/.desktop
 	@command -v chromium >/dev/null || { apt-get update -q && apt-get install -y -q chromium; } || \
@@ -62,7 +61,7 @@ ci: lint type test test-desktop
 
 .venv/.dev: pyproject.toml $(CONSTRAINTS) | .venv/bin/python
 	$(INSTALL) -e . --group dev
-	@touch $@ .venv/.run .venv/.test
+	@touch $@ .venv/.run .venv/.test .venv/.desktop
 
 clean:
 	rm -rf .venv runs .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
