@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from stablenew.config.prompt_pack import read_prompt_pack as read_prompt_pack
     from stablenew.config.settings import Settings as Settings
     from stablenew.controller.activity import State as State
+    from stablenew.controller.interruption import Interruption as Interruption
     from stablenew.controller.learning_execution_controller import (
         LearningExecutionController as LearningExecutionController,
     )
@@ -169,6 +170,7 @@ _HOMES = {
     "ImageStore": "pipeline.image_store",
     "Img2ImgConfig": "config.pipeline_config",
     "InterruptReceipt": "backends.base",
+    "Interruption": "controller.interruption",
     "LearningExecutionContext": "learning.learning_plan",
     "LearningExecutionController": "controller.learning_execution_controller",
     "LearningExecutionResult": "learning.learning_plan",

@@ -36,7 +36,7 @@ async def replace(path: Path, data: bytes) -> None:
     Raises:
         OSError: The disk said no; `path` is as it was.
     """
-    await _in_thread(lambda: write_whole(path, data), finishing=True)
+    await in_thread(lambda: write_whole(path, data), finishing=True)
 
 
 async def create(path: Path, data: bytes) -> None:
@@ -46,7 +46,7 @@ async def create(path: Path, data: bytes) -> None:
         FileExistsError: There is one; it is as it was.
         OSError: The disk said no; there is nothing at `path`.
     """
-    await _in_thread(lambda: write_whole(path, data, _link_beside))
+    await in_thread(lambda: write_whole(path, data, _link_beside))
 
 
 async def append(path: Path, data: bytes, *, durable: bool) -> None:
@@ -60,7 +60,7 @@ async def append(path: Path, data: bytes, *, durable: bool) -> None:
     Raises:
         OSError: The disk said no; what was written of `data` is cut off again.
     """
-    await _in_thread(lambda: _append_whole(path, data, durable))
+    await in_thread(lambda: _append_whole(path, data, durable))
 
 
 async def write_through(descriptor: int, pieces: Sequence[bytes]) -> None:
@@ -81,16 +81,18 @@ async def write_through(descriptor: int, pieces: Sequence[bytes]) -> None:
 
 async def read(path: Path) -> bytes:
     """Return what is in `path`."""
-    return await _in_thread(path.read_bytes)
+    return await in_thread(path.read_bytes)
 
 
 async def make_folder(path: Path) -> None:
     """Make a folder and those above it; one that is there is fine."""
-    await _in_thread(lambda: path.mkdir(parents=True, exist_ok=True))
+    await in_thread(lambda: path.mkdir(parents=True, exist_ok=True))
 
 
-async def _in_thread(call: Callable[[], T], *, finishing: bool = False) -> T:
+async def in_thread(call: Callable[[], T], *, finishing: bool = False) -> T:
     """Run in a thread and wait for it whatever is cancelled; only the deadline gives it up.
+
+    For what must not be left half-done.
 
     A scope's cancellation waits outside the shield. asyncio's own (`Task.cancel`, a timeout) does
     not know of shields: it is taken here and given again at the next checkpoint, so that what was

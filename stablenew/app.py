@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import anyio
+import anyio.to_thread
 import attrs
 from anyio.abc import TaskStatus
 
@@ -20,6 +21,7 @@ from stablenew._clock import Clock
 from stablenew._names import suggestion
 from stablenew.backends.base import Backend
 from stablenew.config.settings import Settings
+from stablenew.controller.interruption import Interruption, find_interruptions
 from stablenew.controller.learning_execution_controller import LearningExecutionController
 from stablenew.controller.pipeline_controller import PipelineController
 from stablenew.errors import ConfigError, StableNewError
@@ -67,6 +69,7 @@ class App:
         learning: Plans.
         reporter: Draws contact sheets.
         reports: The reporter's subscription: `await app.reports.drained()` waits for a sheet.
+        interrupted: What a process was at that was killed, found when this app opened.
         closing: Set by the host to end `host_app`.
     """
 
@@ -77,6 +80,7 @@ class App:
     learning: LearningExecutionController
     reporter: Reporter
     reports: Subscription
+    interrupted: tuple[Interruption, ...] = ()
     closing: anyio.Event = attrs.field(factory=anyio.Event)
 
 
@@ -104,6 +108,8 @@ async def open_app(
     """
     _check_loop()
     backend = backend or make_backend(settings)
+    reporter = Reporter(settings.out, clock=clock)
+    interrupted = await anyio.to_thread.run_sync(find_interruptions, settings.out, reporter.settle)
     async with bus or EventBus() as bus, backend:
         sequencer = StageSequencer(
             backend,
@@ -115,7 +121,6 @@ async def open_app(
         )
         runner = PipelineRunner(backend, sequencer, clock=clock)
         pipeline = PipelineController(runner, bus, settings, clock=clock)
-        reporter = Reporter(settings.out, clock=clock)
         try:
             yield App(
                 settings=settings,
@@ -125,6 +130,7 @@ async def open_app(
                 learning=LearningExecutionController(pipeline, bus, settings, clock=clock),
                 reporter=reporter,
                 reports=reporter.subscribe(bus),
+                interrupted=interrupted,
             )
         finally:  # what another task still runs is cancelled, and told while the bus is open
             pipeline.activity.cancel()

@@ -35,6 +35,7 @@ from stablenew.backends.base import Backend
 from stablenew.config.pipeline_config import PipelineConfig
 from stablenew.config.settings import Settings
 from stablenew.controller.activity import State
+from stablenew.controller.interruption import Interruption
 from stablenew.errors import StableNewError
 from stablenew.events.event import Event
 from stablenew.learning.learning_execution import Rate
@@ -106,6 +107,11 @@ class ThreadHost:
     def last_result(self) -> LearningExecutionResult | None:
         """What became of the plan that ended last; a snapshot, whatever a modal dialog missed."""
         return self._open()[1].learning.last_result
+
+    @property
+    def interrupted(self) -> tuple[Interruption, ...]:
+        """What a process was at that was killed, found when the app opened."""
+        return self._open()[1].interrupted
 
     def start(self) -> None:
         """Open the app and return when it is open.

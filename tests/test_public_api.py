@@ -38,6 +38,7 @@ PUBLIC = [
     "ImageStore",
     "Img2ImgConfig",
     "InterruptReceipt",
+    "Interruption",
     "LearningExecutionContext",
     "LearningExecutionController",
     "LearningExecutionResult",

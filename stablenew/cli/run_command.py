@@ -22,11 +22,11 @@ from stablenew.cli.json_lines import JsonLines
 from stablenew.cli.progress import LineDisplay, Progress, make_display
 from stablenew.cli.rate_command import asker
 from stablenew.config.settings import prepare_out_folder
-from stablenew.controller.learning_execution_controller import PLAN_FILE
-from stablenew.controller.pipeline_controller import EVENTS_FILE
 from stablenew.errors import ungrouped
 from stablenew.events.event import Event
+from stablenew.events.event_log import EVENTS_FILE
 from stablenew.events.mailbox import Overflow
+from stablenew.learning.gallery import PLAN_FILE
 from stablenew.pipeline.results import Outcome, PipelineRunResult
 from stablenew.pipeline.run_metadata import METADATA_FILE
 from stablenew.report.reporter import CONTACT_SHEET, PAGE
@@ -98,6 +98,8 @@ async def run_job(
                 display = LineDisplay() if asks else make_display()  # a bar and questions quarrel
                 progress = Progress(stack.enter_context(display), str(job.settings.out))
                 app.bus.subscribe(Event, progress.take, name="progress")
+            for each in () if shown.quiet else app.interrupted:
+                print(each, file=sys.stderr)
             ended = await _run(app, job, piped=shown.json or shown.quiet)
             left = await _settle(app)
             await app.reports.drained()

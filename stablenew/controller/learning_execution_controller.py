@@ -9,6 +9,7 @@ import anyio
 import anyio.to_thread
 import attrs
 import msgspec
+from anyio.lowlevel import checkpoint
 
 from stablenew import _files
 from stablenew._clock import PLAN_ID_LENGTH, Clock, checked_id
@@ -21,6 +22,7 @@ from stablenew.controller.activity import State
 from stablenew.controller.pipeline_controller import PipelineController
 from stablenew.errors import ConfigError
 from stablenew.events.bus import EventBus
+from stablenew.learning.gallery import PLAN_FILE
 from stablenew.learning.learning_adapter import build_learning_plan_from_dict
 from stablenew.learning.learning_events import PlanFinished, StepFinished
 from stablenew.learning.learning_execution import LearningExecutionRunner, NextValues, Rate
@@ -33,8 +35,6 @@ from stablenew.learning.learning_plan import (
 )
 from stablenew.pipeline.results import Outcome
 from stablenew.pipeline.stage_plan import plan_stages
-
-PLAN_FILE = "plan.json"
 
 
 class LearningExecutionController:
@@ -90,8 +90,12 @@ class LearningExecutionController:
         return self._runner.paused
 
     def pause(self) -> None:
-        """Let the step under way end, and wait before the next one until `resume`."""
-        self._runner.pause()
+        """Let the step under way end, and wait before the next one until `resume`.
+
+        Where no plan is under way there is nothing to pause; the next one starts as always.
+        """
+        if self.state is State.RUNNING:
+            self._runner.pause()
 
     def resume(self) -> None:
         """Go on with a plan that was paused."""
@@ -148,6 +152,7 @@ class LearningExecutionController:
             plan_id=plan_id,
         )
         with anyio.CancelScope() as scope, self._pipeline.activity.under(scope):
+            self._runner.resume()
             try:
                 await self._run(context, self._settings.out / plan_id, rate)
             finally:
@@ -166,6 +171,7 @@ class LearningExecutionController:
             await _files.replace(folder / PLAN_FILE, self._plan_file(context))
             async with self._pipeline.recording():
                 await self._runner.run(context, self._explorer(context, rate))
+        await checkpoint()  # a cancel that came with the last write ends here, not in the caller
 
     def _explorer(self, context: LearningExecutionContext, rate: Rate | None) -> NextValues | None:
         if context.plan.mode != "adaptive":

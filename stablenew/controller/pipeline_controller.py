@@ -8,15 +8,17 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 from stablenew import _files
 from stablenew._clock import Clock
 from stablenew.config.pipeline_config import PipelineConfig
 from stablenew.config.settings import Settings
 from stablenew.controller.activity import Activity, State
+from stablenew.controller.marker import hold, release
 from stablenew.events.bus import GRACE, EventBus
 from stablenew.events.event import Event
-from stablenew.events.event_log import EventLog
+from stablenew.events.event_log import EVENTS_FILE, EventLog
 from stablenew.events.mailbox import Overflow
 from stablenew.learning.learning_record_writer import LearningRecordWriter
 from stablenew.learning.learning_recorder import LearningRecorder, RecordWriter
@@ -25,8 +27,6 @@ from stablenew.pipeline.results import Outcome, PipelineRunResult
 from stablenew.pipeline.run_request import RunRequest
 from stablenew.pipeline.stage_events import RunFinished
 from stablenew.pipeline.stage_plan import plan_stages
-
-EVENTS_FILE = "events.jsonl"
 
 
 class PipelineController:
@@ -144,16 +144,29 @@ class PipelineController:
     async def logging(
         self, folder: Path, forced_by: tuple[type[Event], ...], plan_id: str | None = None
     ) -> AsyncIterator[None]:
-        """Keep the events inside in `events.jsonl` in `folder`; nobody waits for it."""
-        await _files.make_folder(folder)
-        log = EventLog(folder / EVENTS_FILE, forced_by=forced_by, plan_id=plan_id)
-        subscription = self._bus.subscribe(
-            Event, log.write, overflow=Overflow.WAIT, name="event log"
-        )
+        """Keep the events inside in `events.jsonl` in `folder`, marked as under way until then.
+
+        Raises:
+            StableNewError: It is under way in another process.
+        """
+        base, name = folder.parent, folder.name
+        marker = await _files.in_thread(lambda: hold(base, name))
         try:
-            yield
+            await _files.make_folder(folder)
+            log = EventLog(folder / EVENTS_FILE, forced_by=forced_by, plan_id=plan_id)
+            subscription = self._bus.subscribe(
+                Event, log.write, overflow=Overflow.WAIT, name="event log"
+            )
+            try:
+                yield
+            finally:
+                try:
+                    with anyio.move_on_after(self._grace, shield=True):
+                        await subscription.drained()
+                finally:
+                    subscription.close()
         finally:
-            subscription.close()
+            await _files.in_thread(lambda: release(base, name, marker), finishing=True)
 
     async def _run_logged(self, request: RunRequest, scope: anyio.CancelScope) -> None:
         # A config that cannot run, or a backend that is not there, leaves no folder behind.
@@ -164,6 +177,7 @@ class PipelineController:
                 scope.deadline = anyio.current_time() + request.timeout
             await self.runner.run(request)
             scope.deadline = math.inf
+        await checkpoint()  # a cancel that came with the last write ends here, not in the caller
 
     def _ran(self, request: RunRequest) -> bool:
         result = self.runner.last_result

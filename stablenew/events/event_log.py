@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from functools import cache
 from pathlib import Path
+from time import monotonic
 
 import attrs
 
@@ -19,9 +20,12 @@ from stablenew.events.event import Event
 logger = logging.getLogger(__name__)
 
 SCHEMA = "stablenew.event/1"
+EVENTS_FILE = "events.jsonl"
 
 _HEAD = ("sequence", "at", "plan_id", "run_id")
 _MOST_PENDING = 256
+_MOST_SECONDS = 0.5
+"""How long what was told waits to be written, for whoever follows the file."""
 
 
 def encode_event(event: Event) -> bytes:
@@ -61,6 +65,7 @@ class EventLog:
         self._forced_by = forced_by
         self._plan_id = plan_id
         self._pending: list[bytes] = []
+        self._written_at = monotonic()
 
     async def write(self, event: Event) -> None:
         """Take one event; it is on disk after the next that forces."""
@@ -68,10 +73,12 @@ class EventLog:
             return
         self._pending.append(encode_event(event))
         forced = isinstance(event, self._forced_by)
-        if forced or len(self._pending) >= _MOST_PENDING:
+        late = monotonic() - self._written_at > _MOST_SECONDS
+        if forced or late or len(self._pending) >= _MOST_PENDING:
             lines, self._pending = self._pending, []
             try:
                 await _files.append(self._path, b"\n".join([*lines, b""]), durable=forced)
             except OSError as error:
                 self.lost += len(lines)
                 logger.error("%s: %d events lost: %s", self._path, len(lines), error.strerror)
+            self._written_at = monotonic()

@@ -178,8 +178,10 @@ class LearningExecutionRunner:
         context = attrs.evolve(context, base_config=config)
         execution = self._execution = _Execution(context, plan_id, metadata, steps)
         execution.explorer = explorer
-        self._paused = False
-        await self._run_steps(execution)
+        try:
+            await self._run_steps(execution)
+        finally:
+            self._paused = False
         return execution.result()
 
     async def _run_steps(self, execution: _Execution) -> None:

@@ -159,8 +159,16 @@ def open_page(folder: Path) -> Page | None:
     return Page(folder, plan)
 
 
-def rebuild_page(folder: Path, *, written: str, report: Report | None = None) -> bool:
+def rebuild_page(
+    folder: Path, *, written: str, done: bool | None = None, report: Report | None = None
+) -> bool:
     """Write a plan's page anew from what is on disk, for instance after new ratings.
+
+    Args:
+        folder: The plan's.
+        written: When.
+        done: Whether the plan has ended; None leaves that as it is.
+        report: Told of feedback that cannot be read.
 
     Returns:
         Whether the folder is a plan's.
@@ -181,7 +189,9 @@ def rebuild_page(folder: Path, *, written: str, report: Report | None = None) ->
         elif metadata:
             error = metadata.get("error") or {}
             page.add(index, run.name, metadata["outcome"], error.get("message"))
-    page.write(done=bool(before.get("done", True)), written=written, report=report)
+    if done is None:
+        done = bool(before.get("done", True))
+    page.write(done=done, written=written, report=report)
     return True
 
 

@@ -72,6 +72,15 @@ class Reporter:
             (PlanEvent, StepFinished), self.take, overflow=Overflow.WAIT, name="reporter"
         )
 
+    def settle(self, folder: Path) -> None:
+        """Have the page of a plan whose process was killed say that it has ended; blocks."""
+        from stablenew.report.page import rebuild_page
+
+        try:
+            rebuild_page(folder, written=self._clock.now().isoformat(), done=True)
+        except (OSError, LookupError, TypeError, ValueError) as error:
+            logger.warning("%s: page not written: %s", folder, error)
+
     async def take(self, event: Event) -> None:
         """Note a step and show it on the page; draw the sheet when its plan has ended."""
         if isinstance(event, PlanStarted):

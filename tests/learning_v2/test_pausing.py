@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 
 from stablenew.app import App, open_app
 from stablenew.backends.fake import FakeBackend
@@ -74,3 +75,19 @@ async def test_a_paused_plan_can_be_cancelled_and_the_next_one_is_not_paused(run
         subscription.close()
         with anyio.fail_after(20):
             assert (await app.learning.run_learning_plan(PLAN, CONFIG)).success
+
+
+async def test_a_pause_right_after_the_start_is_kept_and_one_before_it_is_none(runs: Path) -> None:
+    async with (
+        open_app(Settings(out=runs), backend=FakeBackend()) as app,
+        anyio.create_task_group() as tasks,
+    ):
+        app.learning.pause()  # nothing is under way
+        assert not app.learning.paused
+        tasks.start_soon(app.learning.run_learning_plan, PLAN, CONFIG)
+        await anyio.lowlevel.checkpoint()
+        with app.bus.stream((PlanPaused, StepStarted)) as events:
+            app.learning.pause()
+            assert isinstance(await anext(events), PlanPaused)
+            app.learning.resume()
+            assert isinstance(await anext(events), StepStarted)

@@ -1,0 +1,119 @@
+"""Plans and runs whose process died: found at the next start, with what is missing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import attrs
+import msgspec
+
+from stablenew.config.pipeline_config import PipelineConfig
+from stablenew.controller.marker import dead
+from stablenew.errors import ConfigError
+from stablenew.events.event_log import EVENTS_FILE
+from stablenew.learning.gallery import PLAN_FILE
+from stablenew.learning.learning_adapter import build_learning_plan_from_dict
+from stablenew.learning.learning_plan import derive_steps, step_label
+from stablenew.pipeline.results import Outcome
+from stablenew.pipeline.run_metadata import METADATA_FILE
+from stablenew.record_reader import read_lines
+
+logger = logging.getLogger(__name__)
+
+
+@attrs.frozen(kw_only=True)
+class Interruption:
+    """A plan, or a single run, that ended with its process.
+
+    Attributes:
+        id: The plan's, or the single run's.
+        steps: How many it was to run; 1 for a single run. What an adaptive plan would have chosen
+            later is not among them.
+        missing: The steps that did not succeed, in words: `cfg_scale=5`.
+    """
+
+    id: str
+    steps: int = 1
+    missing: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if not self.missing:
+            return f"{self.id} was interrupted"
+        done = f"{self.steps - len(self.missing)} of {self.steps} steps done"
+        return f"{self.id} was interrupted: {done}, missing: {'; '.join(self.missing)}"
+
+
+class _Told(msgspec.Struct):
+    """What is read of an event."""
+
+    type: str
+    index: int | None = None
+    outcome: str | None = None
+
+
+def find_interruptions(
+    base_dir: Path, settle: Callable[[Path], None] = lambda _: None
+) -> tuple[Interruption, ...]:
+    """Return what died since somebody looked last; each is found once. Blocks: for a thread.
+
+    Args:
+        base_dir: The folder of all runs.
+        settle: Called with each plan's folder, before it is forgotten.
+    """
+    found: list[Interruption] = []
+    try:
+        with dead(base_dir) as names:
+            for name in names:
+                folder = base_dir / name
+                interruption = _read(folder)
+                if interruption is not None:
+                    settle(folder)
+                    found.append(interruption)
+    except OSError as error:  # a folder that is read-only, say: nothing to be stopped by
+        logger.warning("%s: interrupted plans stay marked: %s", base_dir, error)
+    return tuple(found)
+
+
+def _read(folder: Path) -> Interruption | None:
+    """Return what is known of one; None where it had ended, or not begun."""
+    told = list(_events(folder / EVENTS_FILE))
+    ended = {event.type for event in told} & {"PlanFinished"}
+    steps = _steps(folder / PLAN_FILE)
+    if steps is None:
+        begun = folder.is_dir() and not (folder / METADATA_FILE).exists()
+        return Interruption(id=folder.name) if begun and not ended else None
+    if ended:
+        return None
+    succeeded = {
+        event.index
+        for event in told
+        if event.type == "StepFinished" and event.outcome == Outcome.SUCCEEDED
+    }
+    missing = [label for index, label in enumerate(steps) if index not in succeeded]
+    return Interruption(id=folder.name, steps=len(steps), missing=tuple(missing))
+
+
+def _events(path: Path) -> Iterator[_Told]:
+    """Yield what a file of events tells; a torn last line tells nothing."""
+    try:
+        for _, line in read_lines(path):
+            try:
+                yield msgspec.json.decode(line, type=_Told)
+            except msgspec.DecodeError:
+                continue
+    except OSError:
+        return
+
+
+def _steps(path: Path) -> list[str] | None:
+    """Return the steps of a plan in words; None where there is no plan that can be read."""
+    try:
+        content = msgspec.json.decode(path.read_bytes())
+        plan = build_learning_plan_from_dict(content["plan"])
+        steps = derive_steps(plan, PipelineConfig.from_dict(content["config"]))
+        steps = steps[: content.get("max_steps")]
+    except (OSError, msgspec.DecodeError, ConfigError, KeyError, TypeError, AttributeError):
+        return None
+    return [step_label(s.variable, s.value, s.y_variable, s.y_value) for s in steps]

@@ -1,0 +1,20 @@
+"""Start, cancel, start again: `scripts/soak.py` in small."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "soak.py"
+
+
+def test_fifty_rounds_leave_no_task_handle_thread_or_memory() -> None:
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), "--rounds", "50", "--seed", "6"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=140,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
