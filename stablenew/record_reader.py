@@ -33,6 +33,19 @@ def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
                 yield number, line
 
 
+def read_piece(path: Path, offset: int) -> bytes:
+    """Return whole lines from an offset on: as many as fit in a piece, one at least."""
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            piece = file.read(_CHUNK)
+            while piece and b"\n" not in piece and (more := file.read(len(piece))):
+                piece += more
+    except FileNotFoundError:
+        return b""
+    return piece[: piece.rfind(b"\n") + 1]
+
+
 class follow:  # noqa: N801  # used as a function: async for line, offset in follow(path)
     """The lines of a file as they come, each with the offset that follows it.
 
@@ -59,22 +72,12 @@ class follow:  # noqa: N801  # used as a function: async for line, offset in fol
             for line, offset in self._lines:
                 self._offset = offset
                 return line, offset
-            piece = await anyio.to_thread.run_sync(self._read, abandon_on_cancel=True)
+            piece = await anyio.to_thread.run_sync(
+                read_piece, self._path, self._offset, abandon_on_cancel=True
+            )
             self._lines = _split(piece, self._offset)
             if not piece:
                 await anyio.sleep(self._interval)
-
-    def _read(self) -> bytes:
-        """Return whole lines from the offset on: as many as fit in a piece, one at least."""
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._offset)
-                piece = file.read(_CHUNK)
-                while piece and b"\n" not in piece and (more := file.read(len(piece))):
-                    piece += more
-        except FileNotFoundError:
-            return b""
-        return piece[: piece.rfind(b"\n") + 1]
 
 
 def _split(piece: bytes, offset: int) -> Iterator[tuple[bytes, int]]:

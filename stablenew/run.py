@@ -1,6 +1,6 @@
 """`python -m stablenew.run` and `stablenew`: signals, logging set-up, and what an error looks like.
 
-The first Ctrl-C or SIGTERM cancels and keeps what is done; the second one ends at once.
+With `--json` the last line is the envelope, whatever happens short of a kill.
 """
 
 from __future__ import annotations
@@ -10,19 +10,20 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from stablenew.cli.arguments import run_parser
+from stablenew.cli.exit_codes import ExitCode
+from stablenew.cli.stops import Stopped, Stops
 
 if TYPE_CHECKING:
     import argparse
 
     from stablenew.cli.commands import Work
+    from stablenew.cli.json_lines import JsonLines
 
 
-_SIGNALS = [
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-]
 _LOG_FORMAT = "%(levelname)s %(name)s: %(message)s"
 
 
@@ -33,29 +34,6 @@ class _OneLine(logging.Formatter):
         return f"{record.levelname.lower()}: {record.getMessage()}"
 
 
-class _Signals:
-    """Turns the first signal into a cancel and lets the second one kill."""
-
-    def __init__(self) -> None:
-        self.received: int | None = None
-
-    async def watch(self, cancel: Callable[[], None]) -> None:
-        import anyio
-
-        try:
-            receiver = anyio.open_signal_receiver(*_SIGNALS)
-        except NotImplementedError:  # Windows: Ctrl-C arrives as KeyboardInterrupt
-            return
-        with receiver as signals:
-            async for number in signals:
-                if self.received is not None:
-                    signal.signal(number, signal.SIG_DFL)
-                    os.kill(os.getpid(), number)
-                self.received = number
-                print("cancelling; once more to end at once", file=sys.stderr)
-                cancel()
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     _open_closed_streams()
@@ -64,9 +42,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not words:
         parser.print_help()
         return 0
-    flags = parser.parse_args(words)
+    lines = _json_lines(words)
+    try:
+        flags = parser.parse_args(words)
+    except SystemExit as stop:
+        if lines is not None and stop.code:
+            lines.envelope.errors.append(parser.problem)
+            lines.finish(ExitCode.WRONG_INPUT)
+        raise
     _set_up_logging(verbose=flags.verbose)
-    return _guarded(lambda: _run(flags), verbose=flags.verbose)
+    errors = [] if lines is None else lines.envelope.errors
+    code = _guarded(lambda: _run(flags, lines, errors), errors, verbose=flags.verbose)
+    return code if lines is None else lines.finish(code)
 
 
 def command(arguments: Sequence[str] | None = None) -> int:
@@ -88,7 +75,7 @@ def command(arguments: Sequence[str] | None = None) -> int:
     verbose = "-v" in rest or "--verbose" in rest
     _set_up_logging(verbose=verbose)
     work = read_command(name, rest)
-    return _guarded(lambda: _told(lambda: _awaited(work()), verbose=verbose), verbose=verbose)
+    return _guarded(lambda: _told(lambda: _awaited(work()), [], verbose=verbose), verbose=verbose)
 
 
 def _awaited(work: Work) -> int:
@@ -103,22 +90,41 @@ def _awaited(work: Work) -> int:
     return anyio.run(wait)
 
 
-def _guarded(work: Callable[[], int], *, verbose: bool) -> int:
-    """Return what some work returns; an interrupt or a disk's error is an exit code too."""
+def _json_lines(words: Sequence[str]) -> JsonLines | None:
+    """Return where the lines of JSON go; None if the words ask for none."""
+    if not any(word == "--json" or word.startswith("--events-from") for word in words):
+        return None
+    from stablenew.cli.json_lines import JsonLines
+
+    return JsonLines()
+
+
+def _guarded(work: Callable[[], int], errors: list[str] | None = None, *, verbose: bool) -> int:
+    """Return what some work returns; an interrupt or a disk's error is an exit code too.
+
+    With `errors`, which are to be printed as JSON, stdout stays as it is.
+    """
     try:
         return work()
+    except Stopped as stopped:
+        return 128 + stopped.number
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except OSError as error:
-        if verbose:
-            logging.getLogger(__name__).exception("stopped")
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"stablenew: {where}{error.strerror or error}", file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            if verbose:
+                logging.getLogger(__name__).exception("stopped")
+            where = f"{error.filename}: " if error.filename else ""
+            _say(f"{where}{error.strerror or error}", errors)
+        if errors is None or not error.filename:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _say(line: str, errors: list[str] | None) -> None:
+    print(f"stablenew: {line}", file=sys.stderr)
+    if errors is not None:
+        errors.append(line)
 
 
 def _open_closed_streams() -> None:
@@ -135,29 +141,33 @@ def _set_up_logging(*, verbose: bool) -> None:
     logging.basicConfig(level=logging.DEBUG if verbose else logging.ERROR, handlers=[handler])
 
 
-def _run(flags: argparse.Namespace) -> int:
+def _run(flags: argparse.Namespace, lines: JsonLines | None, errors: list[str]) -> int:
     """Run what the flags ask for."""
-    import anyio
-
-    from stablenew.cli.job import read_job
-    from stablenew.cli.run_command import Shown, dry_run, run_job
-
-    signals = _Signals()
+    stops = Stops(stdin=flags.cancel_on_stdin_close)
+    stops.arm()
 
     def work() -> int:
+        import anyio
+
+        if lines is not None and flags.events_from is not None:
+            from stablenew.cli.replay import read_replay, replay
+
+            return replay(read_replay(vars(flags)), lines)
+        from stablenew.cli.job import read_job
+        from stablenew.cli.run_command import dry_run, run_job
+
         job = read_job(vars(flags), os.environ)
         if flags.dry_run:
-            return anyio.run(dry_run, job, flags.json)
-        shown = Shown(json=flags.json, quiet=flags.quiet)
-        code = anyio.run(run_job, job, shown, signals.watch)
-        return code if signals.received is None else 128 + signals.received
+            return anyio.run(dry_run, job, lines)
+        run = partial(run_job, job, stops.watch, lines=lines, quiet=flags.quiet)
+        code = anyio.run(run)
+        return code if stops.received is None else 128 + stops.received
 
-    return _told(work, verbose=flags.verbose)
+    return _told(work, errors, verbose=flags.verbose)
 
 
-def _told(work: Callable[[], int], *, verbose: bool) -> int:
+def _told(work: Callable[[], int], errors: list[str], *, verbose: bool) -> int:
     """Return what some work returns; every error of ours is a line or two and an exit code."""
-    from stablenew.cli.exit_codes import ExitCode
     from stablenew.errors import BackendUnavailableError, ConfigError, StableNewError
 
     try:
@@ -166,7 +176,7 @@ def _told(work: Callable[[], int], *, verbose: bool) -> int:
         if verbose:
             logging.getLogger(__name__).exception("stopped")
         for line in str(error).splitlines():
-            print(f"stablenew: {line}", file=sys.stderr)
+            _say(line, errors)
         if isinstance(error, ConfigError):
             return ExitCode.WRONG_INPUT
         unreachable = isinstance(error, BackendUnavailableError)

@@ -37,14 +37,21 @@ exit codes: 0 all steps succeeded, 1 some did not, 2 the input is wrong,
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
+    """Says what is wrong in one line.
+
+    Attributes:
+        problem: What was wrong, once something was.
+    """
+
+    problem = ""
 
     def error(self, message: str) -> NoReturn:
         """Say it, and end with 2."""
-        self.exit(2, f"{self.prog}: {message} (--help shows what there is)\n")
+        self.problem = f"{message} (--help shows what there is)"
+        self.exit(2, f"{self.prog}: {self.problem}\n")
 
 
-def run_parser() -> argparse.ArgumentParser:
+def run_parser() -> Parser:
     """Return the parser of `stablenew.run`; values stay text until all sources are merged."""
     parser = Parser(
         prog="stablenew.run",
@@ -116,5 +123,15 @@ def _add_how(how: argparse._ArgumentGroup) -> None:
     )
     how.add_argument("--dry-run", action="store_true", help="show the steps, run nothing")
     how.add_argument("--json", action="store_true", help="one JSON object per event on stdout")
+    how.add_argument(
+        "--events-from",
+        metavar="N",
+        help="run nothing; print what the plan in the folder runs/PLAN_ID tells, from event N on",
+    )
+    how.add_argument(
+        "--cancel-on-stdin-close",
+        action="store_true",
+        help="cancel when whoever started this closes its input, or is gone",
+    )
     how.add_argument("--quiet", action="store_true", help="print nothing but errors")
     how.add_argument("-v", "--verbose", action="store_true", help="log more, show tracebacks")

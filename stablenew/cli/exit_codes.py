@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
-from stablenew.pipeline.results import Outcome
+if TYPE_CHECKING:  # `--help` comes by here, too
+    from stablenew.pipeline.results import Outcome
 
 
 class ExitCode(IntEnum):
@@ -18,4 +20,4 @@ class ExitCode(IntEnum):
 
 def exit_code(outcome: Outcome) -> ExitCode:
     """Return the exit code for what became of a run or a plan."""
-    return ExitCode.SUCCEEDED if outcome is Outcome.SUCCEEDED else ExitCode.FAILED
+    return ExitCode.SUCCEEDED if outcome == "succeeded" else ExitCode.FAILED

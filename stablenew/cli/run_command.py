@@ -12,35 +12,26 @@ import anyio
 import anyio.to_thread
 import attrs
 
-from stablenew._convert import json_line
 from stablenew.app import App, make_backend, open_app
 from stablenew.backends.base import Settling
 from stablenew.cli.dry_run import describe, dry_steps, plain
 from stablenew.cli.exit_codes import ExitCode, exit_code
 from stablenew.cli.job import Job
-from stablenew.cli.json_lines import JsonLines
+from stablenew.cli.json_lines import Envelope, JsonLines
+from stablenew.cli.outputs import left_in
 from stablenew.cli.progress import LineDisplay, Progress, make_display
 from stablenew.cli.rate_command import asker
 from stablenew.config.settings import prepare_out_folder
 from stablenew.errors import ungrouped
 from stablenew.events.event import Event
-from stablenew.events.event_log import EVENTS_FILE
 from stablenew.events.mailbox import Overflow
-from stablenew.learning.gallery import PLAN_FILE
 from stablenew.pipeline.results import Outcome, PipelineRunResult
-from stablenew.pipeline.run_metadata import METADATA_FILE
-from stablenew.report.reporter import CONTACT_SHEET, PAGE
 
+Watch = Callable[[Callable[[], None]], Coroutine[object, object, None]]
+
+_CANCEL_EVERY = 0.02
 _SETTLED_WITHIN = 60.0
 """Seconds to wait at the end for a server to be rid of what was cancelled."""
-
-
-@attrs.frozen(kw_only=True)
-class Shown:
-    """What the person wants to see."""
-
-    json: bool = False
-    quiet: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -59,68 +50,98 @@ class Ended:
     summary: str
 
 
-async def dry_run(job: Job, as_json: bool) -> ExitCode:
-    """Print what would run, as lines or as one JSON object."""
+async def dry_run(job: Job, lines: JsonLines | None) -> ExitCode:
+    """Print what would run, as lines for a person or as one of JSON."""
     async with make_backend(job.settings) as backend:
         steps = dry_steps(job, await backend.capabilities())
-    print(json_line(plain(steps)).decode() if as_json else "\n".join(describe(job, steps)))
+    if lines is not None:
+        lines.tell("dry_run", **plain(steps))
+    else:
+        print("\n".join(describe(job, steps)))
     return ExitCode.SUCCEEDED
 
 
 async def run_job(
-    job: Job, shown: Shown, watch: Callable[[Callable[[], None]], Coroutine[object, object, None]]
+    job: Job, watch: Watch, *, lines: JsonLines | None = None, quiet: bool = False
 ) -> ExitCode:
     """Run a job, show its progress, and end by naming the files that it made.
 
     Args:
         job: What to do.
-        shown: What to show of it.
         watch: Run beside the job; may call what it is given to cancel the job.
+        lines: Print the events to these; their envelope is filled in.
+        quiet: Show nothing but errors.
 
     Raises:
         ConfigError: The job is wrong; nothing ran.
         BackendUnavailableError: The backend cannot be reached; nothing ran.
     """
     started = time.monotonic()
-    lines = JsonLines()
     with ungrouped(), ExitStack() as stack:
         async with open_app(job.settings) as app, anyio.create_task_group() as beside:
             # Everything that can be wrong is said before there is a folder.
             capabilities = await app.pipeline.runner.capabilities()
             await anyio.to_thread.run_sync(dry_steps, job, capabilities)
             await anyio.to_thread.run_sync(prepare_out_folder, job.settings.out)
-            beside.start_soon(watch, app.pipeline.cancel)
-            if shown.json:
+            stopped = anyio.Event()
+            beside.start_soon(watch, stopped.set)
+            beside.start_soon(_cancel_when, stopped, app)
+            if lines is not None:
+                lines.envelope.interrupted = app.interrupted
                 app.bus.subscribe(Event, lines.take, overflow=Overflow.WAIT, name="json lines")
                 beside.start_soon(_cancel_when, lines.broken, app)
-            if not shown.quiet:
+            if not quiet:
                 asks = job.plan is not None and job.plan.mode == "adaptive"
                 display = LineDisplay() if asks else make_display()  # a bar and questions quarrel
                 progress = Progress(stack.enter_context(display), str(job.settings.out))
                 app.bus.subscribe(Event, progress.take, name="progress")
-            for each in () if shown.quiet else app.interrupted:
+            for each in () if quiet else app.interrupted:
                 print(each, file=sys.stderr)
-            ended = await _run(app, job, piped=shown.json or shown.quiet)
+            ended = await _run(app, job, asks=lines is None and not quiet and sys.stdin.isatty())
             left = await _settle(app)
             await app.reports.drained()
             await app.bus.drain()
             beside.cancel_scope.cancel()
-    if lines.problem and not isinstance(lines.problem, BrokenPipeError):
-        raise lines.problem
-    if not shown.quiet:
+    files, problems = list(_files(app, job, ended)), list(_problems(app, ended if left else None))
+    if lines is not None:
+        _fill_in(lines.envelope, job, ended, files, problems)
+        if lines.problem and not isinstance(lines.problem, BrokenPipeError):
+            raise lines.problem
+    if not quiet:
         with suppress(BrokenPipeError):  # who reads no further has seen enough
-            for line in _closing_lines(app, job, ended, time.monotonic() - started):
-                print(line, file=sys.stderr if shown.json else sys.stdout, flush=True)
-    if shown.quiet and ended.outcome is not Outcome.SUCCEEDED:
+            for line in _closing_lines(files, ended, time.monotonic() - started):
+                print(line, file=sys.stdout if lines is None else sys.stderr, flush=True)
+    if quiet and ended.outcome is not Outcome.SUCCEEDED:
         print(f"stablenew: {ended.summary}", file=sys.stderr)
-    for line in _problems(app, ended if left else None):
+    for line in problems:
         print(line, file=sys.stderr)
-    return ExitCode.FAILED if lines.problem else exit_code(ended.outcome)
+    return exit_code(ended.outcome)
+
+
+def _fill_in(
+    envelope: Envelope,
+    job: Job,
+    ended: Ended,
+    files: list[tuple[str, Path]],
+    problems: list[str],
+) -> None:
+    out = job.settings.out
+    pictures = [out / output.path for run in ended.runs for output in run.outputs]
+    if job.plan is None:
+        envelope.run_id = ended.folder
+    else:
+        envelope.plan_id = ended.folder
+    envelope.outcome = ended.outcome
+    envelope.files = [(kind.partition(" ")[0], path) for kind, path in files if kind != "pictures"]
+    envelope.files += [("picture", path) for path in pictures]
+    envelope.errors += problems
 
 
 async def _cancel_when(event: anyio.Event, app: App) -> None:
     await event.wait()
-    app.pipeline.cancel()
+    while True:  # it may not have begun
+        app.pipeline.cancel()
+        await anyio.sleep(_CANCEL_EVERY)
 
 
 async def _settle(app: App) -> int:
@@ -135,7 +156,7 @@ async def _settle(app: App) -> int:
     return backend.left
 
 
-async def _run(app: App, job: Job, *, piped: bool) -> Ended:
+async def _run(app: App, job: Job, *, asks: bool) -> Ended:
     if job.plan is None:
         run = await app.pipeline.run_pipeline(job.config, images=job.images, metadata=job.metadata)
         reason = f": {run.error}" if run.error else ""
@@ -146,7 +167,7 @@ async def _run(app: App, job: Job, *, piped: bool) -> Ended:
             summary=f"the run {run.outcome}{reason}",
         )
     # A person at a terminal is asked here; else the ratings come from `rate`, or from the page.
-    rate = asker() if job.plan.mode == "adaptive" and not piped and sys.stdin.isatty() else None
+    rate = asker() if job.plan.mode == "adaptive" and asks else None
     result = await app.learning.run_learning_plan(
         job.plan, job.config, job.metadata, max_steps=job.max_steps, rate=rate
     )
@@ -163,7 +184,7 @@ async def _run(app: App, job: Job, *, piped: bool) -> Ended:
     )
 
 
-def _closing_lines(app: App, job: Job, ended: Ended, seconds: float) -> Iterator[str]:
+def _closing_lines(files: list[tuple[str, Path]], ended: Ended, seconds: float) -> Iterator[str]:
     pictures = sum(len(run.outputs) for run in ended.runs)
     yield f"{ended.summary}; pictures: {pictures}, in {seconds:.1f} s"
     words = dict.fromkeys(word for run in ended.runs for word in _ignored(run))
@@ -171,8 +192,8 @@ def _closing_lines(app: App, job: Job, ended: Ended, seconds: float) -> Iterator
         yield f"words that the model does not know: {', '.join(words)}"
     for warning in dict.fromkeys(w for run in ended.runs for o in run.outputs for w in o.warnings):
         yield f"note: {warning}"
-    for label, path in _files(app, job, ended):
-        yield f"{label:<14} {path}"
+    for kind, path in files:
+        yield f"{kind.replace('_', ' '):<14} {path}"
 
 
 def _problems(app: App, left_by: Ended | None) -> Iterator[str]:
@@ -190,16 +211,7 @@ def _problems(app: App, left_by: Ended | None) -> Iterator[str]:
 def _files(app: App, job: Job, ended: Ended) -> Iterator[tuple[str, Path]]:
     """Yield what the job left, each with what it is."""
     out = job.settings.out
-    names = {
-        "page": PAGE,
-        "contact sheet": CONTACT_SHEET,
-        "plan": PLAN_FILE,
-        "metadata": METADATA_FILE,
-        "events": EVENTS_FILE,
-    }
-    for label, name in names.items():
-        if (out / ended.folder / name).exists():
-            yield label, out / ended.folder / name
+    yield from left_in(out / ended.folder)
     if app.pipeline.recorder and app.pipeline.recorder.recorded:
         yield f"records (+{app.pipeline.recorder.recorded})", job.settings.records_path
     if any(run.outputs for run in ended.runs):

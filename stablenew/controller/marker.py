@@ -58,8 +58,8 @@ def is_held(base_dir: Path, name: str) -> bool:
     """Return whether some process is at it now."""
     path = base_dir / FOLDER / name
     try:
-        descriptor = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
+        descriptor = os.open(path, os.O_RDONLY)  # whoever may only look may ask, too
+    except (FileNotFoundError, NotADirectoryError):
         return False
     try:
         return not _system.lock(descriptor, wait=False)

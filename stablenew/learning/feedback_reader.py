@@ -111,8 +111,9 @@ def feedback_lines(
     """
     base = Path(base_dir)
     for name in (OLDER_FILE, FEEDBACK_FILE):
-        paths = sorted(base.glob(f"*/{name}"))
-        if run_ids is not None:
+        if run_ids is None:
+            paths = sorted(base.glob(f"*/{name}"))
+        else:  # the folder may hold many thousand others
             paths = [path for each in run_ids if (path := base / each / name).exists()]
         for path in paths:
             if not path.is_file():

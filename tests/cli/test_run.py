@@ -117,7 +117,7 @@ def test_json_is_one_object_per_event_on_stdout_and_the_rest_on_stderr(tmp_path:
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert [event["sequence"] for event in events] == list(range(1, len(events) + 1))
     assert events[0]["type"] == "PlanStarted"
-    assert events[-1]["type"] == "PlanFinished"
+    assert [event["type"] for event in events[-2:]] == ["PlanFinished", "envelope"]
     assert "2 steps: 2 succeeded" in done.stderr
 
 
@@ -140,7 +140,10 @@ def test_a_dry_run_shows_the_steps_and_runs_nothing(tmp_path: Path) -> None:
 
 def test_a_dry_run_can_be_json(tmp_path: Path) -> None:
     words = ("--prompt", "a", "--sweep", "txt2img.steps=4,5", "--images-per-step", "3")
-    plain = json.loads(run(*words, "--dry-run", "--json", cwd=tmp_path).stdout)
+    printed = run(*words, "--dry-run", "--json", cwd=tmp_path).stdout.splitlines()
+    plain, envelope = [json.loads(line) for line in printed]
+    assert plain["type"] == "dry_run"
+    assert (envelope["outcome"], envelope["exit_code"]) == (None, 0)
     assert (plain["pictures"], plain["backend_calls"]) == (6, 6)
     assert [step["stages"]["txt2img"]["steps"] for step in plain["steps"]] == [4, 5]
 
@@ -201,7 +204,9 @@ def test_the_first_signal_cancels_and_keeps_what_is_done(
             break
     out, err = process.communicate(timeout=30)
     assert process.returncode == code
-    assert json.loads(out.splitlines()[-1])["type"] == "PlanFinished"
+    finished, envelope = [json.loads(line) for line in out.splitlines()[-2:]]
+    assert finished["type"] == "PlanFinished"
+    assert (envelope["outcome"], envelope["exit_code"]) == ("cancelled", code)
     assert "not run" in err
     records = lines(tmp_path / "runs" / "learning_records.jsonl")
     assert 1 <= len(records) < 40

@@ -1,0 +1,147 @@
+"""`--events-from N`: what a plan told, from a number on, and what it goes on to tell."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import attrs
+import msgspec
+
+from stablenew.cli.exit_codes import ExitCode, exit_code
+from stablenew.cli.json_lines import JsonLines
+from stablenew.cli.outputs import left_in
+from stablenew.config.pipeline_config import bounded
+from stablenew.controller.marker import is_held
+from stablenew.errors import ConfigError
+from stablenew.events.event_log import EVENTS_FILE
+from stablenew.pipeline.results import Outcome
+from stablenew.record_reader import read_piece
+
+INTERRUPTED = "interrupted"
+"""The outcome of what ended with its process."""
+
+_INTERVAL = 0.2
+_GOES_WITH = ("file", "events_from", "json", "quiet", "verbose", "out")
+
+
+class _Result(msgspec.Struct):
+    outcome: str
+
+
+class _Head(msgspec.Struct):
+    """What is read of a line."""
+
+    type: str
+    sequence: int
+    plan_id: str | None = None
+    run_id: str | None = None
+    outcome: str | None = None
+    result: _Result | None = None
+
+
+@attrs.frozen
+class Replay:
+    """What to print.
+
+    Attributes:
+        folder: The plan's, or the single run's.
+        start: The first sequence number to print.
+    """
+
+    folder: Path
+    start: int = attrs.field(validator=bounded(0, 2**63 - 1))
+
+
+def read_replay(flags: Mapping[str, object]) -> Replay:
+    """Read what the flags ask for.
+
+    Raises:
+        ConfigError: With what is wrong.
+    """
+    text = str(flags["events_from"])
+    if not text.isdecimal():
+        raise ConfigError(f"--events-from: given {text!r}, expected a whole number from 0 on")
+    others = [name for name, value in flags.items() if value and name not in _GOES_WITH]
+    if others:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in others)
+        raise ConfigError(f"{names}: --events-from runs nothing; it takes a plan's folder alone")
+    given = flags.get("file")
+    if not given:
+        raise ConfigError("--events-from: which plan? give its folder: runs/PLAN_ID")
+    folder = Path(str(given))
+    if not folder.exists() and folder.name == str(given):
+        folder = Path(str(flags.get("out") or "runs")) / folder
+    if not (folder / EVENTS_FILE).exists() and not _is_under_way(folder):
+        raise ConfigError(f"{folder}: no {EVENTS_FILE} there; expected a plan's folder")
+    return Replay(folder, int(text))
+
+
+def replay(work: Replay, lines: JsonLines) -> ExitCode:
+    """Print the lines; goes on for as long as the plan is under way. Blocks.
+
+    Raises:
+        OSError: Nobody reads any more, or the disk said no.
+    """
+    path = work.folder / EVENTS_FILE
+    told = _Told(lines, work.start)
+    offset = 0
+    while True:
+        held = _is_under_way(work.folder)  # before the look at what there is
+        piece = read_piece(path, offset)
+        offset += len(piece)
+        for line in piece.splitlines():
+            told.take(line)
+        lines.flush()
+        if not piece and not held:
+            break
+        if not piece:
+            time.sleep(_INTERVAL)
+    envelope = lines.envelope
+    envelope.outcome = told.outcome or INTERRUPTED
+    envelope.files = left_in(work.folder)
+    return exit_code(told.outcome) if told.outcome else ExitCode.FAILED
+
+
+def _is_under_way(folder: Path) -> bool:
+    folder = folder.resolve()
+    return is_held(folder.parent, folder.name)
+
+
+class _Told:
+    """Prints what is asked for and says what is missing."""
+
+    def __init__(self, lines: JsonLines, start: int) -> None:
+        self.outcome: Outcome | None = None
+        self._lines = lines
+        self._start = start
+        self._last: int | None = None
+
+    def take(self, line: bytes) -> None:
+        try:
+            head = msgspec.json.decode(line, type=_Head)
+        except msgspec.DecodeError:
+            self._lines.envelope.errors.append(f"a line that is no event: {line[:60]!r}")
+            return
+        self._note(head)
+        if head.sequence >= self._start:
+            if self._last is not None and head.sequence > self._last + 1:
+                missing = f"events {self._last + 1} to {head.sequence - 1} are missing"
+                self._lines.envelope.errors.append(missing)
+            self._lines.write(line, head.sequence)
+        self._last = head.sequence
+
+    def _note(self, head: _Head) -> None:
+        envelope = self._lines.envelope
+        envelope.plan_id = head.plan_id
+        if head.type in ("PlanStarted", "RunStarted") and (
+            head.plan_id is None or head.type == "PlanStarted"
+        ):
+            self.outcome = None  # the same id may have been run again
+        if head.plan_id is None:
+            envelope.run_id = head.run_id
+        if head.type == "PlanFinished" and head.outcome:
+            self.outcome = Outcome(head.outcome)
+        elif head.type == "RunFinished" and head.plan_id is None and head.result:
+            self.outcome = Outcome(head.result.outcome)
