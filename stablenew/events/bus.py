@@ -10,7 +10,8 @@ What it promises, with a test for each line:
    and the next event goes on. `EventBus(strict=True)` raises it at exit.
 4. Two policies when a mailbox is full: `Overflow.WAIT` (`publish` waits) and
    `Overflow.DROP_OLDEST` (the newest is kept, `dropped` counted; transient events go first and
-   terminal ones last). `publish` first offers to all, then waits for the full ones.
+   terminal ones last). `publish` first offers to all, then waits for the full ones. What was
+   dropped is logged when the subscriber ends.
 5. Publishing from a handler is refused (`ReentrantPublishError`). A task that a handler starts
    elsewhere may publish.
 6. `async with EventBus() as bus`; outside it, publishing or subscribing raises `BusClosedError`.
@@ -49,6 +50,8 @@ from stablenew.events.mailbox import Mailbox, Overflow
 logger = logging.getLogger(__name__)
 
 E = TypeVar("E", bound=Event)
+
+Kind = type[Event] | tuple[type[Event], ...]
 
 GRACE = 5.0
 """Seconds that a shielded wait may take at the most."""
@@ -202,6 +205,19 @@ class EventStream(Generic[E]):
         return event  # type: ignore[return-value]  # the mailbox holds what `stream` was asked for
 
 
+@attrs.frozen
+class _Inlet:
+    """Where events of some kind go."""
+
+    kind: Kind
+    box: Mailbox
+    label: str
+
+    def tell_dropped(self) -> None:
+        if self.box.dropped:
+            logger.warning("%s was too slow: %d events dropped", self.label, self.box.dropped)
+
+
 class EventBus(AsyncContextManagerMixin):
     """Carries events from publishers to subscribers in this process; see the module.
 
@@ -218,7 +234,7 @@ class EventBus(AsyncContextManagerMixin):
         self._grace = grace
         self._open = False
         self._subscriptions: list[Subscription] = []
-        self._inlets: list[tuple[type[Event] | tuple[type[Event], ...], Mailbox]] = []
+        self._inlets: list[_Inlet] = []
         self._routes: dict[type[Event], tuple[Mailbox, ...]] = {}
         self._failures: list[Exception] = []
 
@@ -257,8 +273,8 @@ class EventBus(AsyncContextManagerMixin):
         Raises:
             BusClosedError: The bus is not open.
         """
-        box = self._inlet(kind, mailbox, overflow)
         label = name or getattr(handler, "__qualname__", type(handler).__name__)
+        box = self._inlet(kind, mailbox, overflow, f"subscriber {label}")
         subscription = Subscription(self, handler, box, label)  # type: ignore[arg-type]  # routed by kind
         self._subscriptions.append(subscription)
         self._tasks.start_soon(subscription._run, name=f"subscriber {label}")
@@ -276,15 +292,17 @@ class EventBus(AsyncContextManagerMixin):
         Raises:
             BusClosedError: The bus is not open.
         """
-        return EventStream(self, self._inlet(kind, mailbox, overflow))
+        named = kind if isinstance(kind, tuple) else (kind,)
+        label = f"a stream of {', '.join(each.__name__ for each in named)}"
+        return EventStream(self, self._inlet(kind, mailbox, overflow, label))
 
     def asked_for(self, kind: type[Event]) -> bool:
         """Return whether somebody subscribes to this very class, not just to a parent of it.
 
         For events that are dear to make.
         """
-        kinds = [each if isinstance(each, tuple) else (each,) for each, _ in self._inlets]
-        return any(kind in each for each in kinds)
+        kinds = [inlet.kind for inlet in self._inlets]
+        return any(kind in (each if isinstance(each, tuple) else (each,)) for each in kinds)
 
     async def publish(self, event: Event) -> None:
         """Number an event and offer it to every subscriber, then wait for those that are full.
@@ -320,24 +338,25 @@ class EventBus(AsyncContextManagerMixin):
             for box in full:
                 await box.wait_for_room()
 
-    def _inlet(
-        self, kind: type[Event] | tuple[type[Event], ...], capacity: int, overflow: Overflow
-    ) -> Mailbox:
+    def _inlet(self, kind: Kind, capacity: int, overflow: Overflow, label: str) -> Mailbox:
         if not self._open:
             raise BusClosedError("subscribing: the event bus is not open")
         box = Mailbox(max(1, capacity), overflow)
-        self._inlets.append((kind, box))
+        self._inlets.append(_Inlet(kind, box, label))
         self._routes.clear()
         return box
 
     def _forget(self, box: Mailbox) -> None:
-        self._inlets = [inlet for inlet in self._inlets if inlet[1] is not box]
+        for inlet in self._inlets:
+            if inlet.box is box:
+                inlet.tell_dropped()
+        self._inlets = [inlet for inlet in self._inlets if inlet.box is not box]
         self._routes.clear()
 
     def _route(self, kind: type[Event]) -> tuple[Mailbox, ...]:
         route = self._routes.get(kind)
         if route is None:
-            route = tuple(box for kinds, box in self._inlets if issubclass(kind, kinds))
+            route = tuple(each.box for each in self._inlets if issubclass(kind, each.kind))
             self._routes[kind] = route
         return route
 
@@ -346,5 +365,7 @@ class EventBus(AsyncContextManagerMixin):
         deadline = anyio.current_time() + self._grace
         for subscription in self._subscriptions:
             subscription._scope.deadline = deadline
-        for _, box in self._inlets:
-            box.close()
+        for inlet in self._inlets:
+            inlet.tell_dropped()
+            inlet.box.close()
+        self._inlets = []
