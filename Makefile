@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 CONSTRAINTS := scripts/constraints.txt
+DESKTOP := chromium xvfb xdotool libegl1 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1
 UV := $(shell command -v uv 2>/dev/null)
 
 ifdef UV
@@ -23,8 +24,9 @@ test: .venv/.test
 	$(BIN)/python -m pytest -n 3 --dist worksteal --cov --cov-report term-missing:skip-covered
 
 test-desktop: .venv/.desktop
-	@command -v chromium >/dev/null || { apt-get update -q && apt-get install -y -q chromium; } || \
-	    { echo "install chromium for these tests"; exit 1; }
+	@dpkg -s $(DESKTOP) >/dev/null 2>&1 || \
+	    { apt-get update -q && apt-get install -y -q --no-install-recommends $(DESKTOP); } || \
+	    { echo "for these tests, install what these Debian packages have: $(DESKTOP)"; exit 1; }
 	STABLENEW_DESKTOP=1 $(BIN)/python -m pytest tests/desktop
 
 bench: .venv/.test

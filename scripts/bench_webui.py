@@ -42,7 +42,8 @@ from stablenew.backends.webui.probe import probe
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.webui.driving import stage_request, until  # noqa: E402
+from tests.support import until  # noqa: E402
+from tests.webui.driving import stage_request  # noqa: E402
 from tests.webui.pictures import png  # noqa: E402
 from tests.webui.profiles import A1111  # noqa: E402
 from tests.webui.server import serve  # noqa: E402

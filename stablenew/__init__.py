@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from stablenew.config.prompt_pack import Prompt as Prompt
     from stablenew.config.prompt_pack import read_prompt_pack as read_prompt_pack
     from stablenew.config.settings import Settings as Settings
+    from stablenew.config.sweep import parse_sweep as parse_sweep
     from stablenew.controller.activity import State as State
     from stablenew.controller.interruption import Interruption as Interruption
     from stablenew.controller.learning_execution_controller import (
@@ -250,6 +251,7 @@ _HOMES = {
     "override": "config.overrides",
     "override_all": "config.overrides",
     "package_feedback": "learning.feedback_manager",
+    "parse_sweep": "config.sweep",
     "plan_stages": "pipeline.stage_plan",
     "prefer": "learning.feedback_manager",
     "prepare_learning_run": "learning.learning_adapter",

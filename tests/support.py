@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+import anyio
 import attrs
 
 from stablenew._clock import Clock
@@ -79,6 +80,13 @@ class Listener:
 
     def names(self, *without: type[Event]) -> list[str]:
         return [type(event).__name__ for event in self.events if not isinstance(event, without)]
+
+
+async def until(condition: Callable[[], object], seconds: float = 20) -> None:
+    """Wait until something is so that has no event of ours."""
+    with anyio.fail_after(seconds):
+        while not condition():
+            await anyio.sleep(0.005)
 
 
 def ticking_clock() -> Clock:

@@ -118,6 +118,7 @@ PUBLIC = [
     "override",
     "override_all",
     "package_feedback",
+    "parse_sweep",
     "plan_stages",
     "prefer",
     "prepare_learning_run",

@@ -131,9 +131,3 @@ class OtherClient:
         url = f"{self._webui.url}/sdapi/v1/txt2img"
         headers = {"user-agent": "somebody else"}
         self.answers.append(httpx2.post(url, json=body, headers=headers, timeout=60))
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait until something in the server's thread is so."""
-    while not condition():  # noqa: ASYNC110  # another thread cannot set an event of ours
-        await anyio.sleep(0.005)

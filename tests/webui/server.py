@@ -334,7 +334,7 @@ class WebUI:
 
     async def interrupted(self) -> None:
         """Hang until somebody interrupts."""
-        while not self.state.interrupted:  # noqa: ASYNC110  # as the samplers look at it
+        while not self.state.interrupted:  # as the samplers look at it
             await asyncio.sleep(0.005)
 
     def find_model(self, spelling: object) -> str | None:

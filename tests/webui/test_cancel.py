@@ -9,13 +9,13 @@ import pytest
 
 from stablenew.backends.base import InterruptReceipt
 from stablenew.backends.webui.backend import WebUIBackend
+from tests.support import until
 from tests.webui.driving import (
     Reports,
     Studio,
     draw,
     open_studio,
     stage_request,
-    until,
 )
 from tests.webui.profiles import A1111, A1111_UI, FORGE, SDCPP, SDNEXT, Profile
 from tests.webui.server import WebUI, serve

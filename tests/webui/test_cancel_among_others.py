@@ -10,8 +10,8 @@ import anyio
 import pytest
 
 from stablenew.backends.base import InterruptReceipt
-from tests.support import open_handles
-from tests.webui.driving import OtherClient, Studio, open_studio, until
+from tests.support import open_handles, until
+from tests.webui.driving import OtherClient, Studio, open_studio
 from tests.webui.profiles import A1111, A1111_UI, Profile
 from tests.webui.server import serve
 from tests.webui.test_cancel import receipt_of

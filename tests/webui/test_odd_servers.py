@@ -18,6 +18,7 @@ from stablenew.errors import (
     BackendUnavailableError,
     ConfigError,
 )
+from tests.support import until
 from tests.webui.driving import (
     SMALL,
     OtherClient,
@@ -25,7 +26,6 @@ from tests.webui.driving import (
     draw,
     open_studio,
     stage_request,
-    until,
 )
 from tests.webui.profiles import A1111, A1111_UI, SDCPP
 from tests.webui.requests import Refusal

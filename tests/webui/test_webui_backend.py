@@ -23,7 +23,8 @@ from stablenew.errors import (
     ConfigError,
 )
 from stablenew.pipeline.results import Outcome
-from tests.webui.driving import SMALL, OtherClient, Reports, draw, open_studio, stage_request, until
+from tests.support import until
+from tests.webui.driving import SMALL, OtherClient, Reports, draw, open_studio, stage_request
 from tests.webui.pictures import png
 from tests.webui.profiles import (
     A1111,
