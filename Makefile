@@ -35,6 +35,7 @@ bench: .venv/.test
 	$(BIN)/python scripts/bench_records.py
 	$(BIN)/python scripts/bench_webui.py
 	$(BIN)/python scripts/bench_recommend.py
+	$(BIN)/python scripts/bench_watchers.py
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

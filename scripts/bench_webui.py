@@ -19,19 +19,18 @@ import importlib
 import json
 import os
 import random
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx2
+from bench_support import ROOT, SERVE, heartbeat, process, shown
 
 from stablenew.backends.base import StageRequest
 from stablenew.backends.webui.backend import WebUIBackend
@@ -39,14 +38,13 @@ from stablenew.backends.webui.calls import build_call
 from stablenew.backends.webui.client import WebUIClient
 from stablenew.backends.webui.probe import probe
 
-ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.support import until  # noqa: E402
-from tests.webui.driving import stage_request  # noqa: E402
-from tests.webui.pictures import png  # noqa: E402
-from tests.webui.profiles import A1111  # noqa: E402
-from tests.webui.server import serve  # noqa: E402
+from tests.support import until
+from tests.webui.driving import stage_request
+from tests.webui.pictures import png
+from tests.webui.profiles import A1111
+from tests.webui.server import serve
 
 SIDE = 708
 """Pixels of a picture of noise of 1.5 MB."""
@@ -56,27 +54,6 @@ BEAT = 0.001
 
 async def report(fraction: float, **_: object) -> None:
     """Take a report and do nothing."""
-
-
-@contextmanager
-def process(*words: str) -> Iterator[str]:
-    """Run a server in a process of its own and yield its URL."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words = (sys.executable, *words, str(port))
-    server = subprocess.Popen(words, cwd=ROOT)
-    try:
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.kill()
-        server.wait()
 
 
 def canned(port: int) -> None:
@@ -114,31 +91,6 @@ def canned(port: int) -> None:
     asyncio.run(main())
 
 
-async def heartbeat(work: Callable[[], Awaitable[None]]) -> list[float]:
-    """Return by how many ms each beat of the loop came late while `work` was done."""
-    late: list[float] = []
-    done = False
-
-    async def beat() -> None:
-        while not done:
-            before = time.perf_counter()
-            await asyncio.sleep(BEAT)
-            late.append((time.perf_counter() - before - BEAT) * 1e3)
-
-    beating = asyncio.ensure_future(beat())
-    await asyncio.sleep(0.05)
-    late.clear()
-    await work()
-    done = True
-    await beating
-    return late
-
-
-def shown(late: list[float]) -> str:
-    late = sorted(late)
-    return f"longest {late[-1]:.1f} ms, p99 {late[int(len(late) * 0.99)]:.2f} ms"
-
-
 async def stalls(url: str, answers: int) -> None:
     async with WebUIBackend(url) as backend:
         request = stage_request(await backend.capabilities(), width=SIDE, height=SIDE)
@@ -148,12 +100,12 @@ async def stalls(url: str, answers: int) -> None:
                 await backend.run_stage(request, report)
 
         await backend.run_stage(request, report)
-        print(f"heartbeat, {answers} answers of 4 × 1.5 MB: {shown(await heartbeat(ours))}")
+        print(f"heartbeat, {answers} answers of 4 × 1.5 MB: {shown(await heartbeat(ours, BEAT))}")
 
     async def idle() -> None:
         await asyncio.sleep(1)
 
-    print(f"  an idle loop: {shown(await heartbeat(idle))}")
+    print(f"  an idle loop: {shown(await heartbeat(idle, BEAT))}")
     try:
         httpx: Any = importlib.import_module("httpx")
     except ImportError:
@@ -167,7 +119,7 @@ async def stalls(url: str, answers: int) -> None:
                 for image in json.loads(answer.content)["images"]:
                     base64.b64decode(image)
 
-    print(f"  httpx {httpx.__version__}, json, base64: {shown(await heartbeat(theirs))}")
+    print(f"  httpx {httpx.__version__}, json, base64: {shown(await heartbeat(theirs, BEAT))}")
 
 
 async def beside_curl(url: str, pictures: int, seconds: float) -> None:
@@ -225,12 +177,10 @@ async def main(answers: int, pictures: int, count: int) -> None:
     with process(__file__, "--canned") as url:
         await stalls(url, answers)
     for step in ("0.005", "0.05"):
-        with process("-c", _SERVE, step) as url:
+        with process("-c", SERVE, step) as url:
             await beside_curl(url, pictures, float(step) * 4)
     await cancels(count)
 
-
-_SERVE = "import sys; from tests.webui.server import main; main(sys.argv[2], 'a1111', sys.argv[1])"
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import io
+import time
 from pathlib import Path
 from typing import Protocol
 
@@ -39,6 +40,9 @@ from stablenew.learning.learning_plan import step_label
 
 PROMPT = "a red mushroom in a forest"
 SWEEP = "txt2img.cfg_scale=1,3,5,8"
+SHOWN_EVERY = 0.1
+"""Seconds between two showings of progress."""
+
 THUMBNAIL = 96
 """Pixels, at the longer side."""
 
@@ -93,6 +97,7 @@ class Session:
         self._view = view
         self._task: asyncio.Task[None] | None = None
         self._step = 0
+        self._shown_at = 0.0
         self._labels: dict[str | None, str] = {}
         self._stages = 1
         self._stage = 0
@@ -160,7 +165,7 @@ class Session:
             self._begin_run(event)
         elif isinstance(event, StageStarted):
             self._stage += 1
-        elif isinstance(event, StageProgress):
+        elif isinstance(event, StageProgress) and self._is_time():
             part = (self._stage - 1 + event.fraction) / self._stages
             self._show(f"{event.stage} {part:.0%}", part)
         elif isinstance(event, StepEvent):
@@ -172,6 +177,14 @@ class Session:
             self._plan = None
         elif isinstance(event, PlanEvent):
             self._view.show_status(type(event).__name__.removeprefix("Plan").lower(), running=True)
+
+    def _is_time(self) -> bool:
+        """Return whether progress is to be shown again: a person sees ten a second."""
+        now = time.monotonic()
+        if now - self._shown_at < SHOWN_EVERY:
+            return False
+        self._shown_at = now
+        return True
 
     def _take_step(self, event: StepEvent) -> None:
         self._step = event.index

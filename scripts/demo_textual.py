@@ -8,21 +8,26 @@ Return starts, Escape cancels, Control-P pauses and goes on, Control-Q closes.
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import ClassVar
 
 import anyio
 from demo_session import PROMPT, SWEEP, Row, Session, read_settings
 from PIL import Image
-from rich.text import Text
+from rich.color import Color
+from rich.segment import Segment
+from rich.style import Style
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, HorizontalScroll
-from textual.widgets import Button, Checkbox, DataTable, Footer, Input, Label, ProgressBar, Static
+from textual.containers import Horizontal
+from textual.strip import Strip
+from textual.widget import Widget
+from textual.widgets import Button, Checkbox, DataTable, Footer, Input, Label, ProgressBar
 
 from stablenew import Backend, Settings, open_app
 
 COLUMNS = 24
-MOST_PICTURES = 12
+PLACES = 4
 
 
 class Demo(App[None]):
@@ -39,9 +44,9 @@ class Demo(App[None]):
     #bar { height: 3; }
     #bar Button { margin-right: 1; }
     #status { padding: 1; }
-    DataTable { height: 1fr; }
-    #pictures { height: 16; }
-    #pictures Static { width: auto; margin-right: 1; }
+    DataTable { height: 11; }
+    #pictures { height: 1fr; }
+    Picture { width: 24; height: 14; margin-right: 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel", "Cancel", priority=True),
@@ -56,6 +61,7 @@ class Demo(App[None]):
         self._settings = settings
         self._stablenew_backend = backend
         self._leaving = anyio.Event()
+        self.shown = 0
 
     def compose(self) -> ComposeResult:
         """Lay the screen out."""
@@ -69,7 +75,9 @@ class Demo(App[None]):
             yield Label("", id="status")
         yield ProgressBar(total=1.0, show_eta=False)
         yield DataTable(cursor_type="none")
-        yield HorizontalScroll(id="pictures")
+        with Horizontal(id="pictures"):
+            for _ in range(PLACES):  # filled one after the other: to mount widgets costs a frame
+                yield Picture()
         yield Footer()
 
     def on_mount(self) -> None:
@@ -126,36 +134,59 @@ class Demo(App[None]):
         table.clear()
         for index, row in enumerate(rows):
             table.add_row(row.label, row.state, key=str(index))
-        self.query_one("#pictures").remove_children()
+        self.shown = 0
+        for place in self.query(Picture):
+            place.show("", [])
 
     def show_row(self, index: int, row: Row) -> None:
         table = self.query_one(DataTable)
         table.update_cell(str(index), self._state_column, row.state)
-        table.move_cursor(row=index)
+        if index != table.cursor_row:
+            table.move_cursor(row=index)
 
     def show_fraction(self, fraction: float) -> None:
         self.query_one(ProgressBar).update(progress=fraction)
 
     def add_picture(self, label: str, picture: bytes) -> None:
-        strip = self.query_one("#pictures")
-        strip.mount(Static(in_blocks(label, picture)))
-        for old in strip.children[:-MOST_PICTURES]:
-            old.remove()
+        self.query(Picture)[self.shown % PLACES].show(label, in_blocks(picture))
+        self.shown += 1
 
 
-def in_blocks(label: str, picture: bytes) -> Text:
-    """Return a picture as text: each letter is two pixels, one above the other."""
+class Picture(Widget):
+    """A picture in half blocks under its label.
+
+    It draws its lines itself: text with a style for each letter would take a frame to lay out.
+
+    Attributes:
+        label: What stands above it.
+    """
+
+    label = ""
+    _lines: Sequence[Strip] = ()
+
+    def show(self, label: str, lines: Sequence[Strip]) -> None:
+        """Show another picture."""
+        self.label, self._lines = label, lines
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """Return a line: the label, then the picture."""
+        if y == 0:
+            return Strip([Segment(self.label[:COLUMNS])])
+        return self._lines[y - 1] if y <= len(self._lines) else Strip([])
+
+
+def in_blocks(picture: bytes) -> list[Strip]:
+    """Return a picture as lines: each letter is two pixels, one above the other."""
     with Image.open(io.BytesIO(picture)) as opened:
         lines = max(1, round(opened.height / opened.width * COLUMNS / 2))
         pixels = opened.convert("RGB").resize((COLUMNS, 2 * lines)).tobytes()
-    text = Text(f"{label}\n")
-    for line in range(lines):
-        for column in range(COLUMNS):
-            above, below = (3 * ((2 * line + each) * COLUMNS + column) for each in (0, 1))
-            colours = [f"rgb({','.join(map(str, pixels[at : at + 3]))})" for at in (above, below)]
-            text.append("▀", style=" on ".join(colours))
-        text.append("\n")
-    return text
+    colours = [Color.from_rgb(*pixels[at : at + 3]) for at in range(0, len(pixels), 3)]
+    rows = [colours[at : at + COLUMNS] for at in range(0, len(colours), COLUMNS)]
+    return [
+        Strip([Segment("▀", Style(color=a, bgcolor=b)) for a, b in zip(above, below, strict=True)])
+        for above, below in zip(rows[::2], rows[1::2], strict=True)
+    ]
 
 
 if __name__ == "__main__":

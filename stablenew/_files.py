@@ -21,6 +21,7 @@ import anyio
 from aiofiles.threadpool import wrap
 
 from stablenew import _system
+from stablenew._cancelling import cancel_again
 
 T = TypeVar("T")
 
@@ -111,9 +112,8 @@ async def in_thread(call: Callable[[], T], *, finishing: bool = False) -> T:
                 if scope.cancel_called:
                     raise
                 cancelled = True
-    if cancelled and task is not None:
-        task.uncancel()
-        task.cancel()
+    if cancelled:
+        cancel_again()
     return work.result()
 
 

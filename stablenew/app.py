@@ -17,6 +17,7 @@ import anyio.to_thread
 import attrs
 from anyio.abc import TaskStatus
 
+from stablenew._cancelling import insist
 from stablenew._clock import Clock
 from stablenew._names import suggestion
 from stablenew.backends.base import Backend
@@ -135,7 +136,7 @@ async def open_app(
         finally:  # what another task still runs is cancelled, and told while the bus is open
             pipeline.activity.cancel()
             with anyio.move_on_after(2 * GRACE, shield=True):
-                await pipeline.activity.ended()
+                await insist(pipeline.activity.ended)
 
 
 async def host_app(

@@ -15,6 +15,7 @@ import attrs
 from anyio.lowlevel import RunVar, checkpoint
 
 from stablenew import _files
+from stablenew._cancelling import leave_to_owner
 from stablenew._lock import try_lock, wait_for_lock
 from stablenew.errors import RecordError
 from stablenew.record_file import Commit
@@ -100,6 +101,7 @@ class _Appender:
 
     async def _lead(self, batch: _Batch, timeout: float) -> None:
         """Commit a batch once it is its turn, whatever is cancelled: others depend on it."""
+        leave_to_owner()
         try:
             with anyio.fail_after(timeout + _files.DISK_DEADLINE, shield=True):
                 async with self._turn:

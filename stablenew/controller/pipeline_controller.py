@@ -11,6 +11,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from stablenew import _files
+from stablenew._cancelling import insist
 from stablenew._clock import Clock
 from stablenew.config.pipeline_config import PipelineConfig
 from stablenew.config.settings import Settings
@@ -134,7 +135,7 @@ class PipelineController:
         finally:
             try:
                 with anyio.move_on_after(self._grace, shield=True) as scope:
-                    await subscription.drained()
+                    await insist(subscription.drained)
                 if scope.cancelled_caught:
                     self.recorder.late(self._grace)
             finally:
@@ -162,7 +163,7 @@ class PipelineController:
             finally:
                 try:
                     with anyio.move_on_after(self._grace, shield=True):
-                        await subscription.drained()
+                        await insist(subscription.drained)
                 finally:
                     subscription.close()
         finally:

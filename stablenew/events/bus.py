@@ -43,6 +43,7 @@ import attrs
 from anyio import AsyncContextManagerMixin
 from anyio.lowlevel import checkpoint
 
+from stablenew._cancelling import leave_to_owner
 from stablenew.errors import BusClosedError, ReentrantPublishError, ungrouped
 from stablenew.events.event import Event
 from stablenew.events.mailbox import Mailbox, Overflow
@@ -125,6 +126,7 @@ class Subscription:
 
     async def _run(self) -> None:
         """Handle events until the mailbox is closed and empty, or the shield's deadline."""
+        leave_to_owner()
         _handling.set(anyio.get_current_task().id)
         try:
             with self._scope:

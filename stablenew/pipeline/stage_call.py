@@ -9,6 +9,7 @@ from collections.abc import Callable
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
+from stablenew._cancelling import insist
 from stablenew.backends.base import Backend, InterruptReceipt, Picture, Report, StageRequest
 from stablenew.errors import BackendProtocolError, StageTimeoutError
 
@@ -80,7 +81,7 @@ class StageCall:
         receipt: InterruptReceipt | None = None
         with anyio.move_on_after(self._grace, shield=True):
             try:
-                receipt = await self._backend.interrupt(request_id)
+                receipt = await insist(lambda: self._backend.interrupt(request_id))
             except Exception as error:  # noqa: BLE001  # it would take the cancellation's place
                 logger.warning("%s: the interrupt failed: %s", request_id, error)
         return receipt or InterruptReceipt(

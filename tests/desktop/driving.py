@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import ctypes.util
 import json
 import os
 import pty
@@ -11,10 +13,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import ClassVar
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
 STARTUP = 30.0
 CLOSES_WITHIN = 10.0
 
@@ -65,6 +67,46 @@ def types(runs: Path, plan: int) -> list[object]:
     return [event["type"] for event in plans[plan]] if len(plans) > plan else []
 
 
+class _ClientMessage(ctypes.Structure):
+    """Xlib's `XClientMessageEvent`, as long as an `XEvent`."""
+
+    _fields_ = (
+        ("type", ctypes.c_int),
+        ("serial", ctypes.c_ulong),
+        ("send_event", ctypes.c_int),
+        ("display", ctypes.c_void_p),
+        ("window", ctypes.c_ulong),
+        ("message_type", ctypes.c_ulong),
+        ("format", ctypes.c_int),
+        ("data", ctypes.c_long * 5),
+        ("rest", ctypes.c_long * 12),
+    )
+
+
+_CLIENT_MESSAGE = 33
+
+
+def ask_to_close(display: str, window: int) -> None:
+    """Do what a window manager does when somebody clicks on a window's cross."""
+    x11 = ctypes.CDLL(ctypes.util.find_library("X11"))
+    x11.XOpenDisplay.restype = ctypes.c_void_p
+    x11.XInternAtom.restype = ctypes.c_ulong
+    opened = ctypes.c_void_p(x11.XOpenDisplay(display.encode()))
+    protocols, delete = (
+        x11.XInternAtom(opened, name, False) for name in (b"WM_PROTOCOLS", b"WM_DELETE_WINDOW")
+    )
+    message = _ClientMessage(
+        type=_CLIENT_MESSAGE,
+        window=window,
+        message_type=protocols,
+        format=32,
+        data=(ctypes.c_long * 5)(delete),
+    )
+    x11.XSendEvent(opened, ctypes.c_ulong(window), False, ctypes.c_long(0), ctypes.byref(message))
+    x11.XFlush(opened)
+    x11.XCloseDisplay(opened)
+
+
 class Program:
     """A demo that runs as a program of its own."""
 
@@ -85,13 +127,14 @@ class Program:
 class XProgram(Program):
     """One with a window on an X display, typed at with xdotool."""
 
-    def __init__(self, script: str, runs: Path, display: str, log: Path) -> None:
+    def __init__(self, words: Sequence[str], folder: Path, display: str) -> None:
         platform = {"DISPLAY": display, "QT_QPA_PLATFORM": "xcb"}
         self._environ = {**os.environ, **platform}
-        self.log = log
-        with log.open("wb") as output:
+        self.log = folder / "log"
+        with self.log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, str(SCRIPTS / script), "--out", str(runs)],
+                [sys.executable, *words],
+                cwd=folder,
                 env=self._environ,
                 stdout=output,
                 stderr=output,
@@ -103,13 +146,20 @@ class XProgram(Program):
     def press(self, key: str) -> None:
         self._xdotool("key", key)
 
+    def click(self, across: float, down: float) -> None:
+        """Click at a place of the window, each coordinate from 0 to 1."""
+        shell = self._xdotool("getwindowgeometry", "--shell", self._window.decode()).decode()
+        size = dict(line.split("=") for line in shell.split())
+        x, y = int(float(size["WIDTH"]) * across), int(float(size["HEIGHT"]) * down)
+        where = ("--window", self._window.decode(), str(x), str(y))
+        self._xdotool("mousemove", *where, "click", "1")
+
     def close_window(self) -> None:
-        # What a window manager does; there is none here.
-        self._xdotool("key", "ctrl+q")
+        ask_to_close(self._environ["DISPLAY"], int(self._window))
 
     def _find(self) -> bool:
         assert self.process.poll() is None, self.log.read_text()
-        found = self._xdotool("search", "--onlyvisible", "--name", "^StableNew$", check=False)
+        found = self._xdotool("search", "--onlyvisible", "--name", "^StableNew", check=False)
         self._window = found.split()[0] if found.split() else b""
         return bool(self._window)
 
@@ -128,12 +178,13 @@ class XProgram(Program):
 class TerminalProgram(Program):
     """One that fills a terminal."""
 
-    KEYS = {"Return": b"\r", "Escape": b"\x1b", "ctrl+q": b"\x11"}  # noqa: RUF012  # never changed
+    KEYS: ClassVar = {"Return": b"\r", "Escape": b"\x1b", "Tab": b"\t", "ctrl+q": b"\x11"}
 
-    def __init__(self, script: str, runs: Path) -> None:
+    def __init__(self, words: Sequence[str], folder: Path) -> None:
         self._ours, theirs = pty.openpty()
         self.process = subprocess.Popen(
-            [sys.executable, str(SCRIPTS / script), "--out", str(runs)],
+            [sys.executable, *words],
+            cwd=folder,
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,

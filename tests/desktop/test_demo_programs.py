@@ -21,6 +21,7 @@ from tests.desktop.driving import (
 )
 from tests.support import leftovers, lines
 
+SCRIPTS = Path(__file__).parents[2] / "scripts"
 Start = Callable[[str], Program]
 DEMOS = ["demo_tk.py", "demo_qt.py", "demo_textual.py"]
 
@@ -36,10 +37,11 @@ def start(runs: Path, tmp_path: Path, display: str) -> Iterator[Start]:
     started: list[Program] = []
 
     def begin(script: str) -> Program:
+        words = (str(SCRIPTS / script), "--out", str(runs))
         if script == "demo_textual.py":
-            started.append(TerminalProgram(script, runs))
+            started.append(TerminalProgram(words, tmp_path))
         else:
-            started.append(XProgram(script, runs, display, tmp_path / "log"))
+            started.append(XProgram(words, tmp_path, display))
         return started[-1]
 
     yield begin

@@ -1,0 +1,57 @@
+"""asyncio's own cancel, which knows neither shields nor an order between tasks.
+
+anyio cancels scopes, and a shield holds. `Task.cancel` and `asyncio.timeout` reach through every
+shield, and a loop that ends (`asyncio.run`, when its main coroutine returns) cancels all tasks at
+once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import anyio
+
+T = TypeVar("T")
+
+
+async def insist(work: Callable[[], Awaitable[T]]) -> T:
+    """Await what may be begun again until it is done; the shield around it alone gives it up.
+
+    A cancel of asyncio's own that came meanwhile is given again at the next checkpoint.
+    """
+    cancelled = False
+    while True:
+        try:
+            result = await work()
+            break
+        except asyncio.CancelledError:
+            if anyio.current_effective_deadline() == -math.inf:
+                raise
+            cancelled = True
+    if cancelled:
+        cancel_again()
+    return result
+
+
+def cancel_again() -> None:
+    """Give the running task a cancel again that was held back; it counts once."""
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
+        task.cancel()
+
+
+def leave_to_owner() -> None:
+    """Keep the running task out of what a loop cancels when it ends.
+
+    For a task that another one ends, and waits for: it has to outlive those that it works for.
+    """
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # another library's loop
+        return
+    if task is not None:
+        asyncio._unregister_task(task)

@@ -1,0 +1,77 @@
+"""The loop itself ends at any moment of a plan: every task is cancelled at once, by nobody's plan.
+
+That is what `asyncio.run` does when its main coroutine returns, and what Textual and others do when
+their screen is closed. asyncio's cancel knows of no shield and of no order between tasks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from stablenew.app import App, open_app
+from stablenew.backends.fake import Behaviour, FakeBackend
+from stablenew.config.settings import Settings
+from stablenew.controller import marker
+from tests.support import cancelled_at, config, leftovers, lines
+
+PLAN = {"target_variable": "txt2img.steps", "sweep_values": [10, 20, 30]}
+MOST_MOMENTS = 2_000
+
+
+async def leave_at(moment: int, runs: Path, twice: bool) -> bool:
+    """Run a plan, and let the loop end at one of its moments; False if that never came."""
+    opened: asyncio.Future[App] = asyncio.get_running_loop().create_future()
+    time_to_go = asyncio.Event()
+
+    async def host() -> None:
+        settings = Settings(out=runs, learning_enabled=True)
+        async with open_app(settings, backend=FakeBackend(Behaviour(progress=(1.0,)))) as app:
+            opened.set_result(app)
+            await asyncio.Event().wait()
+
+    hosting = asyncio.create_task(host())
+    app = await opened
+    plan = app.learning.run_learning_plan(PLAN, config(upscale={}))
+    running = asyncio.create_task(cancelled_at(moment, time_to_go.set, plan))
+    waiting = asyncio.create_task(time_to_go.wait())
+    await asyncio.wait([running, waiting], return_when=asyncio.FIRST_COMPLETED)
+    if twice:  # as Textual does: its workers first, then everything
+        running.cancel()
+        hosting.cancel()
+    return time_to_go.is_set()
+
+
+def check(runs: Path) -> None:
+    told = [json.loads(line) for path in runs.glob("*/events.jsonl") for line in lines(path)]
+    names = [line["type"] for line in told]
+    for kind in ("Plan", "Run", "Stage"):
+        assert names.count(f"{kind}Started") == names.count(f"{kind}Finished"), names
+    succeeded = [
+        line["run_id"]
+        for line in told
+        if line["type"] == "RunFinished" and line["result"]["outcome"] == "succeeded"
+    ]
+    records = [json.loads(line)["run_id"] for line in lines(runs / "learning_records.jsonl")]
+    assert records == succeeded
+    assert leftovers(runs) == []
+    marked = runs / marker.FOLDER
+    assert not marked.exists() or list(marked.iterdir()) == []
+
+
+@pytest.mark.parametrize("twice", [False, True], ids=["once", "twice"])
+def test_whenever_the_loop_ends_every_end_is_told_and_every_record_there(
+    tmp_path: Path, twice: bool
+) -> None:
+    runs = tmp_path / "runs"
+    for moment in range(1, MOST_MOMENTS):
+        reached = asyncio.run(leave_at(moment, runs, twice))
+        check(runs)
+        shutil.rmtree(runs, ignore_errors=True)
+        if not reached:
+            break
+    assert moment > 10
