@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 import anyio
 
@@ -34,6 +34,18 @@ async def insist(work: Callable[[], Awaitable[T]]) -> T:
     if cancelled:
         cancel_again()
     return result
+
+
+async def in_own_task(work: Coroutine[Any, Any, None]) -> None:
+    """Have something done that others depend on, and wait for it whatever is cancelled.
+
+    It has to end by itself: nothing else ends it.
+    """
+    task = asyncio.get_running_loop().create_task(work)
+    asyncio._unregister_task(task)  # before its first step, when a cancel would undo it
+    with anyio.CancelScope(shield=True):
+        await insist(lambda: asyncio.wait([task]))
+    task.result()
 
 
 def cancel_again() -> None:

@@ -15,7 +15,7 @@ import attrs
 from anyio.lowlevel import RunVar, checkpoint
 
 from stablenew import _files
-from stablenew._cancelling import leave_to_owner
+from stablenew._cancelling import in_own_task
 from stablenew._lock import try_lock, wait_for_lock
 from stablenew.errors import RecordError
 from stablenew.record_file import Commit
@@ -90,9 +90,7 @@ class _Appender:
         batch = self._gathering
         if batch is None:
             batch = self._gathering = _Batch([*lines])
-            # A task of its own: asyncio's Task.cancel does not know of shields.
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._lead, batch, timeout)
+            await in_own_task(self._lead(batch, timeout))
         else:
             batch.lines.extend(lines)
             await batch.done.wait()
@@ -101,7 +99,6 @@ class _Appender:
 
     async def _lead(self, batch: _Batch, timeout: float) -> None:
         """Commit a batch once it is its turn, whatever is cancelled: others depend on it."""
-        leave_to_owner()
         try:
             with anyio.fail_after(timeout + _files.DISK_DEADLINE, shield=True):
                 async with self._turn:

@@ -278,3 +278,21 @@ def test_the_head_comes_first_in_every_event() -> None:
     names = ["schema", "type", "sequence", "at", "plan_id", "run_id"]
     assert list(json.loads(encode_event(event)))[:6] == names
     assert all(name in attrs.fields_dict(Event) for name in names[2:])
+
+
+def test_what_nohup_ignores_stays_ignored(
+    validator: jsonschema.Draft202012Validator, tmp_path: Path
+) -> None:
+    process = subprocess.Popen(
+        ["nohup", *RUN, "--prompt", "a cat", "--sweep", "txt2img.steps=2:12:1", "--json"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment(),
+    )
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    process.send_signal(signal.SIGHUP)
+    rest, _ = process.communicate(timeout=60)
+    assert checked(first + rest, validator)[-1]["outcome"] == "succeeded"
+    assert process.returncode == 0

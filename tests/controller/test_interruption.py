@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import anyio
 import pytest
 
+from stablenew import _files
 from stablenew.app import App, open_app
 from stablenew.backends.fake import Behaviour, FakeBackend
 from stablenew.config.settings import Settings
@@ -223,3 +225,22 @@ async def test_an_app_opens_where_nothing_can_be_written(
     monkeypatch.setattr(Path, "unlink", read_only)
     async with open_app(Settings(out=runs), backend=FakeBackend()) as app:
         assert [each.id for each in app.interrupted] == ["plan-1"]
+
+
+async def test_the_events_are_on_disk_before_the_mark_is_taken_away(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append, marked = _files.append, []
+
+    async def slowly(path: Path, data: bytes, *, durable: bool) -> None:
+        await anyio.sleep(0.2)
+        marked.append(marker.is_held(runs, path.parent.name))
+        await append(path, data, durable=durable)
+
+    monkeypatch.setattr(_files, "append", slowly)
+    async with open_app(Settings(out=runs), backend=FakeBackend()) as app:
+        result = await app.learning.run_learning_plan(PLAN, config())
+        told = (runs / result.plan_id / "events.jsonl").read_bytes().splitlines()
+    assert b"PlanFinished" in told[-1]
+    assert marked
+    assert all(marked)

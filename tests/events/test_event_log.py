@@ -93,3 +93,18 @@ async def test_a_disk_that_says_no_fails_nobody_and_is_counted(
         await bus.publish(Ended())
     assert log.lost == 3
     assert "3 events lost" in caplog.text
+
+
+async def test_what_was_told_does_not_wait_long_to_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("stablenew.events.event_log.monotonic", lambda: now)
+    log = EventLog(tmp_path / "events.jsonl", forced_by=())
+    await log.write(Event())
+    assert not (tmp_path / "events.jsonl").exists()
+    now += 0.6
+    await log.write(Event())
+    assert len((tmp_path / "events.jsonl").read_bytes().splitlines()) == 2
+    await log.write(Event())
+    assert len((tmp_path / "events.jsonl").read_bytes().splitlines()) == 2

@@ -112,6 +112,14 @@ async def test_a_plan_can_be_paused_and_goes_on(runs: Path) -> None:
         await until(lambda: notes.status[-1][0].startswith("succeeded"))
 
 
+async def test_quick_progress_is_shown_ten_times_a_second(runs: Path) -> None:
+    backend = FakeBackend(Behaviour(progress=tuple(n / 200 for n in range(1, 201)), delay=0.2))
+    async with session(runs, backend) as (_, demo, notes):
+        demo.start("a cat", "txt2img.cfg_scale=3", learn=False)
+        await until(lambda: notes.status[-1][0].startswith("succeeded"))
+    assert 2 <= sum(state.startswith("txt2img") for _, state in notes.states) <= 20
+
+
 async def test_without_a_sweep_it_is_a_single_run(runs: Path) -> None:
     async with session(runs) as (_, demo, notes):
         demo.start("a cat", " ", learn=False)

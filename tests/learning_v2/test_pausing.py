@@ -16,6 +16,7 @@ from stablenew.events.mailbox import Overflow
 from stablenew.learning.learning_events import PlanPaused, PlanResumed, StepFinished, StepStarted
 from stablenew.learning.learning_plan import LearningExecutionResult
 from stablenew.pipeline.results import Outcome
+from stablenew.pipeline.stage_events import RunStarted
 
 PLAN = {"target_variable": "txt2img.steps", "sweep_values": [1, 2, 3]}
 CONFIG = {"txt2img": {"prompt": "a cat", "seed": 1}}
@@ -91,3 +92,17 @@ async def test_a_pause_right_after_the_start_is_kept_and_one_before_it_is_none(r
             assert isinstance(await anext(events), PlanPaused)
             app.learning.resume()
             assert isinstance(await anext(events), StepStarted)
+
+
+async def test_a_pause_of_a_single_run_does_not_hold_the_next_plan(runs: Path) -> None:
+    async with open_app(Settings(out=runs), backend=FakeBackend()) as app:
+
+        async def take(event: Event) -> None:
+            app.learning.pause()
+
+        subscription = app.bus.subscribe(RunStarted, take, overflow=Overflow.WAIT)
+        await app.pipeline.run_pipeline(CONFIG)
+        await subscription.drained()
+        subscription.close()
+        with anyio.fail_after(20):
+            assert (await app.learning.run_learning_plan(PLAN, CONFIG)).success

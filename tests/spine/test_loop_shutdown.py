@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
+import anyio
 import pytest
 
 from stablenew.app import App, open_app
+from stablenew.backends.base import InterruptReceipt, Picture, Report, StageRequest
 from stablenew.backends.fake import Behaviour, FakeBackend
 from stablenew.config.settings import Settings
 from stablenew.controller import marker
@@ -23,14 +26,33 @@ PLAN = {"target_variable": "txt2img.steps", "sweep_values": [10, 20, 30]}
 MOST_MOMENTS = 2_000
 
 
-async def leave_at(moment: int, runs: Path, twice: bool) -> bool:
+class Slow(FakeBackend):
+    """Takes its time to draw and to stop, and knows what was cut."""
+
+    def __init__(self) -> None:
+        super().__init__(Behaviour(progress=(0.5, 1.0), delay=0.002))
+        self.cut: list[str] = []
+
+    async def run_stage(self, request: StageRequest, report: Report) -> Sequence[Picture]:
+        try:
+            return await super().run_stage(request, report)
+        except asyncio.CancelledError:
+            self.cut.append(request.request_id)
+            raise
+
+    async def interrupt(self, request_id: str) -> InterruptReceipt:
+        await anyio.sleep(0.005)
+        return await super().interrupt(request_id)
+
+
+async def leave_at(moment: int, runs: Path, twice: bool, backend: Slow) -> bool:
     """Run a plan, and let the loop end at one of its moments; False if that never came."""
     opened: asyncio.Future[App] = asyncio.get_running_loop().create_future()
     time_to_go = asyncio.Event()
 
     async def host() -> None:
         settings = Settings(out=runs, learning_enabled=True)
-        async with open_app(settings, backend=FakeBackend(Behaviour(progress=(1.0,)))) as app:
+        async with open_app(settings, backend=backend) as app:
             opened.set_result(app)
             await asyncio.Event().wait()
 
@@ -67,11 +89,15 @@ def check(runs: Path) -> None:
 def test_whenever_the_loop_ends_every_end_is_told_and_every_record_there(
     tmp_path: Path, twice: bool
 ) -> None:
-    runs = tmp_path / "runs"
+    runs, cut = tmp_path / "runs", 0
     for moment in range(1, MOST_MOMENTS):
-        reached = asyncio.run(leave_at(moment, runs, twice))
+        backend = Slow()
+        reached = asyncio.run(leave_at(moment, runs, twice, backend))
         check(runs)
+        assert set(backend.cut) == set(backend.interrupts)
+        cut += len(backend.cut)
         shutil.rmtree(runs, ignore_errors=True)
         if not reached:
             break
     assert moment > 10
+    assert cut > 5
