@@ -36,14 +36,19 @@ async def insist(work: Callable[[], Awaitable[T]]) -> T:
     return result
 
 
-async def in_own_task(work: Coroutine[Any, Any, None]) -> None:
+async def in_own_task(work: Coroutine[Any, Any, None], seconds: float) -> None:
     """Have something done that others depend on, and wait for it whatever is cancelled.
 
-    It has to end by itself: nothing else ends it.
+    Args:
+        work: What has to end by itself: nothing else ends it.
+        seconds: How long to wait at the most.
+
+    Raises:
+        TimeoutError: It did not end in time, and goes on.
     """
     task = asyncio.get_running_loop().create_task(work)
     asyncio._unregister_task(task)  # before its first step, when a cancel would undo it
-    with anyio.CancelScope(shield=True):
+    with anyio.fail_after(seconds, shield=True):
         await insist(lambda: asyncio.wait([task]))
     task.result()
 

@@ -90,17 +90,18 @@ class _Appender:
         batch = self._gathering
         if batch is None:
             batch = self._gathering = _Batch([*lines])
-            await in_own_task(self._lead(batch, timeout))
+            deadline = timeout + _files.DISK_DEADLINE
+            await in_own_task(self._lead(batch, deadline, timeout), deadline + 1)
         else:
             batch.lines.extend(lines)
             await batch.done.wait()
         if batch.error is not None:
             raise _record_error(self._path, batch.error) from batch.error
 
-    async def _lead(self, batch: _Batch, timeout: float) -> None:
+    async def _lead(self, batch: _Batch, deadline: float, timeout: float) -> None:
         """Commit a batch once it is its turn, whatever is cancelled: others depend on it."""
         try:
-            with anyio.fail_after(timeout + _files.DISK_DEADLINE, shield=True):
+            with anyio.fail_after(deadline, shield=True):
                 async with self._turn:
                     for _ in range(_ROUNDS):
                         await checkpoint()
