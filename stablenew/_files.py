@@ -47,7 +47,7 @@ async def create(path: Path, data: bytes) -> None:
         FileExistsError: There is one; it is as it was.
         OSError: The disk said no; there is nothing at `path`.
     """
-    await in_thread(lambda: write_whole(path, data, _link_beside))
+    await in_thread(lambda: create_whole(path, data))
 
 
 async def append(path: Path, data: bytes, *, durable: bool) -> None:
@@ -140,6 +140,33 @@ def write_whole(
     except BaseException:
         temp.unlink(missing_ok=True)
         raise
+
+
+def create_whole(path: Path, data: bytes) -> None:
+    """Make a file that must not be there yet; blocks, for a worker thread.
+
+    Raises:
+        FileExistsError: There is one; it is as it was.
+        OSError: The disk said no; there is nothing at `path`.
+    """
+    write_whole(path, data, _link_beside)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file a second name, or make a copy where the file system has none; blocks.
+
+    Raises:
+        FileExistsError: There is something at `target`; it is as it was.
+        OSError: The disk said no; there is nothing at `target`.
+    """
+    try:
+        _system.link(source, target)
+    except OSError as error:
+        if error.errno not in _system.NO_LINKS:
+            raise
+        create_whole(target, source.read_bytes())
+    else:
+        _system.sync_folder(target.parent)
 
 
 def _append_whole(path: Path, data: bytes, durable: bool) -> None:

@@ -118,6 +118,7 @@ async def open_app(
             ImageStore(settings.out),
             clock=clock,
             stall_timeout=settings.stall_timeout,
+            reuse=settings.reuse,
             wait_for_backend=settings.wait_for_server,
         )
         runner = PipelineRunner(backend, sequencer, clock=clock)

@@ -19,6 +19,7 @@ from stablenew.config.pipeline_config import PipelineConfig
 from stablenew.events.bus import EventBus
 from stablenew.events.event import Event
 from stablenew.events.mailbox import Overflow
+from stablenew.pipeline.picture_index import INDEX_FILE
 from stablenew.pipeline.results import PipelineRunResult, StageOutput
 from stablenew.pipeline.run_request import RunRequest
 
@@ -38,7 +39,9 @@ class MemoryStore:
     save_error: OSError | None = None
     conclude_error: Exception | None = None
 
-    async def save(self, run_id: str, stage: str, number: int, picture: Picture) -> StageOutput:
+    async def save(
+        self, run_id: str, stage: str, number: int, picture: Picture, fingerprint: str = ""
+    ) -> StageOutput:
         if self.save_error:
             raise self.save_error
         path = f"{run_id}/{stage}_{number}.png"
@@ -53,7 +56,13 @@ class MemoryStore:
             sha256="0" * 64,
             settings=picture.settings,
             ignored_words=picture.ignored_words,
+            fingerprint=fingerprint,
         )
+
+    async def reuse(
+        self, run_id: str, stage: str, number: int, fingerprint: str
+    ) -> StageOutput | None:
+        return None
 
     async def load(self, output: StageOutput) -> bytes:
         return self.pictures[output.path]
@@ -124,8 +133,8 @@ def live_threads() -> set[str]:
 
 
 def leftovers(folder: Path) -> list[str]:
-    """Return the temporary files under a folder; a record file's lock and spares are none."""
-    kept = (".lock", ".spare0", ".spare1")
+    """Return the temporary files under a folder; a record file's helpers and the index are none."""
+    kept = (".lock", ".spare0", ".spare1", INDEX_FILE)
     return [p.name for p in folder.rglob(".*") if p.is_file() and not p.name.endswith(kept)]
 
 

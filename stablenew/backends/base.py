@@ -45,6 +45,7 @@ class Capabilities:
         aliases: For each setting that has other spellings of its values: those, in lower case,
             each with the name that it stands for.
         sizes: The (width, height) pairs it can make; empty for any.
+        model_hashes: For each model whose hash it tells: that, as ten hexadecimal digits.
     """
 
     backend: str
@@ -57,6 +58,7 @@ class Capabilities:
     choices: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict, converter=frozen_mapping)
     aliases: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict, converter=frozen_mapping)
     sizes: tuple[tuple[int, int], ...] = ()
+    model_hashes: Mapping[str, str] = attrs.field(factory=dict, converter=frozen_mapping)
 
     @property
     def title(self) -> str:

@@ -30,7 +30,7 @@ a plan file has the same words, and a table for each stage:
 flags beat the environment beats the file beats the defaults; the environment has
   STABLENEW_PROMPT, _NEGATIVE_PROMPT, _PACK, _PROMPT_INDEX, _SEED, _SWEEP, _EXPLORE,
   _MAX_PICTURES, _IMAGES_PER_STEP, _MAX_STEPS, _LEARN, _EXPERIMENT_NAME, _BACKEND, _URL,
-  _AUTH, _WAIT_FOR_SERVER, _OUT, _STEP_TIMEOUT, _STALL_TIMEOUT
+  _AUTH, _WAIT_FOR_SERVER, _OUT, _STEP_TIMEOUT, _STALL_TIMEOUT, _FRESH
 exit codes: 0 all steps succeeded, 1 some did not, 2 the input is wrong,
             3 the backend cannot be reached, 130 and 143 for SIGINT and SIGTERM
 """
@@ -120,6 +120,12 @@ def _add_how(how: argparse._ArgumentGroup) -> None:
     how.add_argument("--step-timeout", metavar="SECONDS", help="give a step up after that")
     how.add_argument(
         "--stall-timeout", metavar="SECONDS", help="give a stage up without progress (120)"
+    )
+    how.add_argument(
+        "--fresh",
+        action="store_true",
+        default=None,
+        help="make every picture, also those that are there already",
     )
     how.add_argument("--dry-run", action="store_true", help="show the steps, run nothing")
     how.add_argument("--json", action="store_true", help="one JSON object per event on stdout")

@@ -102,7 +102,11 @@ def _settings(options: RunOptions, flags: RunOptions) -> Settings:
     values = {name: getattr(options, name) for name in named}
     given = {name: value for name, value in values.items() if value is not None}
     return Settings(
-        out=Path(options.out or ""), backend=backend, learning_enabled=bool(options.learn), **given
+        out=Path(options.out or ""),
+        backend=backend,
+        learning_enabled=bool(options.learn),
+        reuse=not options.fresh,
+        **given,
     )
 
 

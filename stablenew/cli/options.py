@@ -40,6 +40,7 @@ class RunOptions:
     images_per_step: int | None = attrs.field(default=None, validator=bounded(1, 100_000))
     max_steps: int | None = attrs.field(default=None, validator=bounded(1, 10**9))
     learn: bool | None = None
+    fresh: bool | None = None
     experiment_name: str | None = None
     backend: str | None = None
     url: str | None = None

@@ -38,6 +38,7 @@ class Settings:
         auth: The server's `user:password`, None where it wants none.
         wait_for_server: Seconds that a run waits for a server that went away, 0 for not at all.
         learning_enabled: Whether runs leave learning records.
+        reuse: Whether a picture that is there already is used again instead of being made.
         step_timeout: Seconds after which a step is given up, None for never.
         stall_timeout: Seconds without progress after which a stage is given up.
     """
@@ -48,6 +49,7 @@ class Settings:
     auth: str | None = attrs.field(default=None, repr=False)
     wait_for_server: float = attrs.field(default=60.0, validator=bounded(0, 1e9))
     learning_enabled: bool = attrs.field(default=False, validator=_is_bool)
+    reuse: bool = attrs.field(default=True, validator=_is_bool)
     step_timeout: float | None = attrs.field(default=None, validator=bounded(0.001, 1e9))
     stall_timeout: float = attrs.field(default=120.0, validator=bounded(0.001, 1e9))
 

@@ -73,9 +73,11 @@ def _output(output: StageOutput) -> dict[str, object]:
     words = {"ignored_words": list(output.ignored_words)} if output.ignored_words else {}
     if output.warnings:
         words["warnings"] = list(output.warnings)
+    again = {"reused_from": output.reused_from} if output.reused_from else {}
     return {
         **settings,
         **words,
+        **again,
         "stage": output.stage,
         "image_id": output.image_id,
         "path": output.path,

@@ -18,7 +18,13 @@ from stablenew.config.overrides import setting_types
 from stablenew.config.pipeline_config import STAGES, Setting
 from stablenew.config.settings import RECORDS_FILE
 from stablenew.errors import RecordError
-from stablenew.learning.feedback_reader import FEEDBACK_FILE, Feedback, Report, read_feedback
+from stablenew.learning.feedback_reader import (
+    FEEDBACK_FILE,
+    Feedback,
+    Rating,
+    Report,
+    read_feedback,
+)
 from stablenew.learning.gallery import plan_runs
 from stablenew.learning.learning_record import LearningRecord
 from stablenew.learning.learning_record_reader import read_records
@@ -33,6 +39,10 @@ _OLDER_NAMES = {
 }
 _UNVARIED = ("cfg_scale", "steps", "sampler_name", "scheduler", "denoising_strength", "clip_skip")
 """What a rated run that varied nothing says something about."""
+
+
+Key = tuple[str, str]
+"""What names a picture: its run's id and its own."""
 
 
 @attrs.frozen(kw_only=True)
@@ -68,10 +78,12 @@ class Observations:
     Attributes:
         pictures: By their run's id and their own.
         choices: Pairs of such keys, the better one first.
+        origins: For pictures that a later run used again: the one that they are.
     """
 
-    pictures: Mapping[tuple[str, str], Picture]
-    choices: tuple[tuple[tuple[str, str], tuple[str, str]], ...] = ()
+    pictures: Mapping[Key, Picture]
+    choices: tuple[tuple[Key, Key], ...] = ()
+    origins: Mapping[Key, Key] = attrs.field(factory=dict)
 
 
 def gather_observations(
@@ -101,7 +113,7 @@ def gather_observations(
     found = observe(records.values(), feedback)
     for key in [*feedback.ratings, *(key for choice in feedback.choices for key in
                                      (choice.winner, choice.loser))]:  # fmt: skip
-        if key not in found.pictures and report is not None:
+        if key not in {**found.pictures, **found.origins} and report is not None:
             said = f"a rating of {key[0]}/{key[1]}, which is no picture that is known"
             report(RecordError(said, path=base / key[0] / FEEDBACK_FILE))
     return found
@@ -125,18 +137,60 @@ def _unrecorded(path: Path) -> LearningRecord | None:
 
 
 def observe(records: Iterable[LearningRecord], feedback: Feedback) -> Observations:
-    """Join records and feedback; a later record of a run takes the place of an earlier one."""
+    """Join records and feedback; a later record of a run takes the place of an earlier one.
+
+    A picture that later runs used again is one picture, and its rating counts once: the last one,
+    wherever it was given.
+    """
+    records = list(records)
+    origins = _origins(records)
+    feedback = _at_origins(feedback, origins)
     pictures = {
         (picture.run_id, picture.image_id): picture
         for record in records
         for picture in _pictures(record, feedback)
+        if (picture.run_id, picture.image_id) not in origins
     }
     choices = tuple(
         (choice.winner, choice.loser)
         for choice in feedback.choices
         if choice.winner in pictures and choice.loser in pictures
     )
-    return Observations(pictures=pictures, choices=choices)
+    return Observations(pictures=pictures, choices=choices, origins=origins)
+
+
+def _origins(records: Iterable[LearningRecord]) -> dict[Key, Key]:
+    """Return for each picture that was used again the one that it is, where that is known."""
+    reused: dict[Key, Key] = {}
+    known: set[Key] = set()
+    for record in records:
+        for output in record.pictures:
+            key = record.run_id, _text(output, "image_id")
+            run_id, _, image_id = _text(output, "reused_from").partition("/")
+            if image_id:
+                reused[key] = run_id, image_id
+            else:
+                known.add(key)
+    return {key: origin for key, origin in reused.items() if origin in known}
+
+
+def _at_origins(feedback: Feedback, origins: Mapping[Key, Key]) -> Feedback:
+    """Return feedback with what was said of a picture's later uses said of the picture."""
+    if not origins:
+        return feedback
+    ratings: dict[Key, Rating] = {}
+    for rating in sorted(feedback.ratings.values(), key=lambda each: each.timestamp):
+        key = rating.run_id, rating.image_id
+        ratings[origins.get(key, key)] = rating
+    choices = tuple(
+        attrs.evolve(
+            choice,
+            winner=origins.get(choice.winner, choice.winner),
+            loser=origins.get(choice.loser, choice.loser),
+        )
+        for choice in feedback.choices
+    )
+    return Feedback(ratings=ratings, choices=choices)
 
 
 def _pictures(record: LearningRecord, feedback: Feedback) -> Iterator[Picture]:

@@ -1,16 +1,22 @@
-"""Pictures on disk: `<run_id>/<stage>_<n>.png`, the backend's bytes untouched."""
+"""Pictures on disk: `<run_id>/<stage>_<n>.png`, the backend's bytes untouched, found again."""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
+import logging
 from pathlib import Path
 
 import anyio.to_thread
+import attrs
 
 from stablenew import _files
 from stablenew.backends.base import Picture
+from stablenew.pipeline.picture_index import PictureIndex
 from stablenew.pipeline.results import PipelineRunResult, StageOutput
 from stablenew.pipeline.run_metadata import METADATA_FILE, build_run_metadata, encode_metadata
+
+logger = logging.getLogger(__name__)
 
 _ENDINGS = {
     b"\x89PNG": "png",
@@ -25,24 +31,29 @@ _HASHED_HERE = 64 * 1024
 class ImageStore:
     """Keeps what runs make, under the folder of all runs.
 
+    What is in the way of a picture, for instance half a one from before a power cut, is moved
+    aside and never deleted.
+
     Args:
         base_dir: That folder.
     """
 
     def __init__(self, base_dir: Path) -> None:
         self._base_dir = base_dir
+        self._index = PictureIndex(base_dir)
 
-    async def save(self, run_id: str, stage: str, number: int, picture: Picture) -> StageOutput:
+    async def save(
+        self, run_id: str, stage: str, number: int, picture: Picture, fingerprint: str = ""
+    ) -> StageOutput:
         """Write a picture, never over an earlier one.
 
         Raises:
-            OSError: The disk said no, or there is one already.
+            OSError: The disk said no.
         """
         image_id = f"{stage}_{number}"
         path = Path(run_id, f"{image_id}.{_ENDINGS.get(picture.data[:4], 'png')}")
         sha256 = await _sha256(picture.data)  # before: once the picture is there, it is told
-        await _files.create(self._base_dir / path, picture.data)
-        return StageOutput(
+        output = StageOutput(
             stage=stage,
             image_id=image_id,
             path=path.as_posix(),
@@ -52,7 +63,23 @@ class ImageStore:
             settings=picture.settings,
             ignored_words=picture.ignored_words,
             warnings=picture.warnings,
+            fingerprint=fingerprint,
         )
+        await _files.in_thread(lambda: self._write(output, picture.data))
+        return output
+
+    async def reuse(
+        self, run_id: str, stage: str, number: int, fingerprint: str
+    ) -> StageOutput | None:
+        """Give a run the finished picture that has a fingerprint; None where there is none.
+
+        A picture is believed only if its file is there, whole, with its hash; a damaged one is
+        moved aside. It is linked, and copied where the file system has no links.
+
+        Raises:
+            OSError: The disk said no.
+        """
+        return await _files.in_thread(lambda: self._reuse(run_id, stage, number, fingerprint))
 
     async def load(self, output: StageOutput) -> bytes:
         """Read a picture back."""
@@ -66,6 +93,55 @@ class ImageStore:
         """
         path = self._base_dir / result.run_id / METADATA_FILE
         await _files.replace(path, encode_metadata(build_run_metadata(result)))
+
+    def _write(self, output: StageOutput, data: bytes) -> None:
+        path = self._base_dir / output.path
+        try:
+            _files.create_whole(path, data)
+        except FileExistsError:
+            _move_aside(path)
+            _files.create_whole(path, data)
+        if output.fingerprint:
+            self._index.add(output)
+
+    def _reuse(self, run_id: str, stage: str, number: int, fingerprint: str) -> StageOutput | None:
+        found = self._index.find(fingerprint)
+        if found is None or not self._is_whole(found):
+            return None
+        image_id = f"{stage}_{number}"
+        source = self._base_dir / found.path
+        path = Path(run_id, image_id).with_suffix(source.suffix)
+        if found.path == path.as_posix():  # its own, from before it was cut
+            return found
+        target = self._base_dir / path
+        if target.exists():
+            _move_aside(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _files.link_or_copy(source, target)
+        origin = found.reused_from or f"{Path(found.path).parent.name}/{found.image_id}"
+        output = attrs.evolve(found, image_id=image_id, path=path.as_posix(), reused_from=origin)
+        self._index.add(output)
+        return output
+
+    def _is_whole(self, found: StageOutput) -> bool:
+        path = self._base_dir / found.path
+        try:
+            data = path.read_bytes()
+        except OSError:
+            return False
+        if hashlib.sha256(data).hexdigest() == found.sha256:
+            return True
+        logger.warning("%s: damaged; moved aside, and made again", path)
+        _move_aside(path)
+        return False
+
+
+def _move_aside(path: Path) -> None:
+    for number in itertools.count(1):
+        aside = path.with_name(f"{path.name}.aside{number}")
+        if not aside.exists():
+            path.rename(aside)
+            return
 
 
 async def _sha256(data: bytes) -> str:

@@ -23,6 +23,12 @@ class Outcome(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     TIMED_OUT = "timed_out"
+    REUSED = "reused"
+
+    @property
+    def good(self) -> bool:
+        """Whether its pictures are there: just made, or from before."""
+        return self in (Outcome.SUCCEEDED, Outcome.REUSED)
 
 
 @attrs.frozen(kw_only=True)
@@ -71,6 +77,8 @@ class StageOutput:
         settings: What it was really made with; for an upscaled picture those of its source too.
         ignored_words: Words of the prompt that the model does not know.
         warnings: What the backend rounded or left out.
+        fingerprint: Of what determines it; "" in what was kept before there were any.
+        reused_from: The picture that this one is, made by an earlier run: `<run_id>/<image_id>`.
     """
 
     stage: str
@@ -82,6 +90,8 @@ class StageOutput:
     settings: Mapping[str, Setting] = attrs.field(converter=frozen_mapping)
     ignored_words: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    fingerprint: str = ""
+    reused_from: str | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -72,17 +72,26 @@ class PlannedStage:
     Attributes:
         name: One of the stages.
         settings: Every setting it runs with: given, inherited from txt2img, or the backend's own.
+        model_hash: Of the model that the settings name, where the backend tells it.
     """
 
     name: str
     settings: Mapping[str, Setting] = attrs.field(converter=frozen_mapping)
+    model_hash: str | None = attrs.field(default=None, eq=False)  # a server may learn it later
 
 
 @attrs.frozen(kw_only=True)
 class StagePlan:
-    """The stages that will run, in order."""
+    """The stages that will run, in order.
+
+    Attributes:
+        backend: The kind of the backend that it was planned for.
+        version: That backend's version.
+    """
 
     stages: tuple[PlannedStage, ...] = ()
+    backend: str = ""
+    version: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -117,10 +126,13 @@ def plan_stages(config: PipelineConfig, capabilities: Capabilities) -> StagePlan
         settings = _resolved(name, asked, txt2img, capabilities)
         txt2img = txt2img or settings
         problems.extend(_problems(name, asked, settings, capabilities))
-        planned.append(PlannedStage(name=name, settings=settings))
+        known = capabilities.model_hashes.get(str(settings.get("model")))
+        planned.append(PlannedStage(name=name, settings=settings, model_hash=known))
     if problems:
         raise ConfigError(*problems)
-    return StagePlan(stages=tuple(planned))
+    return StagePlan(
+        stages=tuple(planned), backend=capabilities.backend, version=capabilities.version
+    )
 
 
 def _asked(config: PipelineConfig, stage: str) -> dict[str, Setting]:

@@ -5,6 +5,7 @@ What holds, whatever happens:
 - Whoever saw `RunStarted` or `StageStarted` sees the matching end, once, with the outcome.
 - A stage is never run twice because of its own error. One that fails ends the run; what was done
   is kept and told.
+- A picture that is there already, whole, is not made again.
 - A picture that was cut because the backend went away is asked for once more when it is back.
 - A cancellation passes through after the backend was asked to stop and the ends were told; what a
   cancelled stage returned late is thrown away.
@@ -14,10 +15,13 @@ What holds, whatever happens:
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 
 import attrs
+from anyio.lowlevel import checkpoint
 
 from stablenew._clock import Clock
 from stablenew.backends.base import (
@@ -28,6 +32,8 @@ from stablenew.backends.base import (
     Report,
     StageRequest,
 )
+from stablenew.config.fingerprint import fingerprint
+from stablenew.config.pipeline_config import Setting
 from stablenew.errors import BackendError, BackendProtocolError, StageTimeoutError
 from stablenew.events.bus import GRACE, EventBus
 from stablenew.events.event import Event
@@ -64,8 +70,20 @@ _TIMER_SLACK = 0.05
 class RunStore(Protocol):
     """Keeps what a run makes."""
 
-    async def save(self, run_id: str, stage: str, number: int, picture: Picture) -> StageOutput:
+    async def save(
+        self, run_id: str, stage: str, number: int, picture: Picture, fingerprint: str = ""
+    ) -> StageOutput:
         """Keep a picture, never in the place of an earlier one.
+
+        Raises:
+            OSError: It could not be kept.
+        """
+        ...
+
+    async def reuse(
+        self, run_id: str, stage: str, number: int, fingerprint: str
+    ) -> StageOutput | None:
+        """Give a run the finished picture that has a fingerprint; None where there is none.
 
         Raises:
             OSError: It could not be kept.
@@ -106,6 +124,7 @@ class _Stage:
     started_at: datetime
     started: float
     furthest: float = 0.0
+    made: int = 0
     outputs: list[StageOutput] = attrs.field(factory=list)
     outcome: Outcome = Outcome.CANCELLED
     error: Failure | None = None
@@ -129,6 +148,7 @@ class StageSequencer:
         store: Keeps the pictures and what became of the run.
         clock: Where times come from.
         stall_timeout: Seconds without a sign of progress after which a stage is given up.
+        reuse: Whether a finished picture is used again.
         wait_for_backend: Seconds to wait for a backend that went away; 0 for not at all.
         grace: Seconds that the backend has to stop once it was asked to.
 
@@ -145,12 +165,14 @@ class StageSequencer:
         *,
         clock: Clock = Clock(),
         stall_timeout: float = 120.0,
+        reuse: bool = True,
         wait_for_backend: float = 60.0,
         grace: float = GRACE,
     ) -> None:
         self.last_result: PipelineRunResult | None = None
         self.capabilities: Capabilities | None = None
         self._backend = backend
+        self._reuse = reuse
         self._wait_for_backend = wait_for_backend
         self._bus = bus
         self._store = store
@@ -171,7 +193,7 @@ class StageSequencer:
     async def _run_stages(self, run: _Run) -> Outcome:
         for planned in run.plan.stages:
             outcome = await self._run_stage(run, planned)
-            if outcome is not Outcome.SUCCEEDED:
+            if not outcome.good:
                 return outcome
         return Outcome.SUCCEEDED
 
@@ -182,8 +204,8 @@ class StageSequencer:
         try:
             await self._tell(run, StageStarted, stage=planned.name, images=images)
             for number in range(1, images + 1):
-                await self._make_picture(run, stage, number)
-            stage.outcome = Outcome.SUCCEEDED
+                await self._keep_picture(run, stage, number)
+            stage.outcome = Outcome.SUCCEEDED if stage.made else Outcome.REUSED
         except Exception as error:  # whatever a backend or a disk raises is an outcome
             logger.debug("run %s: %s failed", run.request.run_id, planned.name, exc_info=True)
             stage.fail(error)
@@ -193,13 +215,38 @@ class StageSequencer:
             await self._tell(run, StageFinished, stage=planned.name, result=result)
         return stage.outcome
 
-    async def _make_picture(self, run: _Run, stage: _Stage, number: int) -> None:
-        """Make one picture of a stage, keep it, and tell."""
+    async def _keep_picture(self, run: _Run, stage: _Stage, number: int) -> None:
+        """Find one picture of a stage or make it, keep it, and tell."""
         name, run_id = stage.planned.name, run.request.run_id
         source = stage.sources[number - 1] if stage.sources else None
         settings = dict(stage.planned.settings)
         if isinstance(seed := settings.get("seed"), int):
             settings["seed"] = seed + number - 1
+        known = partial(_fingerprint, run.plan, stage.planned, settings, source)
+        output = None
+        if self._reuse:
+            await checkpoint()
+            output = await self._store.reuse(run_id, name, number, known())
+        if output is None:
+            stage.made += 1
+            picture = await self._made(run, stage, number, settings, source)
+            told = known(picture.settings.get("model_hash"))
+            output = await self._store.save(run_id, name, number, picture, told)
+        stage.outputs.append(output)
+        await self._tell(
+            run, PictureSaved, stage=name, output=output, image=number, images=stage.images
+        )
+
+    async def _made(
+        self,
+        run: _Run,
+        stage: _Stage,
+        number: int,
+        settings: Mapping[str, Setting],
+        source: StageOutput | None,
+    ) -> Picture:
+        """Have one picture of a stage made."""
+        name, run_id = stage.planned.name, run.request.run_id
         request = StageRequest(
             request_id=f"{run_id}-{name}_{number}",
             stage=name,
@@ -208,13 +255,7 @@ class StageSequencer:
             previews=self._bus.asked_for(PreviewMade),
         )
         picture = await self._picture(run, stage, request, self._reporter(run, stage, number))
-        if source:
-            picture = _with_origin(picture, source)
-        output = await self._store.save(run_id, name, number, picture)
-        stage.outputs.append(output)
-        await self._tell(
-            run, PictureSaved, stage=name, output=output, image=number, images=stage.images
-        )
+        return _with_origin(picture, source) if source else picture
 
     async def _picture(
         self, run: _Run, stage: _Stage, request: StageRequest, report: Report
@@ -343,4 +384,23 @@ def _with_origin(picture: Picture, source: StageOutput) -> Picture:
         picture,
         settings={**source.settings, **picture.settings},
         ignored_words=picture.ignored_words or source.ignored_words,
+    )
+
+
+def _fingerprint(
+    plan: StagePlan,
+    planned: PlannedStage,
+    settings: Mapping[str, Setting],
+    source: StageOutput | None,
+    model_hash: Setting = None,
+) -> str:
+    """Return a picture's fingerprint; `model_hash` is what the backend said when it had made it."""
+    named = settings.get("model")
+    return fingerprint(
+        backend=plan.backend,
+        version=plan.version,
+        model=str(model_hash or planned.model_hash or named or ""),
+        stage=planned.name,
+        settings={name: value for name, value in settings.items() if name != "model"},
+        source=source.fingerprint if source else "",
     )

@@ -118,8 +118,8 @@ def test_a_plan_under_way_is_followed_to_its_end(tmp_path: Path) -> None:
     assert process.stdout is not None
     first = json.loads(process.stdout.readline())
     watcher = follow(tmp_path / "runs" / str(first["plan_id"]))
-    rest, _ = process.communicate(timeout=60)
-    told = [first, *map(json.loads, rest.splitlines())]
+    told = [first, *map(json.loads, process.stdout)]
+    process.communicate(timeout=60)
     out, _ = watcher.communicate(timeout=20)
     seen = [json.loads(line) for line in out.splitlines()]
     assert seen[:-1] == told[:-1]

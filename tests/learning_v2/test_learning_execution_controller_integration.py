@@ -157,7 +157,7 @@ async def test_cancel_plan_returns_what_was_done_and_the_next_plan_runs(runs: Pa
 
 
 async def test_cancel_step_goes_on_with_the_next(runs: Path) -> None:
-    backend = FakeBackend(lambda request, call: Behaviour(hang=call == 1))
+    backend = FakeBackend(lambda request, call: Behaviour(hang="-00001-" in request.request_id))
     async with open_app(Settings(out=runs), backend=backend) as app:
 
         async def cancel(event: StageStarted) -> None:

@@ -104,8 +104,9 @@ async def test_an_earlier_picture_is_never_overwritten(runs: Path) -> None:
     path = runs / "run-1" / "txt2img_1.png"
     path.write_bytes(b"precious")
     result = await run_once(runs, request())
-    assert result.outcome is Outcome.FAILED
-    assert path.read_bytes() == b"precious"
+    assert result.outcome is Outcome.SUCCEEDED
+    assert path.with_name("txt2img_1.png.aside1").read_bytes() == b"precious"
+    assert path.read_bytes().startswith(b"\x89PNG")
     assert leftovers(runs) == []
 
 

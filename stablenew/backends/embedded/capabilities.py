@@ -8,6 +8,8 @@ SIDE = 64
 """The width and height of its pictures: it was trained for no other."""
 
 MODEL = "stablenew-tiny-v1"
+MODEL_HASH = "8c5a3f701b"
+"""Of the weights that ship with the package, known before they are loaded."""
 
 _SAMPLED = {
     "prompt": None,
@@ -51,6 +53,7 @@ EMBEDDED_CAPABILITIES = Capabilities(
     ),
     schedulers=("Automatic", "Karras", "Exponential", "Uniform"),
     models=(MODEL,),
+    model_hashes={MODEL: MODEL_HASH},
     upscalers=("Lanczos", "Nearest", "Bicubic"),
     sizes=((SIDE, SIDE),),
 )

@@ -80,6 +80,7 @@ def describe(server: Server) -> Capabilities:
         schedulers=tuple(server.schedulers),
         models=tuple(model.name for model in server.models),
         upscalers=server.upscalers,
+        model_hashes={each.name: each.sha256[:10] for each in server.models if each.sha256},
         choices=choices,
         aliases={
             **{f"{prefix}sampler_name": spellings["sampler_name"] for prefix in ("", "hr_")},

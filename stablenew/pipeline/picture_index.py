@@ -1,0 +1,132 @@
+"""Which finished pictures there are, by fingerprint: a file that can always be made anew.
+
+`.pictures.jsonl` in the folder of all runs has a line for each picture that was kept: what its
+run's metadata says of it. A picture costs one line, whatever there is already; a process reads what
+others added since it last looked. Deleted, it is made anew from the metadata of all runs.
+
+Everything here blocks: for a worker thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from stablenew import _files
+from stablenew._convert import json_line, structure
+from stablenew.errors import ConfigError
+from stablenew.pipeline.results import StageOutput
+from stablenew.pipeline.run_metadata import METADATA_FILE
+
+logger = logging.getLogger(__name__)
+
+INDEX_FILE = ".pictures.jsonl"
+
+
+class _Key(msgspec.Struct):
+    """What is read of every line."""
+
+    fingerprint: str = ""
+
+
+class _Metadata(msgspec.Struct):
+    """What is read of a run's metadata when the index is made anew."""
+
+    stage_outputs: list[msgspec.Raw] = []
+
+
+class PictureIndex:
+    """Finds finished pictures under a folder.
+
+    Args:
+        base_dir: The folder of all runs.
+    """
+
+    def __init__(self, base_dir: Path) -> None:
+        self._base_dir = base_dir
+        self._path = base_dir / INDEX_FILE
+        self._places: dict[str, tuple[int, int]] = {}
+        self._inode = -1
+        self._read_to = 0
+        self._lock = threading.Lock()
+
+    def add(self, output: StageOutput) -> None:
+        """Note a picture that was kept; a disk that says no costs making it again, no more."""
+        try:
+            with self._path.open("a+b", buffering=0) as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(size - 1, 0))
+                torn = file.read(1) not in (b"", b"\n")  # by a power cut
+                file.write((b"\n" if torn else b"") + json_line(output) + b"\n")
+        except OSError as error:
+            logger.warning("%s: %s", self._path, error)
+
+    def find(self, fingerprint: str) -> StageOutput | None:
+        """Return what was kept under a fingerprint last; whether its file is whole is not known."""
+        with self._lock:
+            try:
+                self._catch_up()
+                place = self._places.get(fingerprint)
+                return None if place is None else self._read(*place)
+            except OSError as error:
+                logger.warning("%s: %s", self._path, error)
+                return None
+
+    def _read(self, offset: int, length: int) -> StageOutput | None:
+        with self._path.open("rb") as file:
+            file.seek(offset)
+            line = file.read(length)
+        try:
+            return structure(msgspec.json.decode(line), StageOutput)
+        except (msgspec.DecodeError, ConfigError):
+            return None
+
+    def _catch_up(self) -> None:
+        """Read what was added since the last look; everything, where the file is another one."""
+        try:
+            now = self._path.stat()
+        except FileNotFoundError:
+            self._rebuild()
+            now = self._path.stat()
+        if now.st_ino != self._inode or now.st_size < self._read_to:
+            self._places.clear()
+            self._inode, self._read_to = now.st_ino, 0
+        if now.st_size > self._read_to:
+            with self._path.open("rb") as file:
+                file.seek(self._read_to)
+                self._take(file.read())
+
+    def _take(self, data: bytes) -> None:
+        decoder = msgspec.json.Decoder(_Key)
+        offset = self._read_to
+        for line in data[: data.rfind(b"\n") + 1].splitlines(keepends=True):
+            try:
+                key = decoder.decode(line).fingerprint
+            except msgspec.DecodeError:  # two processes at once, a power cut
+                key = ""
+            if key:
+                self._places[key] = (offset, len(line))
+            offset += len(line)
+        self._read_to = offset
+
+    def _rebuild(self) -> None:
+        """Make the file anew from the metadata of all runs."""
+        self._base_dir.mkdir(parents=True, exist_ok=True)
+        _files.write_whole(self._path, b"".join(self._lines()))
+
+    def _lines(self) -> Iterator[bytes]:
+        decoder = msgspec.json.Decoder(_Metadata)
+        for entry in sorted(os.scandir(self._base_dir), key=lambda entry: entry.name):
+            try:
+                with open(f"{entry.path}/{METADATA_FILE}", "rb") as file:  # noqa: PTH123  # 100,000 of them
+                    outputs = decoder.decode(file.read()).stage_outputs
+            except (OSError, msgspec.DecodeError):
+                continue
+            for output in outputs:
+                # As it is written on one line, without its indentation.
+                yield msgspec.json.format(bytes(output), indent=-1) + b"\n"
