@@ -8,6 +8,7 @@ Return starts, Escape cancels, Control-P pauses and goes on, Control-Q closes.
 from __future__ import annotations
 
 import asyncio
+import gc
 import tkinter as tk
 from collections.abc import Callable, Coroutine
 from tkinter import ttk
@@ -164,6 +165,8 @@ async def run(
             await main_loop(window.root)
         finally:
             tasks.cancel_scope.cancel()
+    del window
+    gc.collect()  # Tk's variables must be freed in its own thread; any other may collect them later
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import types
 from collections.abc import Callable, Coroutine, Generator
 from datetime import UTC, datetime, timedelta
@@ -130,6 +131,14 @@ def open_handles() -> int:
 
 def live_threads() -> set[str]:
     return {thread.name for thread in threading.enumerate()}
+
+
+def wait_for_threads(before: set[str], seconds: float = 5.0) -> None:
+    """See that the threads that are there are those of before; they take a moment to end."""
+    end = time.monotonic() + seconds
+    while not live_threads() <= before:
+        assert time.monotonic() < end, live_threads() - before
+        time.sleep(0.01)
 
 
 def leftovers(folder: Path) -> list[str]:

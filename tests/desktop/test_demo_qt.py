@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from PySide6.QtWidgets import QApplication
 
 from stablenew.backends.fake import Behaviour, FakeBackend
 from stablenew.config.settings import Settings
-from tests.support import until
+from tests.support import live_threads, until, wait_for_threads
 
 Drive = Callable[[Window], Coroutine[object, object, None]]
 LEFT = Qt.MouseButton.LeftButton
@@ -33,9 +32,9 @@ def application() -> QApplication:
 
 def show(runs: Path, backend: FakeBackend, drive: Drive) -> None:
     """Show the window; nothing of it is left when it is closed."""
-    threads = {thread.name for thread in threading.enumerate()}
+    threads = live_threads()
     qasync.run(demo_qt.run(Settings(out=runs), backend=backend, drive=drive))
-    assert {thread.name for thread in threading.enumerate()} <= threads
+    wait_for_threads(threads)
 
 
 def states(window: Window) -> list[str]:

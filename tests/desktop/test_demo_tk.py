@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from demo_tk import Window
 from stablenew.backends.fake import Behaviour, FakeBackend
 from stablenew.config.settings import Settings
 from tests.desktop.driving import virtual_display
-from tests.support import until
+from tests.support import live_threads, until, wait_for_threads
 
 Drive = Callable[[Window], Coroutine[object, object, None]]
 
@@ -33,9 +32,9 @@ def display() -> Iterator[None]:
 
 def show(runs: Path, backend: FakeBackend, drive: Drive) -> None:
     """Show the window; nothing of it is left when it is closed."""
-    threads = {thread.name for thread in threading.enumerate()}
+    threads = live_threads()
     asyncio.run(demo_tk.run(Settings(out=runs), backend=backend, drive=drive))
-    assert {thread.name for thread in threading.enumerate()} <= threads
+    wait_for_threads(threads)
 
 
 def states(window: Window) -> list[str]:
