@@ -61,7 +61,7 @@ async def append(path: Path, data: bytes, *, durable: bool) -> None:
     Raises:
         OSError: The disk said no; what was written of `data` is cut off again.
     """
-    await in_thread(lambda: _append_whole(path, data, durable))
+    await in_thread(lambda: append_whole(path, data, durable))
 
 
 async def write_through(descriptor: int, pieces: Sequence[bytes]) -> None:
@@ -169,7 +169,12 @@ def link_or_copy(source: Path, target: Path) -> None:
         _system.sync_folder(target.parent)
 
 
-def _append_whole(path: Path, data: bytes, durable: bool) -> None:
+def append_whole(path: Path, data: bytes, durable: bool) -> None:
+    """Add whole lines to the end of a file, making it if missing; blocks, for a worker thread.
+
+    Raises:
+        OSError: The disk said no; what was written of `data` is cut off again.
+    """
     with path.open("ab", buffering=0) as file:
         size = file.seek(0, os.SEEK_END)
         try:

@@ -16,7 +16,6 @@ from stablenew.learning.learning_events import (
     StepStarted,
 )
 from stablenew.learning.learning_plan import step_label
-from stablenew.pipeline.results import Outcome
 from stablenew.pipeline.stage_events import (
     BackendAwaited,
     BackendLost,
@@ -124,7 +123,7 @@ class Progress:
 
     def _step_line(self, event: StepFinished) -> str:
         line = f"step {event.index + 1}/{event.steps}  {self._about(event)}  {event.outcome}"
-        if event.outcome is Outcome.SUCCEEDED:
+        if event.outcome.good:
             return f"{line}, pictures: {len(event.outputs)}"
         return f"{line}: {event.error}" if event.error else line
 

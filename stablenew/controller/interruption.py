@@ -9,13 +9,12 @@ from pathlib import Path
 import attrs
 import msgspec
 
-from stablenew.config.pipeline_config import PipelineConfig
 from stablenew.controller.marker import dead
+from stablenew.controller.plan_progress import note_death
 from stablenew.errors import ConfigError
 from stablenew.events.event_log import EVENTS_FILE
-from stablenew.learning.gallery import PLAN_FILE
-from stablenew.learning.learning_adapter import build_learning_plan_from_dict
 from stablenew.learning.learning_plan import derive_steps, step_label
+from stablenew.learning.plan_file import read_plan_file
 from stablenew.pipeline.results import Outcome
 from stablenew.pipeline.run_metadata import METADATA_FILE
 from stablenew.record_reader import read_lines
@@ -65,12 +64,15 @@ def find_interruptions(
     found: list[Interruption] = []
     try:
         with dead(base_dir) as names:
-            for name in names:
+            for name, step in names.items():
                 folder = base_dir / name
                 interruption = _read(folder)
-                if interruption is not None:
-                    settle(folder)
-                    found.append(interruption)
+                if interruption is None:
+                    continue
+                if step is not None:
+                    note_death(folder, step)
+                settle(folder)
+                found.append(interruption)
     except OSError as error:  # a folder that is read-only, say: nothing to be stopped by
         logger.warning("%s: interrupted plans stay marked: %s", base_dir, error)
     return tuple(found)
@@ -80,7 +82,7 @@ def _read(folder: Path) -> Interruption | None:
     """Return what is known of one; None where it had ended, or not begun."""
     told = list(_events(folder / EVENTS_FILE))
     ended = {event.type for event in told} & {"PlanFinished"}
-    steps = _steps(folder / PLAN_FILE)
+    steps = _steps(folder)
     if steps is None:
         begun = folder.is_dir() and not (folder / METADATA_FILE).exists()
         return Interruption(id=folder.name) if begun and not ended else None
@@ -89,7 +91,7 @@ def _read(folder: Path) -> Interruption | None:
     succeeded = {
         event.index
         for event in told
-        if event.type == "StepFinished" and event.outcome == Outcome.SUCCEEDED
+        if event.type == "StepFinished" and event.outcome and Outcome(event.outcome).good
     }
     missing = [label for index, label in enumerate(steps) if index not in succeeded]
     return Interruption(id=folder.name, steps=len(steps), missing=tuple(missing))
@@ -107,13 +109,11 @@ def _events(path: Path) -> Iterator[_Told]:
         return
 
 
-def _steps(path: Path) -> list[str] | None:
+def _steps(folder: Path) -> list[str] | None:
     """Return the steps of a plan in words; None where there is no plan that can be read."""
     try:
-        content = msgspec.json.decode(path.read_bytes())
-        plan = build_learning_plan_from_dict(content["plan"])
-        steps = derive_steps(plan, PipelineConfig.from_dict(content["config"]))
-        steps = steps[: content.get("max_steps")]
-    except (OSError, msgspec.DecodeError, ConfigError, KeyError, TypeError, AttributeError):
+        stored = read_plan_file(folder)
+        steps = derive_steps(stored.plan, stored.config)[: stored.max_steps]
+    except ConfigError:
         return None
     return [step_label(s.variable, s.value, s.y_variable, s.y_value) for s in steps]

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
 import attrs
-import msgspec
 from anyio.lowlevel import checkpoint
 
 from stablenew import _files
 from stablenew._clock import PLAN_ID_LENGTH, Clock, checked_id
-from stablenew._convert import given, json_line
 from stablenew.backends.base import Capabilities
 from stablenew.config.overrides import with_seed
 from stablenew.config.pipeline_config import PipelineConfig
 from stablenew.config.settings import Settings
 from stablenew.controller.activity import State
 from stablenew.controller.pipeline_controller import PipelineController
+from stablenew.controller.plan_progress import read_plan_progress
 from stablenew.errors import ConfigError
 from stablenew.events.bus import EventBus
 from stablenew.learning.gallery import PLAN_FILE
@@ -27,12 +27,14 @@ from stablenew.learning.learning_adapter import build_learning_plan_from_dict
 from stablenew.learning.learning_events import PlanFinished, StepFinished
 from stablenew.learning.learning_execution import LearningExecutionRunner, NextValues, Rate
 from stablenew.learning.learning_plan import (
+    Earlier,
     LearningExecutionContext,
     LearningExecutionResult,
     LearningPlan,
     derive_steps,
     summarize,
 )
+from stablenew.learning.plan_file import StoredPlan, encode_plan_file, read_plan_file
 from stablenew.pipeline.results import Outcome
 from stablenew.pipeline.stage_plan import plan_stages
 
@@ -57,6 +59,7 @@ class LearningExecutionController:
     ) -> None:
         self._pipeline = pipeline
         self._settings = settings
+        self._bus = bus
         self._clock = clock
         self._runner = LearningExecutionRunner(
             pipeline.runner.run,
@@ -151,10 +154,52 @@ class LearningExecutionController:
             metadata=metadata or {},
             plan_id=plan_id,
         )
+        return await self._run_context(context, rate)
+
+    async def resume_plan(
+        self, plan_id: str, *, only_failed: bool = False, rate: Rate | None = None
+    ) -> LearningExecutionResult:
+        """Go on with a plan that was cancelled, killed, or had steps that failed.
+
+        What is finished is neither run nor recorded again; a step that was cut goes on after its
+        last finished stage. A step that was under way when the process was killed, twice, is set
+        aside. The backend is the app's, learning is as it was.
+
+        Args:
+            plan_id: Its folder is in the folder of all runs.
+            only_failed: Run the steps again that failed, timed out or were set aside; no others.
+            rate: As for `run_learning_plan`.
+
+        Raises:
+            ConfigError: There is no such plan, or the backend lacks something; nothing ran.
+            BackendUnavailableError: The backend cannot be reached; nothing ran.
+            StableNewError: Something is under way already.
+        """
+        folder = self._settings.out / checked_id("plan_id", plan_id, PLAN_ID_LENGTH)
+        stored = await anyio.to_thread.run_sync(read_plan_file, folder)
+        progress = await anyio.to_thread.run_sync(
+            partial(read_plan_progress, folder, recorded=stored.learning_enabled)
+        )
+        self._bus.sequence = max(self._bus.sequence, progress.sequence)
+        self._pipeline.learning_enabled = stored.learning_enabled
+        context = LearningExecutionContext(
+            plan=stored.plan,
+            base_config=stored.config,
+            max_steps=stored.max_steps,
+            step_timeout=self._settings.step_timeout or stored.step_timeout,
+            metadata=stored.metadata,
+            plan_id=plan_id,
+        )
+        return await self._run_context(context, rate, progress.earlier(only_failed=only_failed))
+
+    async def _run_context(
+        self, context: LearningExecutionContext, rate: Rate | None, earlier: Earlier | None = None
+    ) -> LearningExecutionResult:
+        folder = self._settings.out / str(context.plan_id)
         with anyio.CancelScope() as scope, self._pipeline.activity.under(scope):
             self._runner.resume()
             try:
-                await self._run(context, self._settings.out / plan_id, rate)
+                await self._run(context, folder, rate, earlier)
             finally:
                 if self._ran(context):
                     self._last_result = self._runner.result
@@ -162,15 +207,23 @@ class LearningExecutionController:
         return self._last_result
 
     async def _run(
-        self, context: LearningExecutionContext, folder: Path, rate: Rate | None
+        self,
+        context: LearningExecutionContext,
+        folder: Path,
+        rate: Rate | None,
+        earlier: Earlier | None,
     ) -> None:
         capabilities = await self._pipeline.runner.capabilities()
         context = attrs.evolve(context, plan=spelled_plan(context.plan, capabilities))
         await anyio.to_thread.run_sync(check_steps, context, capabilities)
-        async with self._pipeline.logging(folder, (StepFinished, PlanFinished), context.plan_id):
-            await _files.replace(folder / PLAN_FILE, self._plan_file(context))
+        logging = self._pipeline.logging(folder, (StepFinished, PlanFinished), context.plan_id)
+        async with logging as note:
+            if earlier is None:
+                await _files.replace(folder / PLAN_FILE, encode_plan_file(self._stored(context)))
             async with self._pipeline.recording():
-                await self._runner.run(context, self._explorer(context, rate))
+                explorer = self._explorer(context, rate)
+                known = earlier or Earlier()
+                await self._runner.run(context, explorer, earlier=known, begin=note)
         await checkpoint()  # a cancel that came with the last write ends here, not in the caller
 
     def _explorer(self, context: LearningExecutionContext, rate: Rate | None) -> NextValues | None:
@@ -180,20 +233,19 @@ class LearningExecutionController:
 
         return Explorer(context.plan, self._settings.out, rate)
 
-    def _plan_file(self, context: LearningExecutionContext) -> bytes:
-        content = {
-            "plan_id": context.plan_id,
-            "created_at": self._clock.now(),
-            "plan": given(context.plan),
-            "config": context.base_config.to_dict(),
-            "max_steps": context.max_steps,
-            "step_timeout": context.step_timeout,
-            "backend": self._settings.backend,
-            "url": self._settings.url if self._settings.backend == "webui" else None,
-            "learning_enabled": self._pipeline.learning_enabled,
-            "metadata": context.metadata,
-        }
-        return msgspec.json.format(json_line(content), indent=2) + b"\n"
+    def _stored(self, context: LearningExecutionContext) -> StoredPlan:
+        return StoredPlan(
+            plan_id=context.plan_id or "",
+            created_at=self._clock.now(),
+            plan=context.plan,
+            config=context.base_config,
+            max_steps=context.max_steps,
+            step_timeout=context.step_timeout,
+            backend=self._settings.backend,
+            url=self._settings.url if self._settings.backend == "webui" else None,
+            learning_enabled=self._pipeline.learning_enabled,
+            metadata=context.metadata,
+        )
 
     def _ran(self, context: LearningExecutionContext) -> bool:
         result = self._runner.result

@@ -41,6 +41,18 @@ def hold(base_dir: Path, name: str) -> int:
     raise StableNewError(f"{name} is under way in another process")
 
 
+def note_step(descriptor: int, step: int) -> None:
+    """Note which step of a plan is under way, on disk when this returns.
+
+    Raises:
+        OSError: The disk said no.
+    """
+    text = f"{step}\n".encode()
+    os.pwrite(descriptor, text, 0)
+    os.ftruncate(descriptor, len(text))
+    os.fsync(descriptor)
+
+
 def release(base_dir: Path, name: str, descriptor: int) -> None:
     """Say that it is no longer under way."""
     path = base_dir / FOLDER / name
@@ -68,8 +80,8 @@ def is_held(base_dir: Path, name: str) -> bool:
 
 
 @contextmanager
-def dead(base_dir: Path) -> Iterator[list[str]]:
-    """Give the names whose holders died; afterwards they are marked no more."""
+def dead(base_dir: Path) -> Iterator[dict[str, int | None]]:
+    """Give the names whose holders died, each with its step; afterwards they are marked no more."""
     held: dict[str, int] = {}
     try:
         for name in _names(base_dir):
@@ -82,13 +94,18 @@ def dead(base_dir: Path) -> Iterator[list[str]]:
                 held[name] = descriptor
             else:
                 os.close(descriptor)
-        yield list(held)
+        yield {name: _step(descriptor) for name, descriptor in held.items()}
     except BaseException:
         for descriptor in held.values():
             os.close(descriptor)
         raise
     for name, descriptor in held.items():
         release(base_dir, name, descriptor)
+
+
+def _step(descriptor: int) -> int | None:
+    text = os.pread(descriptor, 32, 0).strip()
+    return int(text) if text.isdigit() else None
 
 
 def _names(base_dir: Path) -> list[str]:

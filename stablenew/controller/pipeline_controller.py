@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from stablenew._clock import Clock
 from stablenew.config.pipeline_config import PipelineConfig
 from stablenew.config.settings import Settings
 from stablenew.controller.activity import Activity, State
-from stablenew.controller.marker import hold, release
+from stablenew.controller.marker import hold, note_step, release
 from stablenew.events.bus import GRACE, EventBus
 from stablenew.events.event import Event
 from stablenew.events.event_log import EVENTS_FILE, EventLog
@@ -144,8 +144,10 @@ class PipelineController:
     @asynccontextmanager
     async def logging(
         self, folder: Path, forced_by: tuple[type[Event], ...], plan_id: str | None = None
-    ) -> AsyncIterator[None]:
+    ) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
         """Keep the events inside in `events.jsonl` in `folder`, marked as under way until then.
+
+        What it gives notes which step is under way.
 
         Raises:
             StableNewError: It is under way in another process.
@@ -158,8 +160,12 @@ class PipelineController:
             subscription = self._bus.subscribe(
                 Event, log.write, overflow=Overflow.WAIT, name="event log"
             )
+
+            async def note(step: int) -> None:
+                await _files.in_thread(lambda: note_step(marker, step))
+
             try:
-                yield
+                yield note
             finally:
                 try:
                     with anyio.move_on_after(self._grace, shield=True):

@@ -34,6 +34,7 @@ import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from inspect import CORO_CREATED, getcoroutinestate
 from time import monotonic
 from types import TracebackType
 from typing import Generic, Self, TypeVar
@@ -77,6 +78,7 @@ class Subscription:
         name: How the log calls it.
         handled: Events handled without an exception.
         failed: Events whose handler raised.
+        work: What handles the events, awaited in a task of the bus.
         cut: Events accepted but not handled when the bus closed and `grace` was over.
     """
 
@@ -97,6 +99,7 @@ class Subscription:
         self._current: Event | None = None
         self._turn: anyio.Event | None = None
         self._scope = anyio.CancelScope(shield=True)
+        self.work = self._run()
 
     @property
     def dropped(self) -> int:
@@ -127,7 +130,7 @@ class Subscription:
     async def _run(self) -> None:
         """Handle events until the mailbox is closed and empty, or the shield's deadline."""
         leave_to_owner()
-        _handling.set(anyio.get_current_task().id)
+        handling = _handling.set(anyio.get_current_task().id)
         try:
             with self._scope:
                 since = monotonic()
@@ -140,6 +143,7 @@ class Subscription:
                         await checkpoint()
                         since = monotonic()
         finally:
+            _handling.reset(handling)
             self.close()
             self._end()
             self._bus._subscriptions.remove(self)
@@ -243,12 +247,17 @@ class EventBus(AsyncContextManagerMixin):
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncIterator[Self]:
         with ungrouped():
-            async with anyio.create_task_group() as self._tasks:
-                self._open = True
-                try:
-                    yield self
-                finally:
-                    self._close()
+            try:
+                async with anyio.create_task_group() as self._tasks:
+                    self._open = True
+                    try:
+                        yield self
+                    finally:
+                        self._close()
+            finally:  # a loop that ends cancels tasks that it never began
+                for each in list(self._subscriptions):
+                    if getcoroutinestate(each.work) == CORO_CREATED:
+                        await each.work
         if self._failures:
             if len(self._failures) == 1:
                 raise self._failures[0]
@@ -279,7 +288,8 @@ class EventBus(AsyncContextManagerMixin):
         box = self._inlet(kind, mailbox, overflow, f"subscriber {label}")
         subscription = Subscription(self, handler, box, label)  # type: ignore[arg-type]  # routed by kind
         self._subscriptions.append(subscription)
-        self._tasks.start_soon(subscription._run, name=f"subscriber {label}")
+        work = subscription.work
+        self._tasks.start_soon(lambda: work, name=f"subscriber {label}")
         return subscription
 
     def stream(

@@ -5,6 +5,8 @@
   else's cancellation passes through untouched, and `result` still says what was finished.
 - When the backend could not be reached in three steps one after the other, all is wrong: the rest
   is not run.
+- Steps that need another model come after those that do not, so that it is loaded once; results
+  are in the plan's order.
 - Seed −1 is drawn once per plan, so that steps differ by the swept value alone.
 """
 
@@ -21,7 +23,7 @@ import attrs
 
 from stablenew._clock import PLAN_ID_LENGTH, Clock, checked_id
 from stablenew.config.overrides import with_seed
-from stablenew.config.pipeline_config import Setting
+from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
 from stablenew.errors import StageTimeoutError
 from stablenew.events.bus import EventBus
 from stablenew.events.event import Event
@@ -37,6 +39,7 @@ from stablenew.learning.learning_events import (
     StepStarted,
 )
 from stablenew.learning.learning_plan import (
+    Earlier,
     LearningExecutionContext,
     LearningExecutionResult,
     LearningRunResult,
@@ -65,6 +68,17 @@ class NextValues(Protocol):
         ...
 
 
+Begin = Callable[[int], Awaitable[None]]
+
+
+async def _begin_nothing(index: int) -> None:
+    """Take a step's beginning and do nothing."""
+
+
+_DEADLY = Failure(
+    kind="Quarantined", message="was under way when the process was killed, twice; set aside"
+)
+
 _UNREACHABLE_STEPS = 3
 """Steps in a row without a backend after which a plan ends."""
 
@@ -80,6 +94,8 @@ class _Execution:
     results: list[LearningRunResult] = attrs.field(factory=list)
     outcome: Outcome = Outcome.CANCELLED
     explorer: NextValues | None = None
+    earlier: Earlier = Earlier()
+    begin: Begin = _begin_nothing
 
     @property
     def hopeless(self) -> bool:
@@ -97,7 +113,7 @@ class _Execution:
             plan=self.context.plan,
             plan_id=self.plan_id,
             outcome=self.outcome,
-            step_results=tuple(self.results),
+            step_results=tuple(sorted(self.results, key=lambda each: each.step.index)),
             metadata=self.metadata,
             summary=summarize(self.results, len(self.steps), self.outcome),
         )
@@ -158,13 +174,20 @@ class LearningExecutionRunner:
         self._resumed = anyio.Event()
 
     async def run(
-        self, context: LearningExecutionContext, explorer: NextValues | None = None
+        self,
+        context: LearningExecutionContext,
+        explorer: NextValues | None = None,
+        *,
+        earlier: Earlier = Earlier(),
+        begin: Begin = _begin_nothing,
     ) -> LearningExecutionResult:
-        """Run every step of a plan, in order.
+        """Run every step of a plan.
 
         Args:
             context: The plan, made ready to run.
             explorer: Says what an adaptive plan goes on with after its own values.
+            earlier: Of a plan that goes on: what it did before.
+            begin: Awaited before each step that runs, with its index.
 
         Raises:
             ConfigError: The plan or its id is wrong; nothing ran and nothing was told.
@@ -176,8 +199,10 @@ class LearningExecutionRunner:
         )
         metadata = {**context.plan.metadata, **context.metadata}
         context = attrs.evolve(context, base_config=config)
+        if earlier.further:
+            steps += further_steps(context.plan, config, earlier.further, steps)
         execution = self._execution = _Execution(context, plan_id, metadata, steps)
-        execution.explorer = explorer
+        execution.explorer, execution.earlier, execution.begin = explorer, earlier, begin
         try:
             await self._run_steps(execution)
         finally:
@@ -201,7 +226,7 @@ class LearningExecutionRunner:
                 y_values=tuple(step.y_value for step in to_run) if plan.y_variable else (),
             )
             await self._run_all(execution)
-            succeeded = all(each.outcome is Outcome.SUCCEEDED for each in execution.results)
+            succeeded = all(each.outcome.good for each in execution.results)
             execution.outcome = Outcome.SUCCEEDED if succeeded else Outcome.FAILED
         finally:
             summary = summarize(execution.results, len(execution.steps), execution.outcome)
@@ -210,8 +235,11 @@ class LearningExecutionRunner:
     async def _run_all(self, execution: _Execution) -> None:
         to_run = execution.to_run
         while to_run:
-            for step in to_run:
+            for step in by_model(to_run):
+                if await self._passed_over(execution, step):
+                    continue
                 await self._wait_while_paused(execution)
+                await execution.begin(step.index)
                 await self._run_step(execution, step)
                 if execution.hopeless:
                     logger.warning("plan %s: nobody answers; it ends", execution.plan_id)
@@ -246,6 +274,40 @@ class LearningExecutionRunner:
             told = tuple(step.value for step in to_run)
             await self._tell(execution, PlanExtended, values=told, steps=len(execution.to_run))
         return to_run
+
+    async def _passed_over(self, execution: _Execution, step: LearningRunStep) -> bool:
+        """Tell of a step that is not run: finished before, or set aside; False for any other."""
+        earlier = execution.earlier
+        outputs = earlier.finished.get(step.index, ())
+        error = None
+        if step.index in earlier.finished:
+            outcome = Outcome.REUSED
+        elif step.index in earlier.quarantined:
+            outcome, error = Outcome.QUARANTINED, _DEADLY
+        else:
+            return earlier.only is not None and step.index not in earlier.only
+        request = self._request(execution, step)
+        result = LearningRunResult(
+            step=step,
+            outcome=outcome,
+            run_id=request.run_id,
+            error=error,
+            tags=request.metadata,
+        )
+        execution.results.append(result)
+        await self._tell(
+            execution,
+            StepFinished,
+            run_id=request.run_id,
+            outcome=outcome,
+            error=error,
+            outputs=outputs,
+            index=step.index,
+            steps=len(execution.to_run),
+            value=step.value,
+            y_value=step.y_value,
+        )
+        return True
 
     async def _run_step(self, execution: _Execution, step: LearningRunStep) -> None:
         request = self._request(execution, step)
@@ -348,3 +410,22 @@ class LearningExecutionRunner:
             **values,  # type: ignore[arg-type]  # each caller names the fields of its event
         )
         await self._bus.publish(event)
+
+
+def by_model(steps: Sequence[LearningRunStep]) -> list[LearningRunStep]:
+    """Return steps so that a model is loaded once; else in their order."""
+    seen: dict[tuple[Setting, ...], int] = {}
+    order = [seen.setdefault(_models(step.config_snapshot), len(seen)) for step in steps]
+    ranked = sorted(range(len(steps)), key=lambda place: (order[place], place))
+    return [steps[place] for place in ranked]
+
+
+def _models(config: PipelineConfig) -> tuple[Setting, ...]:
+    stages = [getattr(config, name) for name in STAGES]
+    return tuple(
+        getattr(stage, name, None) for stage in stages if stage.enabled for name in _LOADED
+    )
+
+
+_LOADED = ("model", "vae", "refiner_checkpoint")
+"""Settings that have a server load something large."""

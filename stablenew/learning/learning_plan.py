@@ -13,7 +13,7 @@ from stablenew._names import suggestion
 from stablenew.config.overrides import override, split_path
 from stablenew.config.pipeline_config import PipelineConfig, Setting, bounded
 from stablenew.errors import ConfigError, OverrideError
-from stablenew.pipeline.results import Failure, Outcome, PipelineRunResult
+from stablenew.pipeline.results import Failure, Outcome, PipelineRunResult, StageOutput
 
 MODES = ("sweep", "grid", "adaptive")
 """How the steps of a plan follow from it: `sweep` runs one per value of one variable, `grid` one
@@ -129,6 +129,23 @@ class LearningRunResult:
     error: Failure | None = None
     tags: Mapping[str, object] = attrs.field(factory=dict, converter=frozen_mapping)
     duration: float = 0.0
+
+
+@attrs.frozen(kw_only=True)
+class Earlier:
+    """What is known of a plan that goes on.
+
+    Attributes:
+        finished: The pictures of the steps that are not run again.
+        quarantined: Steps that killed the process and are set aside.
+        only: Run these steps and no others; None for all.
+        further: Values that an adaptive plan had chosen.
+    """
+
+    finished: Mapping[int, tuple[StageOutput, ...]] = attrs.field(factory=dict)
+    quarantined: frozenset[int] = frozenset()
+    only: frozenset[int] | None = None
+    further: tuple[Setting, ...] = ()
 
 
 @attrs.frozen(kw_only=True)

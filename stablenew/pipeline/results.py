@@ -24,6 +24,7 @@ class Outcome(StrEnum):
     CANCELLED = "cancelled"
     TIMED_OUT = "timed_out"
     REUSED = "reused"
+    QUARANTINED = "quarantined"
 
     @property
     def good(self) -> bool:

@@ -29,6 +29,7 @@ from stablenew.report.page import DATA
 from tests.support import config, leftovers
 
 PLAN = {"target_variable": "txt2img.cfg_scale", "sweep_values": [3, 5, 7]}
+MADE = {"created_at": "2026-11-20T12:00:00+00:00"}
 
 HANGS = """
 import sys, anyio
@@ -188,7 +189,7 @@ def mark(runs: Path, name: str) -> Path:
 
 def test_a_plan_killed_after_its_end_was_told_is_not_interrupted(runs: Path) -> None:
     folder = mark(runs, "plan-1")
-    content = {"plan": PLAN, "config": config().to_dict(), "max_steps": None}
+    content = {"plan": PLAN, "config": config().to_dict(), "max_steps": None, **MADE}
     (folder / "plan.json").write_text(json.dumps(content))
     (folder / "events.jsonl").write_text('{"type": "PlanFinished"}\n')
     assert find_interruptions(runs) == ()
@@ -205,7 +206,7 @@ def test_a_plan_file_that_cannot_be_read_is_reported_without_its_steps(
 
 def test_a_torn_last_line_of_events_is_no_step(runs: Path) -> None:
     folder = mark(runs, "plan-1")
-    content = {"plan": PLAN, "config": config().to_dict(), "max_steps": 2}
+    content = {"plan": PLAN, "config": config().to_dict(), "max_steps": 2, **MADE}
     (folder / "plan.json").write_text(json.dumps(content))
     whole = '{"type": "StepFinished", "index": 0, "outcome": "succeeded"}\n'
     (folder / "events.jsonl").write_text(whole + whole.replace("0", "1")[:-10])

@@ -178,6 +178,7 @@ def test_a_summary_counts_the_steps_that_were_not_run() -> None:
         "failed": 0,
         "cancelled": 0,
         "reused": 0,
+        "quarantined": 0,
         "timed_out": 1,
         "not_run": 2,
     }

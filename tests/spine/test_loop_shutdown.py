@@ -20,6 +20,9 @@ from stablenew.backends.base import InterruptReceipt, Picture, Report, StageRequ
 from stablenew.backends.fake import Behaviour, FakeBackend
 from stablenew.config.settings import Settings
 from stablenew.controller import marker
+from stablenew.events.bus import EventBus
+from stablenew.events.event import Event
+from stablenew.events.mailbox import Overflow
 from tests.support import cancelled_at, config, leftovers, lines
 
 PLAN = {"target_variable": "txt2img.steps", "sweep_values": [10, 20, 30]}
@@ -101,3 +104,28 @@ def test_whenever_the_loop_ends_every_end_is_told_and_every_record_there(
             break
     assert moment > 10
     assert cut > 5
+
+
+def test_a_subscriber_that_never_began_is_given_what_was_told() -> None:
+    heard: list[int] = []
+
+    async def take(event: Event) -> None:
+        heard.append(event.sequence)
+
+    async def main() -> None:
+        async def host() -> None:
+            async with EventBus() as bus:
+                bus.subscribe(Event, take, overflow=Overflow.WAIT)
+                await bus.publish(Event())
+                await asyncio.Event().wait()
+
+        host_task = asyncio.create_task(host())
+        await asyncio.sleep(0)
+        assert not heard  # the subscriber's task is there, and has not begun
+        host_task.cancel()
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        await asyncio.wait([host_task])
+
+    asyncio.run(main())
+    assert heard == [1]
