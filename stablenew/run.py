@@ -154,9 +154,11 @@ def _run(flags: argparse.Namespace, lines: JsonLines | None, errors: list[str]) 
 
             return replay(read_replay(vars(flags)), lines)
         from stablenew.cli.job import read_job
-        from stablenew.cli.run_command import dry_run, run_job
+        from stablenew.cli.run_command import dry_run, run_job, say_finished
 
         job = read_job(vars(flags), os.environ)
+        if job.resumed is not None and job.resumed.progress.ended:
+            return say_finished(job.settings.out / job.resumed.plan_id, lines)
         if flags.dry_run:
             return anyio.run(dry_run, job, lines)
         run = partial(run_job, job, stops.watch, lines=lines, quiet=flags.quiet)

@@ -127,6 +127,12 @@ def _add_how(how: argparse._ArgumentGroup) -> None:
         default=None,
         help="make every picture, also those that are there already",
     )
+    how.add_argument("--resume", metavar="DIR", help="go on with the plan in runs/PLAN_ID")
+    how.add_argument(
+        "--only-failed",
+        action="store_true",
+        help="with --resume: run the steps again that failed or timed out, no others",
+    )
     how.add_argument("--dry-run", action="store_true", help="show the steps, run nothing")
     how.add_argument("--json", action="store_true", help="one JSON object per event on stdout")
     how.add_argument(

@@ -9,8 +9,10 @@ import attrs
 from stablenew.backends.base import Capabilities
 from stablenew.cli.job import Job
 from stablenew.config.pipeline_config import Setting
+from stablenew.controller.plan_progress import DEADLY
 from stablenew.errors import ConfigError
 from stablenew.learning.learning_plan import derive_steps, step_label
+from stablenew.pipeline.picture_index import PictureIndex
 from stablenew.pipeline.stage_plan import StagePlan, plan_stages
 
 
@@ -21,19 +23,23 @@ class DryStep:
     Attributes:
         value: The swept setting's value; None for a single run.
         y_value: Of a grid: the second setting's value.
-        images: Pictures that each stage would make.
+        images: Pictures that each stage would have.
         stages: Their names and settings.
+        there: How many of the pictures are there already.
+        state: What became of the step before: `new`, `reused`, `stale`, `failed`, `quarantined`.
     """
 
     value: Setting
     y_value: Setting = None
     images: int
     stages: StagePlan
+    there: int = 0
+    state: str = "new"
 
     @property
     def calls(self) -> int:
         """How many pictures the backend would be asked for."""
-        return self.images * len(self.stages.stages)
+        return self.images * len(self.stages.stages) - self.there
 
 
 def dry_steps(job: Job, capabilities: Capabilities) -> list[DryStep]:
@@ -66,6 +72,31 @@ def dry_steps(job: Job, capabilities: Capabilities) -> list[DryStep]:
     return found
 
 
+def look_up(job: Job, steps: list[DryStep]) -> list[DryStep]:
+    """Return steps with what is on disk of them; blocks, for a worker thread."""
+    index = PictureIndex(job.settings.out)
+    return [_looked_up(job, index, number, step) for number, step in enumerate(steps)]
+
+
+def _looked_up(job: Job, index: PictureIndex, number: int, step: DryStep) -> DryStep:
+    wanted = step.stages.fingerprints(step.images)
+    there = 0
+    if job.settings.reuse and job.settings.out.exists():
+        there = sum(index.find(each) is not None for stage in wanted for each in stage)
+    made = all((there, there == sum(map(len, wanted))))
+    step = attrs.evolve(step, there=there, state="reused" if made else "new")
+    if job.resumed is None:
+        return step
+    progress, last = job.resumed.progress, set(wanted[-1])
+    if number in progress.finished:
+        known = {output.fingerprint for output in progress.finished[number]}
+        state = "reused" if known <= last or known == {""} else "stale"
+        return attrs.evolve(step, there=step.images * len(wanted), state=state)
+    if progress.deaths[number] >= DEADLY:
+        return attrs.evolve(step, state="quarantined")
+    return attrs.evolve(step, state="failed") if number in progress.failed else step
+
+
 def describe(job: Job, steps: list[DryStep]) -> Iterator[str]:
     """Yield lines for a person: the totals, then each step with its stages' settings."""
     made = sum(step.images for step in steps)
@@ -77,7 +108,8 @@ def describe(job: Job, steps: list[DryStep]) -> Iterator[str]:
         else:
             plan = job.plan
             label = step_label(plan.path, step.value, plan.y_variable, step.y_value)
-            yield f"step {number}  {label}"
+            there = f", {step.there} pictures there" if step.there and step.calls else ""
+            yield f"step {number}  {label}  {step.state}{there}"
         for stage in step.stages.stages:
             yield f"  {stage.name}: {_settings(stage.settings)}"
 
@@ -92,6 +124,8 @@ def plain(steps: list[DryStep]) -> dict[str, object]:
                 "value": step.value,
                 "y_value": step.y_value,
                 "images": step.images,
+                "state": step.state,
+                "backend_calls": step.calls,
                 "stages": {stage.name: dict(stage.settings) for stage in step.stages.stages},
             }
             for step in steps

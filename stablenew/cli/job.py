@@ -19,11 +19,14 @@ from stablenew.cli.options import (
 from stablenew.config.overrides import override_all
 from stablenew.config.pipeline_config import PipelineConfig, Setting, read_table
 from stablenew.config.prompt_pack import Prompt, find_prompt_pack, pick_prompt, read_prompt_pack
+from stablenew.config.server_url import DEFAULT_URL
 from stablenew.config.settings import Settings
 from stablenew.config.sweep import parse_assignment, parse_sweep, parse_values
+from stablenew.controller.plan_progress import PlanProgress, read_plan_progress
 from stablenew.errors import ConfigError
 from stablenew.learning.learning_adapter import build_learning_plan_from_dict
 from stablenew.learning.learning_plan import LearningPlan
+from stablenew.learning.plan_file import read_plan_file
 
 _DEFAULTS = RunOptions(images_per_step=1, learn=False, out="runs")
 
@@ -39,6 +42,7 @@ class Job:
         images: Pictures of a single run.
         max_steps: Run the first so many steps.
         metadata: Tags to keep.
+        resumed: The plan that goes on; None for a new one.
     """
 
     settings: Settings
@@ -47,6 +51,21 @@ class Job:
     images: int
     max_steps: int | None
     metadata: Mapping[str, object]
+    resumed: Resumed | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Resumed:
+    """A plan that goes on.
+
+    Attributes:
+        progress: How far it got.
+        only_failed: Whether only what failed is run again.
+    """
+
+    plan_id: str
+    progress: PlanProgress
+    only_failed: bool = False
 
 
 def read_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
@@ -59,6 +78,10 @@ def read_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
     Raises:
         ConfigError: With every problem that could be found in one go.
     """
+    if flags.get("resume"):
+        return _read_resumed(flags, environ)
+    if flags.get("only_failed"):
+        raise ConfigError("--only-failed: of which plan? give --resume runs/PLAN_ID as well")
     file = _read_file(flags.get("file"))
     flags = {**flags, **_sweeps(flags.get("sweep"))}
     sources = (options_from_flags(flags), options_from_environment(environ), file)
@@ -89,6 +112,48 @@ def read_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
         images=options.images_per_step or 1,
         max_steps=options.max_steps,
         metadata=metadata,
+    )
+
+
+_WITH_RESUME = (
+    *("resume", "only_failed", "url", "auth", "wait_for_server", "step_timeout", "stall_timeout"),
+    *("fresh", "dry_run", "json", "quiet", "verbose", "cancel_on_stdin_close", "max_time"),
+)
+
+
+def _read_resumed(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
+    """Put a job together from a plan's folder; what the plan says is not said again."""
+    others = [name for name, value in flags.items() if value and name not in _WITH_RESUME]
+    if others:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in others)
+        raise ConfigError(f"{names}: --resume takes the plan as it is; start a new one else")
+    folder = Path(str(flags["resume"]))
+    stored = read_plan_file(folder)
+    folder = folder.resolve() if folder.name in ("", "..") else folder
+    given = merged(options_from_flags(flags), options_from_environment(environ))
+    named = ("auth", "wait_for_server", "stall_timeout")
+    values = {name: getattr(given, name) for name in named}
+    settings = Settings(
+        out=folder.parent,
+        backend=stored.backend,
+        url=given.url or stored.url or DEFAULT_URL,
+        learning_enabled=stored.learning_enabled,
+        step_timeout=given.step_timeout or stored.step_timeout,
+        reuse=not given.fresh,
+        **{name: value for name, value in values.items() if value is not None},
+    )
+    return Job(
+        settings=settings,
+        config=stored.config,
+        plan=stored.plan,
+        images=stored.plan.images_per_step,
+        max_steps=stored.max_steps,
+        metadata=stored.metadata,
+        resumed=Resumed(
+            plan_id=folder.name,
+            progress=read_plan_progress(folder, recorded=stored.learning_enabled),
+            only_failed=bool(flags.get("only_failed")),
+        ),
     )
 
 

@@ -14,13 +14,14 @@ import attrs
 
 from stablenew.app import App, make_backend, open_app
 from stablenew.backends.base import Settling
-from stablenew.cli.dry_run import describe, dry_steps, plain
+from stablenew.cli.dry_run import describe, dry_steps, look_up, plain
 from stablenew.cli.exit_codes import ExitCode, exit_code
 from stablenew.cli.job import Job
 from stablenew.cli.json_lines import Envelope, JsonLines
 from stablenew.cli.outputs import left_in
 from stablenew.cli.progress import LineDisplay, Progress, make_display
 from stablenew.cli.rate_command import asker
+from stablenew.cli.unfinished import resume_line, unfinished
 from stablenew.config.settings import prepare_out_folder
 from stablenew.errors import ungrouped
 from stablenew.events.event import Event
@@ -54,6 +55,7 @@ async def dry_run(job: Job, lines: JsonLines | None) -> ExitCode:
     """Print what would run, as lines for a person or as one of JSON."""
     async with make_backend(job.settings) as backend:
         steps = dry_steps(job, await backend.capabilities())
+    steps = await anyio.to_thread.run_sync(look_up, job, steps)
     if lines is not None:
         lines.tell("dry_run", **plain(steps))
     else:
@@ -95,8 +97,7 @@ async def run_job(
                 display = LineDisplay() if asks else make_display()  # a bar and questions quarrel
                 progress = Progress(stack.enter_context(display), str(job.settings.out))
                 app.bus.subscribe(Event, progress.take, name="progress")
-            for each in () if quiet else app.interrupted:
-                print(each, file=sys.stderr)
+                await _tell_earlier(app, job)
             ended = await _run(app, job, asks=lines is None and not quiet and sys.stdin.isatty())
             left = await _settle(app)
             await app.reports.drained()
@@ -116,6 +117,25 @@ async def run_job(
     for line in problems:
         print(line, file=sys.stderr)
     return exit_code(ended.outcome)
+
+
+def say_finished(folder: Path, lines: JsonLines | None) -> ExitCode:
+    """Say that a plan has nothing left to do."""
+    if lines is not None:
+        lines.envelope.plan_id = folder.name
+        lines.envelope.outcome = Outcome.SUCCEEDED
+        lines.envelope.files = left_in(folder)
+    print(f"{folder.name} is finished; nothing to do", file=sys.stderr)
+    return ExitCode.SUCCEEDED
+
+
+async def _tell_earlier(app: App, job: Job) -> None:
+    """Say what was interrupted, and which plan like this one was never finished."""
+    for each in app.interrupted:
+        print(each, file=sys.stderr)
+    if job.resumed is None and job.plan is not None:
+        for line in await anyio.to_thread.run_sync(unfinished, job):
+            print(line, file=sys.stderr)
 
 
 def _fill_in(
@@ -168,9 +188,15 @@ async def _run(app: App, job: Job, *, asks: bool) -> Ended:
         )
     # A person at a terminal is asked here; else the ratings come from `rate`, or from the page.
     rate = asker() if job.plan.mode == "adaptive" and asks else None
-    result = await app.learning.run_learning_plan(
-        job.plan, job.config, job.metadata, max_steps=job.max_steps, rate=rate
-    )
+    if job.resumed is not None:
+        only_failed = job.resumed.only_failed
+        result = await app.learning.resume_plan(
+            job.resumed.plan_id, only_failed=only_failed, rate=rate
+        )
+    else:
+        result = await app.learning.run_learning_plan(
+            job.plan, job.config, job.metadata, max_steps=job.max_steps, rate=rate
+        )
     counted = {str(key): value for key, value in result.summary.items() if value}
     total = counted.pop("steps", 0)
     counted.pop("outcome", None)
@@ -192,6 +218,9 @@ def _closing_lines(files: list[tuple[str, Path]], ended: Ended, seconds: float) 
         yield f"words that the model does not know: {', '.join(words)}"
     for warning in dict.fromkeys(w for run in ended.runs for o in run.outputs for w in o.warnings):
         yield f"note: {warning}"
+    if not ended.outcome.good and any(kind == "plan" for kind, _ in files):
+        folder = next(path.parent for kind, path in files if kind == "plan")
+        yield f"{'go on with':<14} {resume_line(folder)}"
     for kind, path in files:
         yield f"{kind.replace('_', ' '):<14} {path}"
 

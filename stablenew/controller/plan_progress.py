@@ -24,7 +24,7 @@ from stablenew.record_reader import read_lines
 DEATHS_FILE = "deaths.jsonl"
 """In a plan's folder: a line for each time that its process was killed in a step."""
 
-_DEADLY = 2
+DEADLY = 2
 """Deaths of a step after which it is set aside."""
 
 
@@ -38,6 +38,7 @@ class PlanProgress:
         deaths: How often the process was killed in each step.
         further: The values that an adaptive plan chose on the way.
         sequence: Of the last event.
+        ended: Whether it ran to a good end.
     """
 
     finished: dict[int, tuple[StageOutput, ...]]
@@ -45,10 +46,11 @@ class PlanProgress:
     deaths: Counter[int]
     further: tuple[Setting, ...]
     sequence: int
+    ended: bool = False
 
     def earlier(self, *, only_failed: bool) -> Earlier:
         """Return what a run of the same plan has to know of this."""
-        deadly = frozenset(step for step, times in self.deaths.items() if times >= _DEADLY)
+        deadly = frozenset(step for step, times in self.deaths.items() if times >= DEADLY)
         return Earlier(
             finished=self.finished,
             quarantined=frozenset() if only_failed else deadly,
@@ -57,12 +59,16 @@ class PlanProgress:
         )
 
 
+_ENDS = ("PlanStarted", "PlanFinished")
+
+
 class _Told(msgspec.Struct):
     """What is read of an event."""
 
     type: str
     sequence: int = 0
     values: tuple[str | int | float | bool | None, ...] = ()
+    outcome: str | None = None
 
 
 def read_plan_progress(folder: Path, *, recorded: bool) -> PlanProgress:
@@ -90,6 +96,7 @@ def read_plan_progress(folder: Path, *, recorded: bool) -> PlanProgress:
         deaths=Counter(_deaths(folder / DEATHS_FILE)),
         further=tuple(v for event in told if event.type == "PlanExtended" for v in event.values),
         sequence=max((event.sequence for event in told), default=0),
+        ended=[event.outcome for event in told if event.type in _ENDS][-1:] == [Outcome.SUCCEEDED],
     )
 
 

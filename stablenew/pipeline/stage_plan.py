@@ -9,6 +9,7 @@ import attrs
 from stablenew._convert import frozen_mapping
 from stablenew._names import suggestion
 from stablenew.backends.base import Capabilities
+from stablenew.config.fingerprint import fingerprint
 from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
 from stablenew.errors import ConfigError
 
@@ -79,6 +80,13 @@ class PlannedStage:
     settings: Mapping[str, Setting] = attrs.field(converter=frozen_mapping)
     model_hash: str | None = attrs.field(default=None, eq=False)  # a server may learn it later
 
+    def of_picture(self, number: int) -> dict[str, Setting]:
+        """Return the settings of one of its pictures, from 1: each has a seed of its own."""
+        settings = dict(self.settings)
+        if isinstance(seed := settings.get("seed"), int):
+            settings["seed"] = seed + number - 1
+        return settings
+
 
 @attrs.frozen(kw_only=True)
 class StagePlan:
@@ -97,6 +105,40 @@ class StagePlan:
     def names(self) -> tuple[str, ...]:
         """The names of the stages, in order."""
         return tuple(stage.name for stage in self.stages)
+
+    def fingerprint(
+        self, stage: PlannedStage, number: int, source: str = "", model_hash: Setting = None
+    ) -> str:
+        """Return the fingerprint of one of a stage's pictures.
+
+        Args:
+            stage: One of the plan's.
+            number: The picture's, from 1.
+            source: The fingerprint of the picture that it starts from.
+            model_hash: What the backend said when it had made it; before, what it tells is taken.
+        """
+        settings = stage.of_picture(number)
+        named = settings.pop("model", None)
+        return fingerprint(
+            backend=self.backend,
+            version=self.version,
+            model=str(model_hash or stage.model_hash or named or ""),
+            stage=stage.name,
+            settings=settings,
+            source=source,
+        )
+
+    def fingerprints(self, images: int) -> list[list[str]]:
+        """Return for each stage the fingerprints of its pictures, as they are known beforehand."""
+        found: list[list[str]] = []
+        sources = [""] * images
+        for stage in self.stages:
+            sources = [
+                self.fingerprint(stage, number, source)
+                for number, source in enumerate(sources, start=1)
+            ]
+            found.append(sources)
+        return found
 
 
 def plan_stages(config: PipelineConfig, capabilities: Capabilities) -> StagePlan:

@@ -15,7 +15,6 @@ What holds, whatever happens:
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from typing import Protocol
@@ -32,8 +31,6 @@ from stablenew.backends.base import (
     Report,
     StageRequest,
 )
-from stablenew.config.fingerprint import fingerprint
-from stablenew.config.pipeline_config import Setting
 from stablenew.errors import BackendError, BackendProtocolError, StageTimeoutError
 from stablenew.events.bus import GRACE, EventBus
 from stablenew.events.event import Event
@@ -219,17 +216,16 @@ class StageSequencer:
         """Find one picture of a stage or make it, keep it, and tell."""
         name, run_id = stage.planned.name, run.request.run_id
         source = stage.sources[number - 1] if stage.sources else None
-        settings = dict(stage.planned.settings)
-        if isinstance(seed := settings.get("seed"), int):
-            settings["seed"] = seed + number - 1
-        known = partial(_fingerprint, run.plan, stage.planned, settings, source)
+        known = partial(
+            run.plan.fingerprint, stage.planned, number, source.fingerprint if source else ""
+        )
         output = None
         if self._reuse:
             await checkpoint()
             output = await self._store.reuse(run_id, name, number, known())
         if output is None:
             stage.made += 1
-            picture = await self._made(run, stage, number, settings, source)
+            picture = await self._made(run, stage, number, source)
             told = known(picture.settings.get("model_hash"))
             output = await self._store.save(run_id, name, number, picture, told)
         stage.outputs.append(output)
@@ -242,7 +238,6 @@ class StageSequencer:
         run: _Run,
         stage: _Stage,
         number: int,
-        settings: Mapping[str, Setting],
         source: StageOutput | None,
     ) -> Picture:
         """Have one picture of a stage made."""
@@ -250,7 +245,7 @@ class StageSequencer:
         request = StageRequest(
             request_id=f"{run_id}-{name}_{number}",
             stage=name,
-            settings=settings,
+            settings=stage.planned.of_picture(number),
             image=await self._store.load(source) if source else None,
             previews=self._bus.asked_for(PreviewMade),
         )
@@ -384,23 +379,4 @@ def _with_origin(picture: Picture, source: StageOutput) -> Picture:
         picture,
         settings={**source.settings, **picture.settings},
         ignored_words=picture.ignored_words or source.ignored_words,
-    )
-
-
-def _fingerprint(
-    plan: StagePlan,
-    planned: PlannedStage,
-    settings: Mapping[str, Setting],
-    source: StageOutput | None,
-    model_hash: Setting = None,
-) -> str:
-    """Return a picture's fingerprint; `model_hash` is what the backend said when it had made it."""
-    named = settings.get("model")
-    return fingerprint(
-        backend=plan.backend,
-        version=plan.version,
-        model=str(model_hash or planned.model_hash or named or ""),
-        stage=planned.name,
-        settings={name: value for name, value in settings.items() if name != "model"},
-        source=source.fingerprint if source else "",
     )

@@ -1,0 +1,57 @@
+"""Plans like the one that starts, which were never finished: named, never resumed by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from stablenew.cli.job import Job
+from stablenew.config.pipeline_config import PipelineConfig
+from stablenew.controller.marker import is_held
+from stablenew.controller.plan_progress import read_plan_progress
+from stablenew.errors import ConfigError
+from stablenew.learning.gallery import PLAN_FILE
+from stablenew.learning.plan_file import read_plan_file
+
+_LOOKED_AT = 20
+"""How many of the newest plans are looked at."""
+
+
+def resume_line(folder: Path) -> str:
+    """Return the line that goes on with a plan."""
+    return f"python -m stablenew.run --resume {folder}"
+
+
+def unfinished(job: Job) -> list[str]:
+    """Return a line for each unfinished plan that is like a job's; blocks, for a worker thread."""
+    out = job.settings.out
+    newest = sorted(out.glob(f"*/{PLAN_FILE}"), reverse=True)[:_LOOKED_AT]
+    lines = []
+    for path in newest:
+        folder = path.parent
+        try:
+            stored = read_plan_file(folder)
+        except ConfigError:
+            continue
+        same = stored.plan == job.plan and _alike(stored.config, job.config)
+        if not same or is_held(out, folder.name):
+            continue
+        progress = read_plan_progress(folder, recorded=False)
+        if not progress.ended:
+            done = f"{len(progress.finished)} of {stored.plan.count} steps done"
+            lines.append(f"{folder.name} is unfinished ({done}); {resume_line(folder)}")
+    return lines
+
+
+def _alike(stored: PipelineConfig, asked: PipelineConfig) -> bool:
+    """Return whether configs are the same but for a seed that was drawn."""
+    one, other = stored.to_dict(), asked.to_dict()
+    for stage in other:
+        mine, theirs = one.get(stage), other[stage]
+        if (
+            isinstance(mine, dict)
+            and isinstance(theirs, Mapping)
+            and theirs.get("seed") in (-1, None)
+        ):
+            one[stage] = {**mine, "seed": theirs.get("seed")}
+    return one == other
