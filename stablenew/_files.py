@@ -117,6 +117,16 @@ async def in_thread(call: Callable[[], T], *, finishing: bool = False) -> T:
     return work.result()
 
 
+def clear_temporaries(folder: Path) -> None:
+    """Remove what writers left in a folder that were killed; nobody else may write there. Blocks.
+
+    Raises:
+        OSError: The disk said no.
+    """
+    for path in folder.glob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
 def _temp_beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
 

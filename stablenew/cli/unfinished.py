@@ -48,10 +48,7 @@ def _alike(stored: PipelineConfig, asked: PipelineConfig) -> bool:
     one, other = stored.to_dict(), asked.to_dict()
     for stage in other:
         mine, theirs = one.get(stage), other[stage]
-        if (
-            isinstance(mine, dict)
-            and isinstance(theirs, Mapping)
-            and theirs.get("seed") in (-1, None)
-        ):
-            one[stage] = {**mine, "seed": theirs.get("seed")}
+        if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
+            drawn = "seed" in theirs and theirs["seed"] in (-1, None)
+            one[stage] = {**mine, "seed": theirs["seed"]} if drawn else mine
     return one == other

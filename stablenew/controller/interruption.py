@@ -9,10 +9,12 @@ from pathlib import Path
 import attrs
 import msgspec
 
+from stablenew import _files
 from stablenew.controller.marker import dead
 from stablenew.controller.plan_progress import note_death
 from stablenew.errors import ConfigError
 from stablenew.events.event_log import EVENTS_FILE
+from stablenew.learning.gallery import plan_runs
 from stablenew.learning.learning_plan import derive_steps, step_label
 from stablenew.learning.plan_file import read_plan_file
 from stablenew.pipeline.results import Outcome
@@ -66,6 +68,8 @@ def find_interruptions(
         with dead(base_dir) as names:
             for name, step in names.items():
                 folder = base_dir / name
+                for each in (folder, *plan_runs(folder)):
+                    _files.clear_temporaries(each)
                 interruption = _read(folder)
                 if interruption is None:
                     continue

@@ -122,7 +122,8 @@ class StagePlan:
         return fingerprint(
             backend=self.backend,
             version=self.version,
-            model=str(model_hash or stage.model_hash or named or ""),
+            # A stage without a model may still tell that of the picture it began with.
+            model=str(model_hash or stage.model_hash or named) if named else "",
             stage=stage.name,
             settings=settings,
             source=source,

@@ -101,6 +101,20 @@ async def test_the_next_start_reports_a_killed_plan_and_what_is_missing(runs: Pa
         assert app.interrupted == ()  # said once
 
 
+async def test_what_a_killed_writer_left_half_written_is_removed(runs: Path) -> None:
+    with hanging(runs, call=2):
+        pass
+    run = runs / "plan-1-00002"
+    run.mkdir(exist_ok=True)
+    halves = [runs / "plan-1" / ".report.html.0a1b2c3d.tmp", run / ".txt2img_1.png.0a1b2c3d.tmp"]
+    others = runs / "somebody-else" / ".a.0a1b2c3d.tmp"
+    others.parent.mkdir()
+    for path in (*halves, others):
+        path.write_bytes(b"half")
+    assert len(find_interruptions(runs)) == 1
+    assert [path.exists() for path in (*halves, others)] == [False, False, True]
+
+
 async def test_a_killed_plan_can_be_started_again_under_its_id(runs: Path) -> None:
     with hanging(runs, call=1):
         pass

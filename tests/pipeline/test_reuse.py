@@ -86,6 +86,18 @@ async def test_the_same_plan_again_asks_the_backend_for_nothing(runs: Path) -> N
     assert pictures[0] == pictures[1]
 
 
+async def test_every_stage_of_the_embedded_model_is_found_again(runs: Path) -> None:
+    words = {"prompt": "a cat", "seed": 1, "steps": 2}
+    told: list[list[str]] = []
+    for _ in range(2):
+        async with open_app(Settings(out=runs)) as app:
+            result = await app.pipeline.run_pipeline(
+                config(txt2img=words, img2img={"denoising_strength": 0.5}, upscale={})
+            )
+            told.append([str(stage.outcome) for stage in result.stage_results])
+    assert told == [["succeeded"] * 3, ["reused"] * 3]
+
+
 async def test_more_pictures_per_step_and_more_values_cost_the_difference(runs: Path) -> None:
     backend = FakeBackend()
     plan = {"target_variable": "txt2img.steps", "sweep_values": [1, 2], "images_per_step": 2}

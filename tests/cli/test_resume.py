@@ -1,0 +1,120 @@
+"""`--resume`, `--only-failed`, `--fresh` and what a dry run says of earlier pictures."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_run import run, start
+from tests.support import lines
+
+SWEEP = ("--prompt", "a cat", "--seed", "3", "--sweep", "txt2img.cfg_scale=1:6:1")
+SMALL = ("--set", "txt2img.steps=4", "--learn")
+
+
+def plan_of(folder: Path) -> Path:
+    (path,) = folder.glob("runs/*/plan.json")
+    return path.parent.relative_to(folder)
+
+
+@pytest.fixture
+def cut(tmp_path: Path) -> Path:
+    """A folder with a plan that was stopped after its first step."""
+    process = start(*SWEEP, *SMALL, "--json", cwd=tmp_path)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if json.loads(line)["type"] == "StepFinished":
+            process.send_signal(signal.SIGINT)
+            break
+    _, err = process.communicate(timeout=30)
+    assert f"go on with     python -m stablenew.run --resume {plan_of(tmp_path)}" in err
+    return tmp_path
+
+
+def test_a_plan_goes_on_where_it_stopped_and_says_so_when_it_is_finished(cut: Path) -> None:
+    plan = plan_of(cut)
+    done = run("--resume", str(plan), cwd=cut)
+    assert "succeeded" in done.stdout
+    assert "reused" in done.stdout
+    records = [json.loads(line)["run_id"] for line in lines(cut / "runs/learning_records.jsonl")]
+    assert sorted(records) == [f"{plan.name}-{number:05d}" for number in range(1, 7)]
+    again = run("--resume", str(plan), "--json", cwd=cut)
+    assert again.stderr == f"{plan.name} is finished; nothing to do\n"
+    (envelope,) = [json.loads(line) for line in again.stdout.splitlines()]
+    assert (envelope["outcome"], envelope["exit_code"]) == ("succeeded", 0)
+    assert len(lines(cut / "runs/learning_records.jsonl")) == 6
+
+
+def test_a_dry_run_of_a_resume_says_what_is_left(cut: Path) -> None:
+    printed = run("--resume", str(plan_of(cut)), "--dry-run", "--json", cwd=cut).stdout
+    plain = json.loads(printed.splitlines()[0])
+    states = [step["state"] for step in plain["steps"]]
+    done = states.count("reused")
+    assert 1 <= done < 6
+    assert states == ["reused"] * done + ["new"] * (6 - done)
+    assert plain["backend_calls"] == 6 - done
+
+
+def test_the_same_line_again_names_the_unfinished_plan_and_starts_a_new_one(cut: Path) -> None:
+    first = plan_of(cut)
+    done = run(*SWEEP, *SMALL, cwd=cut)
+    said = done.stderr.splitlines()[0]
+    assert said.startswith(f"{first.name} is unfinished (")
+    assert said.endswith(f"; python -m stablenew.run --resume {first}")
+    assert len(list(cut.glob("runs/*/plan.json"))) == 2
+    other = run(*SWEEP[:-1], "txt2img.cfg_scale=1,2", *SMALL, cwd=cut)
+    assert "unfinished" not in other.stderr
+
+
+def test_only_what_failed_is_run_again(tmp_path: Path) -> None:
+    words = ("--prompt", "a", "--seed", "3", "--sweep", "txt2img.steps=2,10000")
+    run(*words, "--step-timeout", "4", cwd=tmp_path, expect=1)
+    plan = str(plan_of(tmp_path))
+    dry = run("--resume", plan, "--dry-run", cwd=tmp_path).stdout
+    assert "step 2  txt2img.steps=10000  failed" in dry
+    done = run("--resume", plan, "--only-failed", cwd=tmp_path, expect=1)
+    assert "step 1/2  steps=2  reused" in done.stderr
+    assert "step 2/2  steps=10000  timed_out" in done.stderr
+
+
+def test_fresh_makes_everything_again(tmp_path: Path) -> None:
+    words = ("--backend", "fake", "--prompt", "a", "--seed", "3", "--set", "upscale.enabled=true")
+    run(*words, cwd=tmp_path)
+    assert "backend calls: 0" in run(*words, "--dry-run", cwd=tmp_path).stdout
+    assert "backend calls: 2" in run(*words, "--fresh", "--dry-run", cwd=tmp_path).stdout
+    run(*words, "--fresh", cwd=tmp_path)
+    made = [json.loads(p.read_text()) for p in tmp_path.glob("runs/*/run_metadata.json")]
+    assert [[stage["outcome"] for stage in each["stages"]] for each in made] == [
+        ["succeeded", "succeeded"]
+    ] * 2
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--resume", "runs/nope"), "runs/nope/plan.json: No such file or directory; "),
+        (("--resume", "runs/nope", "--seed", "3"), "--seed: --resume takes the plan as it is; "),
+        (("--only-failed",), "--only-failed: of which plan? "),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_2(
+    tmp_path: Path, words: Sequence[str], expected: str
+) -> None:
+    done = run(*words, cwd=tmp_path, expect=2)
+    assert done.stderr.startswith(f"stablenew: {expected}")
+    assert len(done.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"plan": {}}', '{"created_at": "x"}'])
+def test_a_plan_file_that_cannot_be_read_is_one_line(tmp_path: Path, content: str) -> None:
+    folder = tmp_path / "runs" / "plan-1"
+    folder.mkdir(parents=True)
+    (folder / "plan.json").write_text(content)
+    done = run("--resume", "runs/plan-1", cwd=tmp_path, expect=2)
+    assert done.stderr.startswith("stablenew: runs/plan-1/plan.json: ")
+    assert len(done.stderr.splitlines()) == 1

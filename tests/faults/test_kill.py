@@ -1,0 +1,20 @@
+"""Killed at any moment, a plan is resumed to what it would have been: `scripts/kill_plan.py`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "kill_plan.py"
+
+
+def test_twenty_kills_leave_nothing_behind_once_the_plan_is_resumed() -> None:
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), "--kills", "20", "--seed", "7"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=140,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
