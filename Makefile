@@ -36,6 +36,7 @@ bench: .venv/.test
 	$(BIN)/python scripts/bench_webui.py
 	$(BIN)/python scripts/bench_recommend.py
 	$(BIN)/python scripts/bench_watchers.py
+	$(BIN)/python scripts/bench_reuse.py
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
