@@ -157,7 +157,7 @@ def _run(flags: argparse.Namespace, lines: JsonLines | None, errors: list[str]) 
         from stablenew.cli.run_command import dry_run, run_job, say_finished
 
         job = read_job(vars(flags), os.environ)
-        if job.resumed is not None and job.resumed.progress.ended:
+        if job.resumed is not None and job.resumed.progress.complete:
             return say_finished(job.settings.out / job.resumed.plan_id, lines)
         if flags.dry_run:
             return anyio.run(dry_run, job, lines)

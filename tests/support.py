@@ -41,7 +41,13 @@ class MemoryStore:
     conclude_error: Exception | None = None
 
     async def save(
-        self, run_id: str, stage: str, number: int, picture: Picture, fingerprint: str = ""
+        self,
+        run_id: str,
+        stage: str,
+        number: int,
+        picture: Picture,
+        fingerprint: str = "",
+        seconds: float | None = None,
     ) -> StageOutput:
         if self.save_error:
             raise self.save_error

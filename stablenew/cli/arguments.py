@@ -29,7 +29,7 @@ a plan file has the same words, and a table for each stage:
 
 flags beat the environment beats the file beats the defaults; the environment has
   STABLENEW_PROMPT, _NEGATIVE_PROMPT, _PACK, _PROMPT_INDEX, _SEED, _SWEEP, _EXPLORE,
-  _MAX_PICTURES, _IMAGES_PER_STEP, _MAX_STEPS, _LEARN, _EXPERIMENT_NAME, _BACKEND, _URL,
+  _MAX_PICTURES, _IMAGES_PER_STEP, _MAX_STEPS, _MAX_TIME, _LEARN, _EXPERIMENT_NAME, _BACKEND, _URL,
   _AUTH, _WAIT_FOR_SERVER, _OUT, _STEP_TIMEOUT, _STALL_TIMEOUT, _FRESH
 exit codes: 0 all steps succeeded, 1 some did not, 2 the input is wrong,
             3 the backend cannot be reached, 130 and 143 for SIGINT and SIGTERM
@@ -96,6 +96,9 @@ def _add_what(what: argparse._ArgumentGroup) -> None:
     what.add_argument("--max-pictures", metavar="N", help="of an exploration (24)")
     what.add_argument("--images-per-step", metavar="N", help="pictures for each value (1)")
     what.add_argument("--max-steps", metavar="N", help="run the first N steps")
+    what.add_argument(
+        "--max-time", metavar="TIME", help="take what fits: 90s, 30m, 1h30m; --resume goes on"
+    )
     what.add_argument(
         "--learn",
         action=argparse.BooleanOptionalAction,

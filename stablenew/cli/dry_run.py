@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import attrs
 
@@ -12,8 +12,9 @@ from stablenew.config.pipeline_config import Setting
 from stablenew.controller.plan_progress import DEADLY
 from stablenew.errors import ConfigError
 from stablenew.learning.learning_plan import derive_steps, step_label
+from stablenew.pipeline.durations import Estimate, read_durations
 from stablenew.pipeline.picture_index import PictureIndex
-from stablenew.pipeline.stage_plan import StagePlan, plan_stages
+from stablenew.pipeline.stage_plan import PlannedStage, StagePlan, plan_stages
 
 
 @attrs.frozen(kw_only=True)
@@ -25,7 +26,7 @@ class DryStep:
         y_value: Of a grid: the second setting's value.
         images: Pictures that each stage would have.
         stages: Their names and settings.
-        there: How many of the pictures are there already.
+        missing: How many pictures of each stage have to be made; None for all.
         state: What became of the step before: `new`, `reused`, `stale`, `failed`, `quarantined`.
     """
 
@@ -33,13 +34,25 @@ class DryStep:
     y_value: Setting = None
     images: int
     stages: StagePlan
-    there: int = 0
+    missing: tuple[int, ...] | None = None
     state: str = "new"
 
     @property
     def calls(self) -> int:
         """How many pictures the backend would be asked for."""
-        return self.images * len(self.stages.stages) - self.there
+        total = self.images * len(self.stages.stages)
+        return total if self.missing is None else sum(self.missing)
+
+    @property
+    def there(self) -> int:
+        """How many of the pictures are there already."""
+        return self.images * len(self.stages.stages) - self.calls
+
+    @property
+    def to_make(self) -> Iterator[tuple[PlannedStage, int]]:
+        """Each stage with how many pictures of it have to be made."""
+        missing = self.missing or (self.images,) * len(self.stages.stages)
+        yield from zip(self.stages.stages, missing, strict=True)
 
 
 def dry_steps(job: Job, capabilities: Capabilities) -> list[DryStep]:
@@ -73,35 +86,48 @@ def dry_steps(job: Job, capabilities: Capabilities) -> list[DryStep]:
 
 
 def look_up(job: Job, steps: list[DryStep]) -> list[DryStep]:
-    """Return steps with what is on disk of them; blocks, for a worker thread."""
+    """Return steps with what is there of them, or will be; blocks, for a worker thread."""
     index = PictureIndex(job.settings.out)
-    return [_looked_up(job, index, number, step) for number, step in enumerate(steps)]
+    known: set[str] = set()
+
+    def there(fingerprint: str) -> bool:
+        found = fingerprint in known
+        known.add(fingerprint)
+        on_disk = job.settings.out.exists() and index.find(fingerprint) is not None
+        return job.settings.reuse and (found or on_disk)
+
+    return [_looked_up(job, there, number, step) for number, step in enumerate(steps)]
 
 
-def _looked_up(job: Job, index: PictureIndex, number: int, step: DryStep) -> DryStep:
+def _looked_up(job: Job, there: Callable[[str], bool], number: int, step: DryStep) -> DryStep:
     wanted = step.stages.fingerprints(step.images)
-    there = 0
-    if job.settings.reuse and job.settings.out.exists():
-        there = sum(index.find(each) is not None for stage in wanted for each in stage)
-    made = all((there, there == sum(map(len, wanted))))
-    step = attrs.evolve(step, there=there, state="reused" if made else "new")
+    missing = tuple(sum(not there(each) for each in stage) for stage in wanted)
+    nothing = (0,) * len(wanted)
+    step = attrs.evolve(step, missing=missing, state="new" if any(missing) else "reused")
     if job.resumed is None:
         return step
     progress, last = job.resumed.progress, set(wanted[-1])
     if number in progress.finished:
         known = {output.fingerprint for output in progress.finished[number]}
         state = "reused" if known <= last or known == {""} else "stale"
-        return attrs.evolve(step, there=step.images * len(wanted), state=state)
+        return attrs.evolve(step, missing=nothing, state=state)
     if progress.deaths[number] >= DEADLY:
-        return attrs.evolve(step, state="quarantined")
+        return attrs.evolve(step, missing=nothing, state="quarantined")
     return attrs.evolve(step, state="failed") if number in progress.failed else step
 
 
-def describe(job: Job, steps: list[DryStep]) -> Iterator[str]:
+def estimated(job: Job, steps: list[DryStep]) -> Estimate | None:
+    """Return how long steps will take, from what pictures took before; blocks, likewise."""
+    durations = read_durations(job.settings.out)
+    return durations.estimate(each for step in steps for each in step.to_make)
+
+
+def describe(job: Job, steps: list[DryStep], estimate: Estimate | None) -> Iterator[str]:
     """Yield lines for a person: the totals, then each step with its stages' settings."""
     made = sum(step.images for step in steps)
     calls = sum(step.calls for step in steps)
-    yield f"steps: {len(steps)}, pictures: {made}, backend calls: {calls}"
+    took = "" if estimate is None or not calls else f", {estimate}"
+    yield f"steps: {len(steps)}, pictures: {made}, backend calls: {calls}{took}"
     for number, step in enumerate(steps, start=1):
         if job.plan is None:
             yield "a single run"
@@ -114,11 +140,12 @@ def describe(job: Job, steps: list[DryStep]) -> Iterator[str]:
             yield f"  {stage.name}: {_settings(stage.settings)}"
 
 
-def plain(steps: list[DryStep]) -> dict[str, object]:
+def plain(steps: list[DryStep], estimate: Estimate | None) -> dict[str, object]:
     """Return the same as plain data."""
     return {
         "pictures": sum(step.images for step in steps),
         "backend_calls": sum(step.calls for step in steps),
+        "estimate": estimate,
         "steps": [
             {
                 "value": step.value,

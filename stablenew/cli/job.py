@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -43,6 +44,7 @@ class Job:
         max_steps: Run the first so many steps.
         metadata: Tags to keep.
         resumed: The plan that goes on; None for a new one.
+        max_seconds: Begin no step that would not be done by then.
     """
 
     settings: Settings
@@ -52,6 +54,7 @@ class Job:
     max_steps: int | None
     metadata: Mapping[str, object]
     resumed: Resumed | None = None
+    max_seconds: float | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -112,7 +115,25 @@ def read_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
         images=options.images_per_step or 1,
         max_steps=options.max_steps,
         metadata=metadata,
+        max_seconds=_seconds(options.max_time),
     )
+
+
+def _seconds(text: str | None) -> float | None:
+    """Return how long `1h30m` is.
+
+    Raises:
+        ConfigError: It is no time.
+    """
+    if text is None:
+        return None
+    parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", text)
+    seconds = 0
+    for part in parts.groups() if parts else ():
+        seconds = 60 * seconds + int(part or 0)
+    if not seconds:
+        raise ConfigError(f"--max-time: given {text!r}, expected a time: 90s, 30m, 1h30m")
+    return float(seconds)
 
 
 _WITH_RESUME = (
@@ -154,6 +175,7 @@ def _read_resumed(flags: Mapping[str, object], environ: Mapping[str, str]) -> Jo
             progress=read_plan_progress(folder, recorded=stored.learning_enabled),
             only_failed=bool(flags.get("only_failed")),
         ),
+        max_seconds=_seconds(given.max_time),
     )
 
 

@@ -39,6 +39,7 @@ class RunOptions:
     max_pictures: int | None = attrs.field(default=None, validator=bounded(1, 100_000))
     images_per_step: int | None = attrs.field(default=None, validator=bounded(1, 100_000))
     max_steps: int | None = attrs.field(default=None, validator=bounded(1, 10**9))
+    max_time: str | None = None
     learn: bool | None = None
     fresh: bool | None = None
     experiment_name: str | None = None

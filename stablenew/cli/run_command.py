@@ -14,7 +14,7 @@ import attrs
 
 from stablenew.app import App, make_backend, open_app
 from stablenew.backends.base import Settling
-from stablenew.cli.dry_run import describe, dry_steps, look_up, plain
+from stablenew.cli.dry_run import DryStep, describe, dry_steps, estimated, look_up, plain
 from stablenew.cli.exit_codes import ExitCode, exit_code
 from stablenew.cli.job import Job
 from stablenew.cli.json_lines import Envelope, JsonLines
@@ -26,11 +26,15 @@ from stablenew.config.settings import prepare_out_folder
 from stablenew.errors import ungrouped
 from stablenew.events.event import Event
 from stablenew.events.mailbox import Overflow
+from stablenew.pipeline.durations import Estimate
 from stablenew.pipeline.results import Outcome, PipelineRunResult
 
 Watch = Callable[[Callable[[], None]], Coroutine[object, object, None]]
 
 _CANCEL_EVERY = 0.02
+_WORTH_SAYING = 5.0
+"""Seconds from which on an estimate is said."""
+
 _SETTLED_WITHIN = 60.0
 """Seconds to wait at the end for a server to be rid of what was cancelled."""
 
@@ -42,13 +46,15 @@ class Ended:
     Attributes:
         folder: The plan's, or the single run's.
         runs: The runs that got as far as a result.
-        steps: How many steps ended in which way; empty for a single run.
+        summary: How many steps ended in which way.
+        complete: Whether nothing is left that `--resume` would do.
     """
 
     outcome: Outcome
     folder: str
     runs: tuple[PipelineRunResult, ...]
     summary: str
+    complete: bool = True
 
 
 async def dry_run(job: Job, lines: JsonLines | None) -> ExitCode:
@@ -56,10 +62,11 @@ async def dry_run(job: Job, lines: JsonLines | None) -> ExitCode:
     async with make_backend(job.settings) as backend:
         steps = dry_steps(job, await backend.capabilities())
     steps = await anyio.to_thread.run_sync(look_up, job, steps)
+    estimate = await anyio.to_thread.run_sync(estimated, job, steps)
     if lines is not None:
-        lines.tell("dry_run", **plain(steps))
+        lines.tell("dry_run", **plain(steps, estimate))
     else:
-        print("\n".join(describe(job, steps)))
+        print("\n".join(describe(job, steps, estimate)))
     return ExitCode.SUCCEEDED
 
 
@@ -79,11 +86,12 @@ async def run_job(
         BackendUnavailableError: The backend cannot be reached; nothing ran.
     """
     started = time.monotonic()
+    estimate: Estimate | None = None
     with ungrouped(), ExitStack() as stack:
         async with open_app(job.settings) as app, anyio.create_task_group() as beside:
             # Everything that can be wrong is said before there is a folder.
             capabilities = await app.pipeline.runner.capabilities()
-            await anyio.to_thread.run_sync(dry_steps, job, capabilities)
+            steps = await anyio.to_thread.run_sync(dry_steps, job, capabilities)
             await anyio.to_thread.run_sync(prepare_out_folder, job.settings.out)
             stopped = anyio.Event()
             beside.start_soon(watch, stopped.set)
@@ -98,6 +106,7 @@ async def run_job(
                 progress = Progress(stack.enter_context(display), str(job.settings.out))
                 app.bus.subscribe(Event, progress.take, name="progress")
                 await _tell_earlier(app, job)
+                estimate = await _tell_estimate(job, steps)
             ended = await _run(app, job, asks=lines is None and not quiet and sys.stdin.isatty())
             left = await _settle(app)
             await app.reports.drained()
@@ -110,7 +119,7 @@ async def run_job(
             raise lines.problem
     if not quiet:
         with suppress(BrokenPipeError):  # who reads no further has seen enough
-            for line in _closing_lines(files, ended, time.monotonic() - started):
+            for line in _closing_lines(files, ended, time.monotonic() - started, estimate):
                 print(line, file=sys.stdout if lines is None else sys.stderr, flush=True)
     if quiet and ended.outcome is not Outcome.SUCCEEDED:
         print(f"stablenew: {ended.summary}", file=sys.stderr)
@@ -127,6 +136,15 @@ def say_finished(folder: Path, lines: JsonLines | None) -> ExitCode:
         lines.envelope.files = left_in(folder)
     print(f"{folder.name} is finished; nothing to do", file=sys.stderr)
     return ExitCode.SUCCEEDED
+
+
+async def _tell_estimate(job: Job, steps: list[DryStep]) -> Estimate | None:
+    """Say how long it will take, where that is known and worth saying."""
+    steps = await anyio.to_thread.run_sync(look_up, job, steps)
+    estimate = await anyio.to_thread.run_sync(estimated, job, steps)
+    if estimate is not None and estimate.seconds >= _WORTH_SAYING:
+        print(estimate, file=sys.stderr)
+    return estimate
 
 
 async def _tell_earlier(app: App, job: Job) -> None:
@@ -191,11 +209,16 @@ async def _run(app: App, job: Job, *, asks: bool) -> Ended:
     if job.resumed is not None:
         only_failed = job.resumed.only_failed
         result = await app.learning.resume_plan(
-            job.resumed.plan_id, only_failed=only_failed, rate=rate
+            job.resumed.plan_id, only_failed=only_failed, max_seconds=job.max_seconds, rate=rate
         )
     else:
         result = await app.learning.run_learning_plan(
-            job.plan, job.config, job.metadata, max_steps=job.max_steps, rate=rate
+            job.plan,
+            job.config,
+            job.metadata,
+            max_steps=job.max_steps,
+            max_seconds=job.max_seconds,
+            rate=rate,
         )
     counted = {str(key): value for key, value in result.summary.items() if value}
     total = counted.pop("steps", 0)
@@ -207,18 +230,24 @@ async def _run(app: App, job: Job, *, asks: bool) -> Ended:
         folder=result.plan_id,
         runs=tuple(step.run_result for step in result.step_results if step.run_result),
         summary=f"{total} {noun}: {ways}",
+        complete=result.success and (job.max_seconds is None or not result.summary["not_run"]),
     )
 
 
-def _closing_lines(files: list[tuple[str, Path]], ended: Ended, seconds: float) -> Iterator[str]:
+def _closing_lines(
+    files: list[tuple[str, Path]], ended: Ended, seconds: float, estimate: Estimate | None
+) -> Iterator[str]:
     pictures = sum(len(run.outputs) for run in ended.runs)
-    yield f"{ended.summary}; pictures: {pictures}, in {seconds:.1f} s"
+    expected = ""
+    if estimate is not None and estimate.seconds >= _WORTH_SAYING:
+        expected = f" (estimated: {estimate.low:.0f} to {estimate.high:.0f} s)"
+    yield f"{ended.summary}; pictures: {pictures}, in {seconds:.1f} s{expected}"
     words = dict.fromkeys(word for run in ended.runs for word in _ignored(run))
     if words:
         yield f"words that the model does not know: {', '.join(words)}"
     for warning in dict.fromkeys(w for run in ended.runs for o in run.outputs for w in o.warnings):
         yield f"note: {warning}"
-    if not ended.outcome.good and any(kind == "plan" for kind, _ in files):
+    if not ended.complete and any(kind == "plan" for kind, _ in files):
         folder = next(path.parent for kind, path in files if kind == "plan")
         yield f"{'go on with':<14} {resume_line(folder)}"
     for kind, path in files:

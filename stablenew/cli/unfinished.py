@@ -37,7 +37,7 @@ def unfinished(job: Job) -> list[str]:
         if not same or is_held(out, folder.name):
             continue
         progress = read_plan_progress(folder, recorded=False)
-        if not progress.ended:
+        if not progress.complete:
             done = f"{len(progress.finished)} of {stored.plan.count} steps done"
             lines.append(f"{folder.name} is unfinished ({done}); {resume_line(folder)}")
     return lines

@@ -115,6 +115,7 @@ class LearningExecutionController:
         metadata: Mapping[str, object] | None = None,
         *,
         max_steps: int | None = None,
+        max_seconds: float | None = None,
         plan_id: str | None = None,
         rate: Rate | None = None,
     ) -> LearningExecutionResult:
@@ -129,6 +130,7 @@ class LearningExecutionController:
             base_config: What each step's config is derived from.
             metadata: Tags to keep with every record, over the plan's own.
             max_steps: Run the first so many steps, None for all.
+            max_seconds: Begin no step that would not be done by then.
             plan_id: Safe as a file name; made up if not given.
             rate: Of an adaptive plan: awaited with each picture, returns its rating or None; if not
                 given, the plan waits for what is rated in the terminal or from its page.
@@ -153,11 +155,17 @@ class LearningExecutionController:
             step_timeout=self._settings.step_timeout,
             metadata=metadata or {},
             plan_id=plan_id,
+            max_seconds=max_seconds,
         )
         return await self._run_context(context, rate)
 
     async def resume_plan(
-        self, plan_id: str, *, only_failed: bool = False, rate: Rate | None = None
+        self,
+        plan_id: str,
+        *,
+        only_failed: bool = False,
+        max_seconds: float | None = None,
+        rate: Rate | None = None,
     ) -> LearningExecutionResult:
         """Go on with a plan that was cancelled, killed, or had steps that failed.
 
@@ -168,6 +176,7 @@ class LearningExecutionController:
         Args:
             plan_id: Its folder is in the folder of all runs.
             only_failed: Run the steps again that failed, timed out or were set aside; no others.
+            max_seconds: Begin no step that would not be done by then.
             rate: As for `run_learning_plan`.
 
         Raises:
@@ -189,6 +198,7 @@ class LearningExecutionController:
             step_timeout=self._settings.step_timeout or stored.step_timeout,
             metadata=stored.metadata,
             plan_id=plan_id,
+            max_seconds=max_seconds,
         )
         return await self._run_context(context, rate, progress.earlier(only_failed=only_failed))
 
@@ -220,9 +230,9 @@ class LearningExecutionController:
         async with logging as note:
             if earlier is None:
                 await _files.replace(folder / PLAN_FILE, encode_plan_file(self._stored(context)))
-            async with self._pipeline.recording():
+            known = earlier or Earlier()
+            async with self._pipeline.recording(known.recorded):
                 explorer = self._explorer(context, rate)
-                known = earlier or Earlier()
                 await self._runner.run(context, explorer, earlier=known, begin=note)
         await checkpoint()  # a cancel that came with the last write ends here, not in the caller
 

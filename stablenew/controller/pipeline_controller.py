@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -123,12 +123,17 @@ class PipelineController:
         return self.last_result
 
     @asynccontextmanager
-    async def recording(self) -> AsyncIterator[None]:
-        """Record the runs inside, if learning is on; wait for their records at the end."""
+    async def recording(self, recorded: Collection[str] = ()) -> AsyncIterator[None]:
+        """Record the runs inside, if learning is on; wait for their records at the end.
+
+        Args:
+            recorded: Runs that have a record already.
+        """
         if not self.learning_enabled:
             yield
             return
-        self.recorder = LearningRecorder(self._make_writer(self._settings.records_path))
+        writer = self._make_writer(self._settings.records_path)
+        self.recorder = LearningRecorder(writer, recorded)
         subscription = self.recorder.subscribe(self._bus)
         try:
             yield

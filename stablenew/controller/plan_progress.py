@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import attrs
 import msgspec
 
 from stablenew import _files
-from stablenew._convert import json_line, structure
+from stablenew._convert import json_line
 from stablenew.config.pipeline_config import Setting
 from stablenew.config.settings import RECORDS_FILE
 from stablenew.errors import ConfigError
 from stablenew.events.event_log import EVENTS_FILE
 from stablenew.learning.gallery import plan_runs
 from stablenew.learning.learning_plan import Earlier
+from stablenew.learning.plan_file import read_plan_file
+from stablenew.pipeline.picture_index import stored_output
 from stablenew.pipeline.results import Outcome, StageOutput
 from stablenew.pipeline.run_metadata import METADATA_FILE
 from stablenew.record_reader import read_lines
@@ -38,7 +40,8 @@ class PlanProgress:
         deaths: How often the process was killed in each step.
         further: The values that an adaptive plan chose on the way.
         sequence: Of the last event.
-        ended: Whether it ran to a good end.
+        complete: Whether nothing is left to do.
+        recorded: The runs that have a record.
     """
 
     finished: dict[int, tuple[StageOutput, ...]]
@@ -46,7 +49,8 @@ class PlanProgress:
     deaths: Counter[int]
     further: tuple[Setting, ...]
     sequence: int
-    ended: bool = False
+    complete: bool = False
+    recorded: frozenset[str] = frozenset()
 
     def earlier(self, *, only_failed: bool) -> Earlier:
         """Return what a run of the same plan has to know of this."""
@@ -56,6 +60,7 @@ class PlanProgress:
             quarantined=frozenset() if only_failed else deadly,
             only=self.failed | deadly if only_failed else None,
             further=self.further,
+            recorded=self.recorded,
         )
 
 
@@ -78,14 +83,17 @@ def read_plan_progress(folder: Path, *, recorded: bool) -> PlanProgress:
         folder: The plan's.
         recorded: Whether a step without a record is to be run again: its pictures are there, so
             that this costs nothing but its record.
+
+    Raises:
+        ConfigError: There is no plan, or it cannot be read.
     """
     finished: dict[int, tuple[StageOutput, ...]] = {}
     failed: set[int] = set()
-    records = set(_recorded(folder)) if recorded else None
+    records = frozenset(_recorded(folder))
     for run in plan_runs(folder):
         index = int(run.name.rpartition("-")[2]) - 1
         outcome, outputs = _read_run(run / METADATA_FILE)
-        if outcome == Outcome.SUCCEEDED and (records is None or run.name in records):
+        if outcome == Outcome.SUCCEEDED and (not recorded or run.name in records):
             finished[index] = outputs
         elif outcome in (Outcome.FAILED, Outcome.TIMED_OUT):
             failed.add(index)
@@ -96,8 +104,19 @@ def read_plan_progress(folder: Path, *, recorded: bool) -> PlanProgress:
         deaths=Counter(_deaths(folder / DEATHS_FILE)),
         further=tuple(v for event in told if event.type == "PlanExtended" for v in event.values),
         sequence=max((event.sequence for event in told), default=0),
-        ended=[event.outcome for event in told if event.type in _ENDS][-1:] == [Outcome.SUCCEEDED],
+        complete=_is_complete(folder, told, finished),
+        recorded=records,
     )
+
+
+def _is_complete(folder: Path, told: list[_Told], finished: Iterable[int]) -> bool:
+    """Return whether every step of a plan is finished; an adaptive one says itself when it ends."""
+    stored = read_plan_file(folder)
+    if stored.plan.mode == "adaptive":
+        ends = [event.outcome for event in told if event.type in _ENDS]
+        return ends[-1:] == [Outcome.SUCCEEDED]
+    count = min(stored.plan.count, stored.max_steps or stored.plan.count)
+    return set(finished) >= set(range(count))
 
 
 def note_death(folder: Path, step: int) -> None:
@@ -123,7 +142,7 @@ def _read_run(path: Path) -> tuple[str | None, tuple[StageOutput, ...]]:
         data = msgspec.json.decode(path.read_bytes())
         last = [stage["stage"] for stage in data["stages"]][-1:]
         made = [each for each in data["stage_outputs"] if each["stage"] in last]
-        return str(data["outcome"]), tuple(structure(each, StageOutput) for each in made)
+        return str(data["outcome"]), tuple(stored_output(each) for each in made)
     except (OSError, msgspec.DecodeError, KeyError, TypeError, ConfigError):
         return None, ()
 

@@ -94,6 +94,7 @@ class _Execution:
     results: list[LearningRunResult] = attrs.field(factory=list)
     outcome: Outcome = Outcome.CANCELLED
     explorer: NextValues | None = None
+    started: float = 0.0
     earlier: Earlier = Earlier()
     begin: Begin = _begin_nothing
 
@@ -202,6 +203,7 @@ class LearningExecutionRunner:
         if earlier.further:
             steps += further_steps(context.plan, config, earlier.further, steps)
         execution = self._execution = _Execution(context, plan_id, metadata, steps)
+        execution.started = self._clock.monotonic()
         execution.explorer, execution.earlier, execution.begin = explorer, earlier, begin
         try:
             await self._run_steps(execution)
@@ -238,6 +240,9 @@ class LearningExecutionRunner:
             for step in by_model(to_run):
                 if await self._passed_over(execution, step):
                     continue
+                if self._out_of_time(execution):
+                    logger.info("plan %s: no time for another step", execution.plan_id)
+                    return
                 await self._wait_while_paused(execution)
                 await execution.begin(step.index)
                 await self._run_step(execution, step)
@@ -274,6 +279,13 @@ class LearningExecutionRunner:
             told = tuple(step.value for step in to_run)
             await self._tell(execution, PlanExtended, values=told, steps=len(execution.to_run))
         return to_run
+
+    def _out_of_time(self, execution: _Execution) -> bool:
+        """Return whether another step, as long as the longest so far, would take too long."""
+        limit = execution.context.max_seconds
+        longest = max((each.duration for each in execution.results), default=0.0)
+        elapsed = self._clock.monotonic() - execution.started
+        return limit is not None and longest > 0 and elapsed + longest > limit
 
     async def _passed_over(self, execution: _Execution, step: LearningRunStep) -> bool:
         """Tell of a step that is not run: finished before, or set aside; False for any other."""

@@ -140,12 +140,14 @@ class Earlier:
         quarantined: Steps that killed the process and are set aside.
         only: Run these steps and no others; None for all.
         further: Values that an adaptive plan had chosen.
+        recorded: The runs that have a record.
     """
 
     finished: Mapping[int, tuple[StageOutput, ...]] = attrs.field(factory=dict)
     quarantined: frozenset[int] = frozenset()
     only: frozenset[int] | None = None
     further: tuple[Setting, ...] = ()
+    recorded: frozenset[str] = frozenset()
 
 
 @attrs.frozen(kw_only=True)
@@ -159,6 +161,7 @@ class LearningExecutionContext:
         step_timeout: Seconds after which a step is given up, None for never.
         metadata: Kept with every record, over the plan's own.
         plan_id: Safe as a file name; made up when the plan starts if not given.
+        max_seconds: Begin no step that would not be done by then, as long as the longest so far.
     """
 
     plan: LearningPlan
@@ -168,6 +171,7 @@ class LearningExecutionContext:
     step_timeout: float | None = attrs.field(default=None, validator=bounded(0.001, 1e9))
     metadata: Mapping[str, object] = attrs.field(factory=dict, converter=frozen_mapping)
     plan_id: str | None = None
+    max_seconds: float | None = attrs.field(default=None, validator=bounded(0.001, 1e9))
 
 
 @attrs.frozen(kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Collection
 from typing import Protocol
 
 from stablenew.events.bus import EventBus, Subscription
@@ -37,6 +38,7 @@ class LearningRecorder:
 
     Args:
         writer: Where records go.
+        recorded: Runs that have a record already.
 
     Attributes:
         recorded: How many records were written.
@@ -44,12 +46,13 @@ class LearningRecorder:
         problem: What the last of those failed with, None while all is well.
     """
 
-    def __init__(self, writer: RecordWriter) -> None:
+    def __init__(self, writer: RecordWriter, recorded: Collection[str] = ()) -> None:
         self.recorded = 0
         self.failed = 0
         self.problem: str | None = None
         self._writer = writer
         self._seen: deque[str] = deque(maxlen=MAILBOX)
+        self._before = recorded
 
     def subscribe(self, bus: EventBus) -> Subscription:
         """Have every run's end recorded from now on."""
@@ -60,7 +63,7 @@ class LearningRecorder:
     async def record(self, event: RunFinished) -> None:
         """Record one run, if it succeeded and was not recorded before."""
         result = event.result
-        if not result.success or result.run_id in self._seen:
+        if not result.success or result.run_id in self._seen or result.run_id in self._before:
             return
         self._seen.append(result.run_id)
         try:

@@ -43,7 +43,13 @@ class ImageStore:
         self._index = PictureIndex(base_dir)
 
     async def save(
-        self, run_id: str, stage: str, number: int, picture: Picture, fingerprint: str = ""
+        self,
+        run_id: str,
+        stage: str,
+        number: int,
+        picture: Picture,
+        fingerprint: str = "",
+        seconds: float | None = None,
     ) -> StageOutput:
         """Write a picture, never over an earlier one.
 
@@ -64,6 +70,7 @@ class ImageStore:
             ignored_words=picture.ignored_words,
             warnings=picture.warnings,
             fingerprint=fingerprint,
+            seconds=seconds,
         )
         await _files.in_thread(lambda: self._write(output, picture.data))
         return output
@@ -119,7 +126,9 @@ class ImageStore:
         target.parent.mkdir(parents=True, exist_ok=True)
         _files.link_or_copy(source, target)
         origin = found.reused_from or f"{Path(found.path).parent.name}/{found.image_id}"
-        output = attrs.evolve(found, image_id=image_id, path=path.as_posix(), reused_from=origin)
+        output = attrs.evolve(
+            found, image_id=image_id, path=path.as_posix(), reused_from=origin, seconds=None
+        )
         self._index.add(output)
         return output
 

@@ -12,9 +12,10 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import attrs
 import msgspec
 
 from stablenew import _files
@@ -26,6 +27,16 @@ from stablenew.pipeline.run_metadata import METADATA_FILE
 logger = logging.getLogger(__name__)
 
 INDEX_FILE = ".pictures.jsonl"
+
+
+def stored_output(data: Mapping[str, object]) -> StageOutput:
+    """Return a picture from what was kept of it; what a newer version kept besides is left out.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    known = attrs.fields_dict(StageOutput)
+    return structure({name: data[name] for name in data if name in known}, StageOutput)
 
 
 class _Key(msgspec.Struct):
@@ -82,7 +93,7 @@ class PictureIndex:
             file.seek(offset)
             line = file.read(length)
         try:
-            return structure(msgspec.json.decode(line), StageOutput)
+            return stored_output(msgspec.json.decode(line))
         except (msgspec.DecodeError, ConfigError):
             return None
 

@@ -80,6 +80,7 @@ class StageOutput:
         warnings: What the backend rounded or left out.
         fingerprint: Of what determines it; "" in what was kept before there were any.
         reused_from: The picture that this one is, made by an earlier run: `<run_id>/<image_id>`.
+        seconds: How long it took to make; None where it was not made here.
     """
 
     stage: str
@@ -93,6 +94,7 @@ class StageOutput:
     warnings: tuple[str, ...] = ()
     fingerprint: str = ""
     reused_from: str | None = None
+    seconds: float | None = attrs.field(default=None, eq=False)
 
 
 @attrs.frozen(kw_only=True)

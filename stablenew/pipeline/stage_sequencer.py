@@ -17,6 +17,7 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 from functools import partial
+from time import perf_counter
 from typing import Protocol
 
 import attrs
@@ -68,7 +69,13 @@ class RunStore(Protocol):
     """Keeps what a run makes."""
 
     async def save(
-        self, run_id: str, stage: str, number: int, picture: Picture, fingerprint: str = ""
+        self,
+        run_id: str,
+        stage: str,
+        number: int,
+        picture: Picture,
+        fingerprint: str = "",
+        seconds: float | None = None,
     ) -> StageOutput:
         """Keep a picture, never in the place of an earlier one.
 
@@ -225,9 +232,11 @@ class StageSequencer:
             output = await self._store.reuse(run_id, name, number, known())
         if output is None:
             stage.made += 1
+            began = perf_counter()
             picture = await self._made(run, stage, number, source)
+            seconds = round(perf_counter() - began, 6)
             told = known(picture.settings.get("model_hash"))
-            output = await self._store.save(run_id, name, number, picture, told)
+            output = await self._store.save(run_id, name, number, picture, told, seconds)
         stage.outputs.append(output)
         await self._tell(
             run, PictureSaved, stage=name, output=output, image=number, images=stage.images

@@ -293,6 +293,8 @@ def test_what_nohup_ignores_stays_ignored(
     assert process.stdout is not None
     first = process.stdout.readline()
     process.send_signal(signal.SIGHUP)
-    rest, _ = process.communicate(timeout=60)
+    rest = process.stdout.read()  # not `communicate`: it passes over what was read ahead
+    process.stdout.close()
+    process.wait(timeout=60)
     assert checked(first + rest, validator)[-1]["outcome"] == "succeeded"
     assert process.returncode == 0

@@ -118,3 +118,26 @@ def test_a_plan_file_that_cannot_be_read_is_one_line(tmp_path: Path, content: st
     done = run("--resume", "runs/plan-1", cwd=tmp_path, expect=2)
     assert done.stderr.startswith("stablenew: runs/plan-1/plan.json: ")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_time_limit_ends_with_the_line_that_goes_on(tmp_path: Path) -> None:
+    words = ("--prompt", "a", "--seed", "3", "--sweep", "txt2img.cfg_scale=1:30:0.5")
+    done = run(*words, "--max-time", "2s", "--set", "txt2img.steps=10", cwd=tmp_path)
+    assert "not run; pictures: " in done.stdout
+    assert f"go on with     python -m stablenew.run --resume {plan_of(tmp_path)}" in done.stdout
+
+
+def test_an_estimate_is_said_and_compared_with_the_truth(tmp_path: Path) -> None:
+    words = ("--prompt", "a", "--seed", "3", "--set", "txt2img.steps=20")
+    run(*words, "--sweep", "txt2img.cfg_scale=1,2,3", cwd=tmp_path)
+    wide = (*words, "--sweep", "txt2img.cfg_scale=1:24:1")
+    said = run(*wide, "--dry-run", cwd=tmp_path).stdout.splitlines()[0]
+    assert said.startswith("steps: 24, pictures: 24, backend calls: 21, about ")
+    plain = json.loads(run(*wide, "--dry-run", "--json", cwd=tmp_path).stdout.splitlines()[0])
+    assert plain["estimate"]["low"] < plain["estimate"]["seconds"] < plain["estimate"]["high"]
+
+
+@pytest.mark.parametrize("text", ["x", "0", "5 m", "1m1h"])
+def test_a_time_that_is_none_is_said(tmp_path: Path, text: str) -> None:
+    done = run("--prompt", "a", "--max-time", text, cwd=tmp_path, expect=2)
+    assert done.stderr.startswith(f"stablenew: --max-time: given {text!r}, expected a time")

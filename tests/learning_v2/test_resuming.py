@@ -125,6 +125,26 @@ async def test_a_finished_step_without_its_record_costs_only_the_record(runs: Pa
     assert all(request.settings.get("steps") != 20 for request in backend.calls)
 
 
+async def test_what_a_newer_version_kept_is_understood(runs: Path) -> None:
+    plan_id = await begin(runs, FakeBackend())
+    for path in runs.glob("*/run_metadata.json"):
+        data = json.loads(path.read_text())
+        for output in data["stage_outputs"]:
+            output["something_new"] = 1
+        path.write_text(json.dumps(data))
+    backend = FakeBackend()
+    await resume(runs, plan_id, backend)
+    assert all(request.settings.get("steps") not in (10, 20) for request in backend.calls)
+    assert set(records(runs).values()) == {1}
+
+
+async def test_a_run_is_never_recorded_twice_even_if_it_is_run_again(runs: Path) -> None:
+    plan_id = await begin(runs, FakeBackend())
+    (runs / f"{plan_id}-00001" / "run_metadata.json").unlink()
+    assert (await resume(runs, plan_id, FakeBackend())).success
+    assert records(runs) == Counter({f"{plan_id}-{n:05d}": 1 for n in range(1, 5)})
+
+
 async def test_a_finished_plan_runs_nothing(runs: Path) -> None:
     plan_id = await begin(runs, FakeBackend())
     await resume(runs, plan_id, FakeBackend())
@@ -217,3 +237,16 @@ async def test_models_are_switched_as_little_as_possible(runs: Path) -> None:
         result = await app.learning.run_learning_plan(grid, config())
     assert [r.settings["model"] for r in backend.calls] == ["fake-model"] * 3 + ["other-model"] * 3
     assert [step.step.index for step in result.step_results] == list(range(6))
+
+
+async def test_a_time_limit_takes_what_fits_and_the_rest_can_be_resumed(runs: Path) -> None:
+    backend = FakeBackend(Behaviour(delay=0.2))
+    async with open_app(Settings(out=runs), backend=backend) as app:
+        result = await app.learning.run_learning_plan(PLAN, config(), max_seconds=0.55)
+        assert result.success
+        assert result.summary["not_run"] == 4 - len(result.step_results)
+        assert 1 <= len(result.step_results) <= 2
+        again = await app.learning.resume_plan(result.plan_id)
+    assert again.success
+    assert len(again.step_results) == 4
+    assert len(backend.calls) == 4
