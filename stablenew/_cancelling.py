@@ -53,6 +53,15 @@ async def in_own_task(work: Coroutine[Any, Any, None], seconds: float) -> None:
     task.result()
 
 
+def is_cancelled() -> bool:
+    """Return whether somebody cancels the running task; if not, a cancel that it sees leaked."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # another library's loop, whose cancels do not leak
+        return True
+    return task is None or task.cancelling() > 0
+
+
 def cancel_again() -> None:
     """Give the running task a cancel again that was held back; it counts once."""
     task = asyncio.current_task()

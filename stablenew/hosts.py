@@ -19,6 +19,7 @@ names.
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -41,6 +42,8 @@ from stablenew.events.event import Event
 from stablenew.learning.learning_execution import Rate
 from stablenew.learning.learning_plan import LearningExecutionResult, LearningPlan
 from stablenew.pipeline.results import PipelineRunResult
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Event)
@@ -144,14 +147,20 @@ class ThreadHost:
         self._portal = self._app = None
 
     def pump(self) -> int:
-        """Call what waits to be called in this thread; returns how many there were."""
+        """Call what waits to be called in this thread; returns how many there were.
+
+        One that raises is logged, and the next is called.
+        """
         called = 0
         while True:
             try:
                 call = self._waiting.get_nowait()
             except queue.Empty:
                 return called
-            call()
+            try:
+                call()
+            except Exception:
+                logger.exception("%r failed", call)
             called += 1
 
     def subscribe(self, kind: type[E] | tuple[type[E], ...], handler: Callable[[E], None]) -> None:

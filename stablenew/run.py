@@ -10,8 +10,9 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from stablenew.cli.arguments import run_parser
 from stablenew.cli.exit_codes import ExitCode
@@ -35,25 +36,62 @@ class _OneLine(logging.Formatter):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code."""
+    """Run the command line and return its exit code.
+
+    Without arguments it is the program that ends with this: signals are ignored from then on.
+    """
     _open_closed_streams()
-    parser = run_parser()
-    words = sys.argv[1:] if arguments is None else list(arguments)
-    if not words:
-        parser.print_help()
-        return 0
-    lines = _json_lines(words)
+    stops = Stops()
     try:
+        return _program(sys.argv[1:] if arguments is None else list(arguments), stops)
+    finally:
+        if arguments is not None:
+            stops.restore()
+
+
+def _program(words: Sequence[str], stops: Stops) -> int:
+    if not words:
+        run_parser().print_help()
+        return 0
+    stops.arm()
+    try:
+        lines = _json_lines(words)
+    except Stopped as stopped:
+        stops.disarm()
+        lines = _json_lines(words)
+        code = 128 + stopped.number
+    else:
+        code = _main(words, stops, lines)
+    if lines is None:
+        return code
+    stops.disarm()
+    return lines.finish(code)
+
+
+def _main(words: Sequence[str], stops: Stops, lines: JsonLines | None) -> int:
+    """Run the command line; every end of it is an exit code, but those that print help."""
+    errors = None if lines is None else lines.envelope.errors
+    parser = run_parser()
+
+    def work() -> int:
         flags = parser.parse_args(words)
+        stops.stdin = flags.cancel_on_stdin_close
+        _set_up_logging(verbose=flags.verbose)
+        return _run(flags, stops, lines, errors)
+
+    try:
+        return _guarded(work, errors, verbose="-v" in words or "--verbose" in words)
     except SystemExit as stop:
-        if lines is not None and stop.code:
-            lines.envelope.errors.append(parser.problem)
-            lines.finish(ExitCode.WRONG_INPUT)
+        if errors is None or not stop.code:
+            raise
+        errors.append(parser.problem)
+        return ExitCode.WRONG_INPUT
+    except Exception as error:
+        if lines is not None:  # a bug of ours: the contract holds all the same
+            lines.envelope.errors.append(f"{type(error).__name__}: {error}")
+            stops.disarm()
+            lines.finish(ExitCode.FAILED)
         raise
-    _set_up_logging(verbose=flags.verbose)
-    errors = [] if lines is None else lines.envelope.errors
-    code = _guarded(lambda: _run(flags, lines, errors), errors, verbose=flags.verbose)
-    return code if lines is None else lines.finish(code)
 
 
 def command(arguments: Sequence[str] | None = None) -> int:
@@ -68,14 +106,14 @@ def command(arguments: Sequence[str] | None = None) -> int:
         return 0
     name, *rest = words
     if name == "run":
-        return main(rest)
+        return main(rest) if arguments is not None else _program(rest, Stops())
     if name not in COMMANDS:
         print(f"stablenew: given {name!r}, {suggestion(name, COMMANDS)}", file=sys.stderr)
         return 2
     verbose = "-v" in rest or "--verbose" in rest
     _set_up_logging(verbose=verbose)
     work = read_command(name, rest)
-    return _guarded(lambda: _told(lambda: _awaited(work()), [], verbose=verbose), verbose=verbose)
+    return _guarded(lambda: _told(lambda: _awaited(work()), None, verbose=verbose), verbose=verbose)
 
 
 def _awaited(work: Work) -> int:
@@ -92,7 +130,7 @@ def _awaited(work: Work) -> int:
 
 def _json_lines(words: Sequence[str]) -> JsonLines | None:
     """Return where the lines of JSON go; None if the words ask for none."""
-    if not any(word == "--json" or word.startswith("--events-from") for word in words):
+    if not any(word.startswith(("--json", "--events-from")) for word in words):
         return None
     from stablenew.cli.json_lines import JsonLines
 
@@ -102,7 +140,7 @@ def _json_lines(words: Sequence[str]) -> JsonLines | None:
 def _guarded(work: Callable[[], int], errors: list[str] | None = None, *, verbose: bool) -> int:
     """Return what some work returns; an interrupt or a disk's error is an exit code too.
 
-    With `errors`, which are to be printed as JSON, stdout stays as it is.
+    With `errors`, stdout stays as it is: their envelope is still to be printed.
     """
     try:
         return work()
@@ -116,7 +154,7 @@ def _guarded(work: Callable[[], int], errors: list[str] | None = None, *, verbos
                 logging.getLogger(__name__).exception("stopped")
             where = f"{error.filename}: " if error.filename else ""
             _say(f"{where}{error.strerror or error}", errors)
-        if errors is None or not error.filename:
+        if errors is None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
@@ -132,6 +170,27 @@ def _open_closed_streams() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115  # for good
+    if not isinstance(sys.stderr, _Stderr):
+        sys.stderr = _Stderr(sys.stderr)
+
+
+class _Stderr:
+    """Our stderr, where nobody reading it any more is no reason to stop."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
 
 
 def _set_up_logging(*, verbose: bool) -> None:
@@ -141,10 +200,10 @@ def _set_up_logging(*, verbose: bool) -> None:
     logging.basicConfig(level=logging.DEBUG if verbose else logging.ERROR, handlers=[handler])
 
 
-def _run(flags: argparse.Namespace, lines: JsonLines | None, errors: list[str]) -> int:
+def _run(
+    flags: argparse.Namespace, stops: Stops, lines: JsonLines | None, errors: list[str] | None
+) -> int:
     """Run what the flags ask for."""
-    stops = Stops(stdin=flags.cancel_on_stdin_close)
-    stops.arm()
 
     def work() -> int:
         import anyio
@@ -157,7 +216,7 @@ def _run(flags: argparse.Namespace, lines: JsonLines | None, errors: list[str]) 
         from stablenew.cli.run_command import dry_run, run_job, say_finished
 
         job = read_job(vars(flags), os.environ)
-        if job.resumed is not None and job.resumed.progress.complete:
+        if job.resumed is not None and job.resumed.progress.complete and not flags.dry_run:
             return say_finished(job.settings.out / job.resumed.plan_id, lines)
         if flags.dry_run:
             return anyio.run(dry_run, job, lines)
@@ -168,7 +227,7 @@ def _run(flags: argparse.Namespace, lines: JsonLines | None, errors: list[str]) 
     return _told(work, errors, verbose=flags.verbose)
 
 
-def _told(work: Callable[[], int], errors: list[str], *, verbose: bool) -> int:
+def _told(work: Callable[[], int], errors: list[str] | None, *, verbose: bool) -> int:
     """Return what some work returns; every error of ours is a line or two and an exit code."""
     from stablenew.errors import BackendUnavailableError, ConfigError, StableNewError
 

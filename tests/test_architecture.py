@@ -49,6 +49,7 @@ BROAD = {
     "events.bus": "a broken subscriber harms nobody else",
     "pipeline.stage_call": "a failing interrupt must not replace a cancellation",
     "pipeline.stage_sequencer": "whatever a backend or a disk raises is an outcome",
+    "hosts": "a broken handler of a GUI must not end its pump",
     "learning.learning_execution": "a failed step does not end the plan",
     "learning.learning_recorder": "a failing writer never fails a run",
 }

@@ -81,7 +81,7 @@ def read_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
     Raises:
         ConfigError: With every problem that could be found in one go.
     """
-    if flags.get("resume"):
+    if flags.get("resume") is not None:
         return _read_resumed(flags, environ)
     if flags.get("only_failed"):
         raise ConfigError("--only-failed: of which plan? give --resume runs/PLAN_ID as well")
@@ -138,13 +138,16 @@ def _seconds(text: str | None) -> float | None:
 
 _WITH_RESUME = (
     *("resume", "only_failed", "url", "auth", "wait_for_server", "step_timeout", "stall_timeout"),
-    *("fresh", "dry_run", "json", "quiet", "verbose", "cancel_on_stdin_close", "max_time"),
+    *("dry_run", "json", "quiet", "verbose", "cancel_on_stdin_close", "max_time"),
 )
 
 
 def _read_resumed(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
     """Put a job together from a plan's folder; what the plan says is not said again."""
     others = [name for name, value in flags.items() if value and name not in _WITH_RESUME]
+    others += ["learn"] if flags.get("learn") is False else []
+    if not flags["resume"]:
+        raise ConfigError("--resume: given '', expected a plan's folder: runs/PLAN_ID")
     if others:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in others)
         raise ConfigError(f"{names}: --resume takes the plan as it is; start a new one else")

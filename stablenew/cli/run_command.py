@@ -89,6 +89,7 @@ async def run_job(
     estimate: Estimate | None = None
     with ungrouped(), ExitStack() as stack:
         async with open_app(job.settings) as app, anyio.create_task_group() as beside:
+            _tell_interrupted(app, lines)
             # Everything that can be wrong is said before there is a folder.
             capabilities = await app.pipeline.runner.capabilities()
             steps = await anyio.to_thread.run_sync(dry_steps, job, capabilities)
@@ -97,7 +98,6 @@ async def run_job(
             beside.start_soon(watch, stopped.set)
             beside.start_soon(_cancel_when, stopped, app)
             if lines is not None:
-                lines.envelope.interrupted = app.interrupted
                 app.bus.subscribe(Event, lines.take, overflow=Overflow.WAIT, name="json lines")
                 beside.start_soon(_cancel_when, lines.broken, app)
             if not quiet:
@@ -105,7 +105,7 @@ async def run_job(
                 display = LineDisplay() if asks else make_display()  # a bar and questions quarrel
                 progress = Progress(stack.enter_context(display), str(job.settings.out))
                 app.bus.subscribe(Event, progress.take, name="progress")
-                await _tell_earlier(app, job)
+                await _tell_unfinished(job)
                 estimate = await _tell_estimate(job, steps)
             ended = await _run(app, job, asks=lines is None and not quiet and sys.stdin.isatty())
             left = await _settle(app)
@@ -147,10 +147,16 @@ async def _tell_estimate(job: Job, steps: list[DryStep]) -> Estimate | None:
     return estimate
 
 
-async def _tell_earlier(app: App, job: Job) -> None:
-    """Say what was interrupted, and which plan like this one was never finished."""
+def _tell_interrupted(app: App, lines: JsonLines | None) -> None:
+    """Say what was interrupted, whatever comes next: it is found once."""
     for each in app.interrupted:
         print(each, file=sys.stderr)
+    if lines is not None:
+        lines.envelope.interrupted = app.interrupted
+
+
+async def _tell_unfinished(job: Job) -> None:
+    """Say which plan like this one was never finished."""
     if job.resumed is None and job.plan is not None:
         for line in await anyio.to_thread.run_sync(unfinished, job):
             print(line, file=sys.stderr)
@@ -230,8 +236,13 @@ async def _run(app: App, job: Job, *, asks: bool) -> Ended:
         folder=result.plan_id,
         runs=tuple(step.run_result for step in result.step_results if step.run_result),
         summary=f"{total} {noun}: {ways}",
-        complete=result.success and (job.max_seconds is None or not result.summary["not_run"]),
+        complete=result.success and not (_takes_part(job) and result.summary["not_run"]),
     )
+
+
+def _takes_part(job: Job) -> bool:
+    """Return whether a job may leave steps for later, and be asked to."""
+    return job.max_seconds is not None or (job.resumed is not None and job.resumed.only_failed)
 
 
 def _closing_lines(

@@ -36,24 +36,33 @@ class Stopped(KeyboardInterrupt):
 class Stops:
     """Turns the first signal into a cancel and lets the second one kill.
 
-    Args:
-        stdin: Whether the end of the input cancels as well.
-
     Attributes:
         received: The signal that came, None while none did.
+        stdin: Whether the end of the input cancels as well.
     """
 
-    def __init__(self, *, stdin: bool = False) -> None:
+    def __init__(self) -> None:
         self.received: int | None = None
-        self._stdin = stdin
+        self.stdin = False
         numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+        found = {each: signal.getsignal(each) for each in numbers}
         # What `nohup` has us ignore stays ignored.
-        self._signals = [each for each in numbers if signal.getsignal(each) != signal.SIG_IGN]
+        self._signals = {each: how for each, how in found.items() if how != signal.SIG_IGN}
 
     def arm(self) -> None:
         """Have a signal raise `Stopped` for as long as nothing watches."""
         for number in self._signals:
             signal.signal(number, _raise_stopped)
+
+    def disarm(self) -> None:
+        """Ignore signals from here on: how it ended is being said."""
+        for number in self._signals:
+            signal.signal(number, signal.SIG_IGN)
+
+    def restore(self) -> None:
+        """Have signals do what they did before."""
+        for number, how in self._signals.items():
+            signal.signal(number, how)
 
     async def watch(self, cancel: Callable[[], None]) -> None:
         """Call `cancel` when it is time; runs until it is cancelled itself."""
@@ -61,7 +70,7 @@ class Stops:
 
         import anyio
 
-        if self._stdin:
+        if self.stdin:
             _watch_stdin(asyncio.get_running_loop(), cancel)
         try:
             receiver = anyio.open_signal_receiver(*self._signals)

@@ -48,7 +48,8 @@ def _alike(stored: PipelineConfig, asked: PipelineConfig) -> bool:
     one, other = stored.to_dict(), asked.to_dict()
     for stage in other:
         mine, theirs = one.get(stage), other[stage]
-        if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
-            drawn = "seed" in theirs and theirs["seed"] in (-1, None)
-            one[stage] = {**mine, "seed": theirs["seed"]} if drawn else mine
+        if not isinstance(mine, Mapping) or not isinstance(theirs, Mapping):
+            continue
+        if theirs.get("seed") in (-1, None):
+            one[stage], other[stage] = ({**each, "seed": -1} for each in (mine, theirs))
     return one == other

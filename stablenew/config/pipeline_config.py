@@ -224,6 +224,8 @@ def read_table(path: Path) -> dict[str, object]:
         table = _parse_json(text) if path.suffix == ".json" else tomllib.loads(text)
     except ValueError as error:  # both parsers say line and column
         raise ConfigError(f"{path}: {error}") from error
+    except RecursionError:
+        raise ConfigError(f"{path}: nested too deeply") from None
     if not isinstance(table, dict):
         raise ConfigError(f"{path}: given a {type(table).__name__}, expected an object of keys")
     return table

@@ -210,9 +210,13 @@ class LearningExecutionController:
             self._runner.resume()
             try:
                 await self._run(context, folder, rate, earlier)
-            finally:
+            except anyio.get_cancelled_exc_class():  # also where it had not begun
+                self._last_result = self._result(context)
+                raise
+            except BaseException:
                 if self._ran(context):
                     self._last_result = self._runner.result
+                raise
         self._last_result = self._result(context)
         return self._last_result
 

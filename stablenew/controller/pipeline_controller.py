@@ -116,9 +116,13 @@ class PipelineController:
             try:
                 async with self.recording():
                     await self._run_logged(request, scope)
-            finally:
+            except anyio.get_cancelled_exc_class():  # also where it had not begun
+                self.last_result = self._result(request)
+                raise
+            except BaseException:
                 if self._ran(request):
                     self.last_result = self.runner.last_result
+                raise
         self.last_result = self._result(request)
         return self.last_result
 

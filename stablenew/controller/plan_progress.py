@@ -93,7 +93,8 @@ def read_plan_progress(folder: Path, *, recorded: bool) -> PlanProgress:
     for run in plan_runs(folder):
         index = int(run.name.rpartition("-")[2]) - 1
         outcome, outputs = _read_run(run / METADATA_FILE)
-        if outcome == Outcome.SUCCEEDED and (not recorded or run.name in records):
+        there = all(_is_there(folder.parent / output.path) for output in outputs)
+        if outcome == Outcome.SUCCEEDED and there and (not recorded or run.name in records):
             finished[index] = outputs
         elif outcome in (Outcome.FAILED, Outcome.TIMED_OUT):
             failed.add(index)
@@ -145,6 +146,14 @@ def _read_run(path: Path) -> tuple[str | None, tuple[StageOutput, ...]]:
         return str(data["outcome"]), tuple(stored_output(each) for each in made)
     except (OSError, msgspec.DecodeError, KeyError, TypeError, ConfigError):
         return None, ()
+
+
+def _is_there(path: Path) -> bool:
+    """Return whether a picture is there, at a glance; its hash is looked at when it is used."""
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False
 
 
 def _recorded(folder: Path) -> Iterator[str]:

@@ -44,7 +44,7 @@ import attrs
 from anyio import AsyncContextManagerMixin
 from anyio.lowlevel import checkpoint
 
-from stablenew._cancelling import leave_to_owner
+from stablenew._cancelling import is_cancelled, leave_to_owner
 from stablenew.errors import BusClosedError, ReentrantPublishError, ungrouped
 from stablenew.events.event import Event
 from stablenew.events.mailbox import Mailbox, Overflow
@@ -151,13 +151,21 @@ class Subscription:
     async def _handle(self, event: Event) -> None:
         try:
             await self._handler(event)
-        except Exception as error:  # promise 3: a broken subscriber harms nobody else
-            self.failed += 1
-            logger.exception("subscriber %s failed at %r", self.name, event)
-            if self._bus._strict:
-                self._bus._failures.append(error)
+        except Exception as error:  # noqa: BLE001  # promise 3: it harms nobody else
+            self._note_failure(event, error)
+        except anyio.get_cancelled_exc_class() as error:
+            if is_cancelled():
+                raise
+            # It awaited something else that was cancelled; nobody cancelled this.
+            self._note_failure(event, RuntimeError(f"a cancel leaked: {error!r}"))
         else:
             self.handled += 1
+
+    def _note_failure(self, event: Event, error: Exception) -> None:
+        self.failed += 1
+        logger.error("subscriber %s failed at %r", self.name, event, exc_info=error)
+        if self._bus._strict:
+            self._bus._failures.append(error)
 
     def _end(self) -> None:
         self.cut = self._mailbox.clear() + (self._current is not None)

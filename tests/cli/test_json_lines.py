@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import runpy
 import signal
 import subprocess
@@ -298,3 +299,118 @@ def test_what_nohup_ignores_stays_ignored(
     process.wait(timeout=60)
     assert checked(first + rest, validator)[-1]["outcome"] == "succeeded"
     assert process.returncode == 0
+
+
+def limited(size: int) -> None:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+@pytest.mark.parametrize("size", [0, 100, 2000])
+def test_a_full_disk_is_in_the_envelope(
+    validator: jsonschema.Draft202012Validator, tmp_path: Path, size: int
+) -> None:
+    done = subprocess.run(
+        [*RUN, *FAKE, "--sweep", "txt2img.steps=4,5"],
+        capture_output=True,
+        check=False,
+        env=environment(),
+        preexec_fn=lambda: limited(size),
+    )
+    assert done.returncode == (1 if size < 2000 else 0)  # a page is not worth a failure
+    assert checked(done.stdout, validator)[-1]["exit_code"] == done.returncode
+
+
+@pytest.mark.parametrize(("words", "code"), [((), 0), (("--seed", "abc"), 2), (("--swep",), 2)])
+def test_a_stderr_that_is_full_changes_nothing(
+    validator: jsonschema.Draft202012Validator, words: tuple[str, ...], code: int
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*RUN, *FAKE, *words],
+            stdout=subprocess.PIPE,
+            stderr=full,
+            check=False,
+            env=environment(),
+        )
+    assert done.returncode == code
+    assert checked(done.stdout, validator)[-1]["exit_code"] == code
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_it_still_loads_ends_with_an_envelope(
+    validator: jsonschema.Draft202012Validator, number: signal.Signals
+) -> None:
+    code = (
+        "import os, sys\n"
+        "import stablenew.run as run\n"
+        "loads, calls = run._json_lines, []\n"
+        "def killed(words):\n"
+        "    calls.append(1)\n"
+        f"    len(calls) == 1 and os.kill(os.getpid(), {int(number)})\n"
+        "    return loads(words)\n"
+        "run._json_lines = killed\n"
+        "sys.exit(run.main(['--json', '--prompt', 'a']))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=False, env=environment()
+    )
+    assert done.returncode == 128 + number
+    assert checked(done.stdout, validator)[-1]["exit_code"] == 128 + number
+    assert done.stderr == b""
+
+
+def test_a_signal_after_the_envelope_changes_nothing(
+    validator: jsonschema.Draft202012Validator,
+) -> None:
+    process = subprocess.Popen([*RUN, *FAKE], stdout=subprocess.PIPE, env=environment())
+    assert process.stdout is not None
+    out = b""
+    while b'"envelope"' not in out:
+        out += process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    process.stdout.close()
+    assert process.wait(timeout=20) == 0
+    assert checked(out, validator)[-1]["exit_code"] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("a.json", "[" * 100_000), ("a.toml", "a=" + "[" * 5000)]
+)
+def test_a_file_that_is_nested_too_deeply_is_wrong_input(
+    capsysbinary: pytest.CaptureFixture[bytes],
+    validator: jsonschema.Draft202012Validator,
+    name: str,
+    text: str,
+) -> None:
+    Path(name).write_text(text)
+    assert main([name, "--json"]) == 2
+    assert checked(capsysbinary.readouterr().out, validator)[-1]["exit_code"] == 2
+
+
+def test_a_bug_of_ours_leaves_an_envelope(
+    capsysbinary: pytest.CaptureFixture[bytes],
+    validator: jsonschema.Draft202012Validator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("stablenew.cli.job.read_job", broken)
+    with pytest.raises(ZeroDivisionError):
+        main([*FAKE])
+    envelope = checked(capsysbinary.readouterr().out, validator)[-1]
+    assert envelope["errors"] == ["ZeroDivisionError: a bug"]
+
+
+def test_what_was_killed_is_said_even_if_the_next_start_fails(
+    capsysbinary: pytest.CaptureFixture[bytes], validator: jsonschema.Draft202012Validator
+) -> None:
+    Path("runs/plan-1").mkdir(parents=True)
+    Path("runs/.under_way").mkdir()
+    Path("runs/.under_way/plan-1").touch()
+    assert main([*FAKE, "--quiet", "--set", "txt2img.model=nope"]) == 2
+    captured = capsysbinary.readouterr()
+    envelope = checked(captured.out, validator)[-1]
+    assert envelope["interrupted"] == [{"id": "plan-1", "steps": 1, "missing": []}]
+    assert b"plan-1 was interrupted" in captured.err

@@ -12,7 +12,7 @@ import pytest
 from tests.cli.test_run import run, start
 from tests.support import lines
 
-SWEEP = ("--prompt", "a cat", "--seed", "3", "--sweep", "txt2img.cfg_scale=1:6:1")
+SWEEP = ("--prompt", "a cat", "--sweep", "txt2img.cfg_scale=1:6:1")
 SMALL = ("--set", "txt2img.steps=4", "--learn")
 
 
@@ -98,6 +98,9 @@ def test_fresh_makes_everything_again(tmp_path: Path) -> None:
     [
         (("--resume", "runs/nope"), "runs/nope/plan.json: No such file or directory; "),
         (("--resume", "runs/nope", "--seed", "3"), "--seed: --resume takes the plan as it is; "),
+        (("--resume", ""), "--resume: given '', expected a plan's folder"),
+        (("--resume", "runs/x", "--no-learn"), "--learn: --resume takes the plan as it is; "),
+        (("--resume", "runs/x", "--fresh"), "--fresh: --resume takes the plan as it is; "),
         (("--only-failed",), "--only-failed: of which plan? "),
     ],
 )
@@ -141,3 +144,22 @@ def test_an_estimate_is_said_and_compared_with_the_truth(tmp_path: Path) -> None
 def test_a_time_that_is_none_is_said(tmp_path: Path, text: str) -> None:
     done = run("--prompt", "a", "--max-time", text, cwd=tmp_path, expect=2)
     assert done.stderr.startswith(f"stablenew: --max-time: given {text!r}, expected a time")
+
+
+def test_only_failed_leaves_a_plan_that_was_cut_to_be_resumed(cut: Path) -> None:
+    plan = str(plan_of(cut))
+    done = run("--resume", plan, "--only-failed", cwd=cut)
+    assert "not run" in done.stdout
+    assert f"go on with     python -m stablenew.run --resume {plan}" in done.stdout
+    assert "nothing to do" not in run("--resume", plan, cwd=cut).stderr
+    assert len(lines(cut / "runs/learning_records.jsonl")) == 6
+
+
+def test_a_finished_step_whose_picture_is_gone_is_made_again(cut: Path) -> None:
+    plan = plan_of(cut)
+    (picture,) = (cut / f"{plan}-00001").glob("*.png")
+    whole = picture.read_bytes()
+    picture.write_bytes(b"")
+    run("--resume", str(plan), cwd=cut)
+    assert picture.read_bytes() == whole
+    assert len(lines(cut / "runs/learning_records.jsonl")) == 6

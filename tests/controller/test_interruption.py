@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import os
@@ -259,3 +260,18 @@ async def test_the_events_are_on_disk_before_the_mark_is_taken_away(
     assert b"PlanFinished" in told[-1]
     assert marked
     assert all(marked)
+
+
+@pytest.mark.parametrize("seconds", [0, 0.0001])
+async def test_the_last_result_is_that_of_the_last_plan_however_early_it_ended(
+    runs: Path, seconds: float
+) -> None:
+    async with open_app(Settings(out=runs), backend=FakeBackend(Behaviour(hang=False))) as app:
+        first = await app.learning.run_learning_plan(PLAN, config())
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await app.learning.run_learning_plan(PLAN, config())
+        last = app.learning.last_result
+        assert last is not None
+        assert last.plan_id != first.plan_id
+        assert str(last.outcome) == "cancelled"

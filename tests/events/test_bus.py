@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
 import time
@@ -749,3 +750,28 @@ async def test_a_handler_that_never_awaits_lets_others_run() -> None:
         await subscription.drained()
         tasks.cancel_scope.cancel()
     assert turns > 5
+
+
+async def test_a_cancel_that_leaks_from_a_handler_is_its_failure_and_no_more() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:  # trio, whose cancels do not leak
+        return
+    gone = asyncio.ensure_future(asyncio.sleep(10))
+    gone.cancel()
+    heard: list[Event] = []
+
+    async def take(event: Event) -> None:
+        if not heard:
+            heard.append(event)
+            await gone
+        heard.append(event)
+
+    async with EventBus() as bus:
+        subscription = bus.subscribe(Event, take)
+        await bus.publish(Event())
+        await bus.publish(Event())
+        await bus.drain()
+        reached = True
+    assert reached
+    assert (subscription.failed, subscription.handled) == (1, 1)

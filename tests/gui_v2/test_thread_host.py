@@ -160,3 +160,20 @@ def test_fifty_rounds_of_start_and_cancel_leave_nothing(runs: Path) -> None:
                 assert future.result().outcome is Outcome.CANCELLED
             assert host.state == "idle"
     assert threading.active_count() < 20
+
+
+def test_a_handler_that_raises_is_logged_and_the_next_one_called(
+    runs: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[object] = []
+    ended: list[Ended[LearningExecutionResult]] = []
+
+    def broken(event: StepFinished) -> None:
+        raise ValueError("a bug in a GUI")
+
+    with ThreadHost(Settings(out=runs), backend=FakeBackend()) as host:
+        host.subscribe(StepFinished, broken)
+        host.subscribe(StepFinished, heard.append)
+        host.run_learning_plan(PLAN, CONFIG, done=ended.append)
+        until(host, lambda: ended and len(heard) == 3)
+    assert "a bug in a GUI" in caplog.text
