@@ -32,6 +32,7 @@ from stablenew.backends.base import (
     Report,
     StageRequest,
 )
+from stablenew.config.pipeline_config import Setting
 from stablenew.errors import BackendError, BackendProtocolError, StageTimeoutError
 from stablenew.events.bus import GRACE, EventBus
 from stablenew.events.event import Event
@@ -181,6 +182,7 @@ class StageSequencer:
         self._bus = bus
         self._store = store
         self._clock = clock
+        self._hashes: dict[Setting, Setting] = {}
         self._call = StageCall(backend, stall_timeout=stall_timeout, grace=grace)
 
     async def run(self, plan: StagePlan, request: RunRequest) -> PipelineRunResult:
@@ -227,16 +229,20 @@ class StageSequencer:
             run.plan.fingerprint, stage.planned, number, source.fingerprint if source else ""
         )
         output = None
+        model = stage.planned.settings.get("model")
         if self._reuse:
             await checkpoint()
-            output = await self._store.reuse(run_id, name, number, known())
+            output = await self._store.reuse(run_id, name, number, known(self._hashes.get(model)))
         if output is None:
             stage.made += 1
             began = perf_counter()
             picture = await self._made(run, stage, number, source)
             seconds = round(perf_counter() - began, 6)
-            told = known(picture.settings.get("model_hash"))
-            output = await self._store.save(run_id, name, number, picture, told, seconds)
+            told = picture.settings.get("model_hash")
+            if model and told:  # servers count it when they load one
+                self._hashes[model] = told
+            made = known(self._hashes.get(model))
+            output = await self._store.save(run_id, name, number, picture, made, seconds)
         stage.outputs.append(output)
         await self._tell(
             run, PictureSaved, stage=name, output=output, image=number, images=stage.images

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import attrs
 import pytest
 
 from stablenew.app import open_app
-from stablenew.backends.base import Capabilities
+from stablenew.backends.base import Capabilities, Picture, Report, StageRequest
 from stablenew.backends.fake import FAKE_CAPABILITIES, Behaviour, FakeBackend
 from stablenew.config.settings import Settings
 from stablenew.learning.feedback_manager import record_feedback
@@ -96,6 +96,29 @@ async def test_every_stage_of_the_embedded_model_is_found_again(runs: Path) -> N
             )
             told.append([str(stage.outcome) for stage in result.stage_results])
     assert told == [["succeeded"] * 3, ["reused"] * 3]
+
+
+class Hashing(FakeBackend):
+    """Tells a model's hash only with the pictures it made, as servers do that count it late."""
+
+    async def run_stage(self, request: StageRequest, report: Report) -> Sequence[Picture]:
+        pictures = await super().run_stage(request, report)
+        if request.stage == "upscale":
+            return pictures
+        told = {"model_hash": "0123456789"}
+        return [attrs.evolve(each, settings={**each.settings, **told}) for each in pictures]
+
+
+async def test_a_model_hash_that_is_learned_on_the_way_is_known_from_then_on(runs: Path) -> None:
+    backend = Hashing()
+    result = await run(runs, UPSCALES, backend, upscale={})
+    assert made(backend) == ["txt2img", "upscale", "upscale", "upscale"]
+    assert outcomes(result)[1:] == [["reused", "succeeded"]] * 2
+    backend.calls.clear()
+    hashes = attrs.evolve(FAKE_CAPABILITIES, model_hashes={"fake-model": "0123456789"})
+    again = Hashing(capabilities=hashes)
+    assert (await run(runs, UPSCALES, again, upscale={})).success
+    assert again.calls == []
 
 
 async def test_more_pictures_per_step_and_more_values_cost_the_difference(runs: Path) -> None:

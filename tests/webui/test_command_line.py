@@ -83,3 +83,18 @@ def test_a_wrong_url_or_auth_is_one_line_without_secrets(tmp_path: Path) -> None
         assert done.returncode == 2
         assert said in done.stderr
         assert "geheim" not in done.stderr
+
+
+def test_a_picture_of_a_server_is_not_asked_for_twice(tmp_path: Path) -> None:
+    words = (
+        *(*SMALL, "--prompt", "a cat", "--seed", "5", "--set", "upscale.enabled=true"),
+        *("--set", "upscale.upscaler_1=Lanczos", "--sweep", "upscale.upscaling_resize=2,3"),
+    )
+    with serve(A1111) as webui:
+        first = run(tmp_path, "--url", webui.url, *words)
+        asked = webui.paths("txt2img"), webui.paths("extra-single-image")
+        again = run(tmp_path, "--url", webui.url, *words)
+        asked_again = webui.paths("txt2img"), webui.paths("extra-single-image")
+    assert (first.returncode, again.returncode) == (0, 0), first.stderr
+    assert [len(each) for each in asked] == [1, 2]
+    assert asked_again == asked
