@@ -13,7 +13,7 @@ from tests.cli.test_run import run, start
 from tests.support import lines
 
 SWEEP = ("--prompt", "a cat", "--sweep", "txt2img.cfg_scale=1:6:1")
-SMALL = ("--set", "txt2img.steps=4", "--learn")
+SMALL = ("--set", "txt2img.steps=20", "--learn")
 
 
 def plan_of(folder: Path) -> Path:

@@ -173,6 +173,14 @@ async def test_only_failed_runs_those_again(runs: Path) -> None:
     assert set(records(runs).values()) == {1}
 
 
+async def test_only_failed_leaves_alone_what_was_never_run(runs: Path) -> None:
+    plan_id = await begin(runs, FakeBackend())
+    backend = FakeBackend()
+    result = await resume(runs, plan_id, backend, only_failed=True)
+    assert backend.calls == []
+    assert result.summary["not_run"] == 4 - len(result.step_results) > 0
+
+
 async def test_a_step_that_killed_the_process_twice_is_set_aside(runs: Path) -> None:
     plan_id = await begin(runs, FakeBackend())
     for times in (1, 2):

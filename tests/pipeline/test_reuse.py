@@ -134,6 +134,14 @@ async def test_more_pictures_per_step_and_more_values_cost_the_difference(runs: 
     assert outcomes(result) == [["succeeded"]] * 3
 
 
+async def test_a_picture_that_was_used_again_is_told_by_its_first_name(runs: Path) -> None:
+    plan = {"target_variable": "txt2img.steps", "sweep_values": [1]}
+    results = [await run(runs, plan, FakeBackend()) for _ in range(3)]
+    told = [run_of(result, 0).outputs[0].reused_from for result in results]
+    first = f"{results[0].plan_id}-00001/txt2img_1"
+    assert told == [None, first, first]
+
+
 async def test_fresh_makes_everything(runs: Path) -> None:
     backend = FakeBackend()
     await run(runs, UPSCALES, backend, upscale={})
