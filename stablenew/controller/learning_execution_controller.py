@@ -22,7 +22,7 @@ from stablenew.controller.pipeline_controller import PipelineController
 from stablenew.controller.plan_progress import read_plan_progress
 from stablenew.errors import ConfigError
 from stablenew.events.bus import EventBus
-from stablenew.learning.gallery import PLAN_FILE
+from stablenew.learning.gallery import PLAN_FILE, plan_runs
 from stablenew.learning.learning_adapter import build_learning_plan_from_dict
 from stablenew.learning.learning_events import PlanFinished, StepFinished
 from stablenew.learning.learning_execution import LearningExecutionRunner, NextValues, Rate
@@ -234,6 +234,8 @@ class LearningExecutionController:
         async with logging as note:
             if earlier is None:
                 await _files.replace(folder / PLAN_FILE, encode_plan_file(self._stored(context)))
+            else:  # a process may have been killed after the plan's end, over its page
+                await anyio.to_thread.run_sync(_clear_temporaries, folder)
             known = earlier or Earlier()
             async with self._pipeline.recording(known.recorded):
                 explorer = self._explorer(context, rate)
@@ -277,6 +279,11 @@ class LearningExecutionController:
             metadata={**context.plan.metadata, **context.metadata},
             summary=summarize((), context.plan.count, Outcome.CANCELLED),
         )
+
+
+def _clear_temporaries(folder: Path) -> None:
+    for each in (folder, *plan_runs(folder)):
+        _files.clear_temporaries(each)
 
 
 def spelled_plan(plan: LearningPlan, capabilities: Capabilities) -> LearningPlan:

@@ -173,6 +173,20 @@ async def test_only_failed_runs_those_again(runs: Path) -> None:
     assert set(records(runs).values()) == {1}
 
 
+async def test_what_was_half_written_when_a_finished_plans_process_died_is_removed(
+    runs: Path,
+) -> None:
+    plan_id = await begin(runs, FakeBackend())
+    halves = [
+        runs / plan_id / ".contact_sheet.png.0a1b2c3d.tmp",
+        runs / f"{plan_id}-00001" / ".txt2img_1.png.0a1b2c3d.tmp",
+    ]
+    for path in halves:
+        path.write_bytes(b"half")
+    await resume(runs, plan_id, FakeBackend())
+    assert not any(path.exists() for path in halves)
+
+
 async def test_only_failed_leaves_alone_what_was_never_run(runs: Path) -> None:
     plan_id = await begin(runs, FakeBackend())
     backend = FakeBackend()
