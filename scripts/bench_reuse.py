@@ -164,15 +164,17 @@ def index(out: Path, pictures: int) -> None:
         ]
         folder = out / f"plan-{run:06d}"
         folder.mkdir(parents=True)
+        for output in outputs:
+            (out / output.path).touch()
         (folder / "run_metadata.json").write_bytes(json_line({"stage_outputs": outputs}))
     for what in ("made anew from the metadata", "read from its file"):
         found = PictureIndex(out)
         started = time.perf_counter()
-        assert found.find(f"{0:060d}{1:04d}") is not None
+        assert next(found.find(f"{0:060d}{1:04d}")).width == 512
         print(f"index of {pictures:,} pictures, {what}: {time.perf_counter() - started:.2f} s")
     started = time.perf_counter()
     for run in range(1000):
-        assert found.find(f"{run:060d}{2:04d}") is not None
+        assert next(found.find(f"{run:060d}{2:04d}")).width == 512
     took = (time.perf_counter() - started) * 1e3
     size = (out / INDEX_FILE).stat().st_size / 1e6
     print(f"a look-up {took:.0f} µs; the file {size:.0f} MB")

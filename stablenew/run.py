@@ -40,13 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Without arguments it is the program that ends with this: signals are ignored from then on.
     """
+    stops, stderr = Stops(), sys.stderr
     _open_closed_streams()
-    stops = Stops()
     try:
         return _program(sys.argv[1:] if arguments is None else list(arguments), stops)
     finally:
         if arguments is not None:
             stops.restore()
+            sys.stderr = stderr
 
 
 def _program(words: Sequence[str], stops: Stops) -> int:

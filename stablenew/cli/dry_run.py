@@ -90,11 +90,13 @@ def look_up(job: Job, steps: list[DryStep]) -> list[DryStep]:
     index = PictureIndex(job.settings.out)
     known: set[str] = set()
 
+    there_is_one = job.settings.reuse and job.settings.out.exists()
+
     def there(fingerprint: str) -> bool:
-        found = fingerprint in known
-        known.add(fingerprint)
-        on_disk = job.settings.out.exists() and index.find(fingerprint) is not None
-        return job.settings.reuse and (found or on_disk)
+        found = fingerprint in known or (there_is_one and any(index.find(fingerprint)))
+        if job.settings.reuse:  # what one step makes, the next ones have
+            known.add(fingerprint)
+        return found
 
     return [_looked_up(job, there, number, step) for number, step in enumerate(steps)]
 

@@ -163,7 +163,6 @@ def _read_resumed(flags: Mapping[str, object], environ: Mapping[str, str]) -> Jo
         url=given.url or stored.url or DEFAULT_URL,
         learning_enabled=stored.learning_enabled,
         step_timeout=given.step_timeout or stored.step_timeout,
-        reuse=not given.fresh,
         **{name: value for name, value in values.items() if value is not None},
     )
     return Job(
@@ -175,7 +174,7 @@ def _read_resumed(flags: Mapping[str, object], environ: Mapping[str, str]) -> Jo
         metadata=stored.metadata,
         resumed=Resumed(
             plan_id=folder.name,
-            progress=read_plan_progress(folder, recorded=stored.learning_enabled),
+            progress=read_plan_progress(folder, stored),
             only_failed=bool(flags.get("only_failed")),
         ),
         max_seconds=_seconds(given.max_time),

@@ -135,12 +135,11 @@ class _Told:
     def _note(self, head: _Head) -> None:
         envelope = self._lines.envelope
         envelope.plan_id = head.plan_id
-        if head.type in ("PlanStarted", "RunStarted") and (
-            head.plan_id is None or head.type == "PlanStarted"
-        ):
-            self.outcome = None  # the same id may have been run again
         if head.plan_id is None:
             envelope.run_id = head.run_id
+        if head.type == ("RunStarted" if head.plan_id is None else "PlanStarted"):
+            self.outcome = None  # it goes on, or its id was run again: with numbers of its own
+            self._last = None
         if head.type == "PlanFinished" and head.outcome:
             self.outcome = Outcome(head.outcome)
         elif head.type == "RunFinished" and head.plan_id is None and head.result:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 
 from stablenew.cli.job import Job
@@ -25,10 +26,8 @@ def resume_line(folder: Path) -> str:
 def unfinished(job: Job) -> list[str]:
     """Return a line for each unfinished plan that is like a job's; blocks, for a worker thread."""
     out = job.settings.out
-    newest = sorted(out.glob(f"*/{PLAN_FILE}"), reverse=True)[:_LOOKED_AT]
     lines = []
-    for path in newest:
-        folder = path.parent
+    for folder in islice(_plans(out), _LOOKED_AT):
         try:
             stored = read_plan_file(folder)
         except ConfigError:
@@ -36,11 +35,20 @@ def unfinished(job: Job) -> list[str]:
         same = stored.plan == job.plan and _alike(stored.config, job.config)
         if not same or is_held(out, folder.name):
             continue
-        progress = read_plan_progress(folder, recorded=False)
+        progress = read_plan_progress(folder, stored)
         if not progress.complete:
             done = f"{len(progress.finished)} of {stored.plan.count} steps done"
             lines.append(f"{folder.name} is unfinished ({done}); {resume_line(folder)}")
     return lines
+
+
+def _plans(out: Path) -> Iterator[Path]:
+    """Yield the folders of plans, the newest first: a name begins with its time."""
+    names = {path.name for path in out.iterdir()} if out.exists() else set()
+    for name in sorted(names, reverse=True):
+        is_run = name.rpartition("-")[0] in names  # of a plan: there may be a hundred thousand
+        if not is_run and (out / name / PLAN_FILE).exists():
+            yield out / name
 
 
 def _alike(stored: PipelineConfig, asked: PipelineConfig) -> bool:

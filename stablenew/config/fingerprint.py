@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from stablenew._convert import sorted_json
 from stablenew.config.pipeline_config import Setting
 
 _VERSION = 1
@@ -38,7 +39,11 @@ def fingerprint(
     """
     told = {name: _normal(value) for name, value in settings.items() if value is not None}
     whole = [_VERSION, backend, version, model, stage, told, source]
-    return hashlib.sha256(msgspec.json.encode(whole, order="sorted")).hexdigest()
+    try:
+        data = msgspec.json.encode(whole, order="sorted")
+    except UnicodeEncodeError:  # half of a surrogate pair, as undecodable arguments have
+        data = sorted_json(whole).encode()
+    return hashlib.sha256(data).hexdigest()
 
 
 def _normal(value: Setting) -> Setting:

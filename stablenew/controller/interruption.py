@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
-import msgspec
 
 from stablenew import _files
 from stablenew.controller.marker import dead
-from stablenew.controller.plan_progress import note_death
+from stablenew.controller.plan_progress import note_death, read_plan_progress
 from stablenew.errors import ConfigError
-from stablenew.events.event_log import EVENTS_FILE
 from stablenew.learning.gallery import plan_runs
 from stablenew.learning.learning_plan import derive_steps, step_label
 from stablenew.learning.plan_file import read_plan_file
-from stablenew.pipeline.results import Outcome
 from stablenew.pipeline.run_metadata import METADATA_FILE
-from stablenew.record_reader import read_lines
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +28,7 @@ class Interruption:
         id: The plan's, or the single run's.
         steps: How many it was to run; 1 for a single run. What an adaptive plan would have chosen
             later is not among them.
-        missing: The steps that did not succeed, in words: `cfg_scale=5`.
+        missing: The steps that are not finished, in words: `cfg_scale=5`.
     """
 
     id: str
@@ -44,14 +40,6 @@ class Interruption:
             return f"{self.id} was interrupted"
         done = f"{self.steps - len(self.missing)} of {self.steps} steps done"
         return f"{self.id} was interrupted: {done}, missing: {'; '.join(self.missing)}"
-
-
-class _Told(msgspec.Struct):
-    """What is read of an event."""
-
-    type: str
-    index: int | None = None
-    outcome: str | None = None
 
 
 def find_interruptions(
@@ -84,40 +72,18 @@ def find_interruptions(
 
 def _read(folder: Path) -> Interruption | None:
     """Return what is known of one; None where it had ended, or not begun."""
-    told = list(_events(folder / EVENTS_FILE))
-    ended = {event.type for event in told} & {"PlanFinished"}
-    steps = _steps(folder)
-    if steps is None:
-        begun = folder.is_dir() and not (folder / METADATA_FILE).exists()
-        return Interruption(id=folder.name) if begun and not ended else None
-    if ended:
-        return None
-    succeeded = {
-        event.index
-        for event in told
-        if event.type == "StepFinished" and event.outcome and Outcome(event.outcome).good
-    }
-    missing = [label for index, label in enumerate(steps) if index not in succeeded]
-    return Interruption(id=folder.name, steps=len(steps), missing=tuple(missing))
-
-
-def _events(path: Path) -> Iterator[_Told]:
-    """Yield what a file of events tells; a torn last line tells nothing."""
-    try:
-        for _, line in read_lines(path):
-            try:
-                yield msgspec.json.decode(line, type=_Told)
-            except msgspec.DecodeError:
-                continue
-    except OSError:
-        return
-
-
-def _steps(folder: Path) -> list[str] | None:
-    """Return the steps of a plan in words; None where there is no plan that can be read."""
     try:
         stored = read_plan_file(folder)
         steps = derive_steps(stored.plan, stored.config)[: stored.max_steps]
-    except ConfigError:
+    except ConfigError:  # a single run, or a plan that cannot be read
+        begun = folder.is_dir() and not (folder / METADATA_FILE).exists()
+        return Interruption(id=folder.name) if begun else None
+    progress = read_plan_progress(folder, stored)
+    if progress.ended:
         return None
-    return [step_label(s.variable, s.value, s.y_variable, s.y_value) for s in steps]
+    missing = tuple(
+        step_label(step.variable, step.value, step.y_variable, step.y_value)
+        for step in steps
+        if step.index not in progress.finished
+    )
+    return Interruption(id=folder.name, steps=len(steps), missing=missing)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 
 import anyio
@@ -19,7 +18,7 @@ from stablenew.config.pipeline_config import PipelineConfig
 from stablenew.config.settings import Settings
 from stablenew.controller.activity import State
 from stablenew.controller.pipeline_controller import PipelineController
-from stablenew.controller.plan_progress import read_plan_progress
+from stablenew.controller.plan_progress import PlanProgress, read_plan_progress
 from stablenew.errors import ConfigError
 from stablenew.events.bus import EventBus
 from stablenew.learning.gallery import PLAN_FILE, plan_runs
@@ -186,11 +185,6 @@ class LearningExecutionController:
         """
         folder = self._settings.out / checked_id("plan_id", plan_id, PLAN_ID_LENGTH)
         stored = await anyio.to_thread.run_sync(read_plan_file, folder)
-        progress = await anyio.to_thread.run_sync(
-            partial(read_plan_progress, folder, recorded=stored.learning_enabled)
-        )
-        self._bus.sequence = max(self._bus.sequence, progress.sequence)
-        self._pipeline.learning_enabled = stored.learning_enabled
         context = LearningExecutionContext(
             plan=stored.plan,
             base_config=stored.config,
@@ -200,16 +194,21 @@ class LearningExecutionController:
             plan_id=plan_id,
             max_seconds=max_seconds,
         )
-        return await self._run_context(context, rate, progress.earlier(only_failed=only_failed))
+        return await self._run_context(context, rate, stored, only_failed=only_failed)
 
     async def _run_context(
-        self, context: LearningExecutionContext, rate: Rate | None, earlier: Earlier | None = None
+        self,
+        context: LearningExecutionContext,
+        rate: Rate | None,
+        stored: StoredPlan | None = None,
+        *,
+        only_failed: bool = False,
     ) -> LearningExecutionResult:
-        folder = self._settings.out / str(context.plan_id)
+        """Run a plan, or go on with one that is stored."""
         with anyio.CancelScope() as scope, self._pipeline.activity.under(scope):
             self._runner.resume()
             try:
-                await self._run(context, folder, rate, earlier)
+                await self._run(context, rate, stored, only_failed)
             except anyio.get_cancelled_exc_class():  # also where it had not begun
                 self._last_result = self._result(context)
                 raise
@@ -223,23 +222,28 @@ class LearningExecutionController:
     async def _run(
         self,
         context: LearningExecutionContext,
-        folder: Path,
         rate: Rate | None,
-        earlier: Earlier | None,
+        stored: StoredPlan | None,
+        only_failed: bool,
     ) -> None:
+        folder = self._settings.out / str(context.plan_id)
         capabilities = await self._pipeline.runner.capabilities()
         context = attrs.evolve(context, plan=spelled_plan(context.plan, capabilities))
         await anyio.to_thread.run_sync(check_steps, context, capabilities)
         logging = self._pipeline.logging(folder, (StepFinished, PlanFinished), context.plan_id)
         async with logging as note:
-            if earlier is None:
-                await _files.replace(folder / PLAN_FILE, encode_plan_file(self._stored(context)))
-            else:  # a process may have been killed after the plan's end, over its page
-                await anyio.to_thread.run_sync(_clear_temporaries, folder)
-            known = earlier or Earlier()
-            async with self._pipeline.recording(known.recorded):
+            earlier = Earlier()
+            if stored is None:
+                stored = self._stored(context)
+                await _files.replace(folder / PLAN_FILE, encode_plan_file(stored))
+            else:  # now that nobody else can change what there is
+                progress = await anyio.to_thread.run_sync(_prepared, folder, stored)
+                self._bus.sequence = max(self._bus.sequence, progress.sequence)
+                earlier = progress.earlier(only_failed=only_failed)
+            recording = self._pipeline.recording(earlier.recorded, enabled=stored.learning_enabled)
+            async with recording:
                 explorer = self._explorer(context, rate)
-                await self._runner.run(context, explorer, earlier=known, begin=note)
+                await self._runner.run(context, explorer, earlier=earlier, begin=note)
         await checkpoint()  # a cancel that came with the last write ends here, not in the caller
 
     def _explorer(self, context: LearningExecutionContext, rate: Rate | None) -> NextValues | None:
@@ -281,9 +285,11 @@ class LearningExecutionController:
         )
 
 
-def _clear_temporaries(folder: Path) -> None:
-    for each in (folder, *plan_runs(folder)):
+def _prepared(folder: Path, stored: StoredPlan) -> PlanProgress:
+    """Return how far a plan got, rid of what was half-written; blocks, for a worker thread."""
+    for each in (folder, *plan_runs(folder)):  # a kill may come after the end, over the page
         _files.clear_temporaries(each)
+    return read_plan_progress(folder, stored)
 
 
 def spelled_plan(plan: LearningPlan, capabilities: Capabilities) -> LearningPlan:

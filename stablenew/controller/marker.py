@@ -47,10 +47,8 @@ def note_step(descriptor: int, step: int) -> None:
     Raises:
         OSError: The disk said no.
     """
-    text = f"{step}\n".encode()
-    os.pwrite(descriptor, text, 0)
-    os.ftruncate(descriptor, len(text))
-    os.fsync(descriptor)
+    _system.write_state(descriptor, b"%d\n" % step)
+    _system.sync(descriptor)
 
 
 def release(base_dir: Path, name: str, descriptor: int) -> None:
@@ -104,7 +102,7 @@ def dead(base_dir: Path) -> Iterator[dict[str, int | None]]:
 
 
 def _step(descriptor: int) -> int | None:
-    text = os.pread(descriptor, 32, 0).strip()
+    text = _system.read(descriptor, 32, 0).strip()
     return int(text) if text.isdigit() else None
 
 

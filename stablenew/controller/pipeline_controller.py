@@ -127,13 +127,16 @@ class PipelineController:
         return self.last_result
 
     @asynccontextmanager
-    async def recording(self, recorded: Collection[str] = ()) -> AsyncIterator[None]:
+    async def recording(
+        self, recorded: Collection[str] = (), *, enabled: bool | None = None
+    ) -> AsyncIterator[None]:
         """Record the runs inside, if learning is on; wait for their records at the end.
 
         Args:
             recorded: Runs that have a record already.
+            enabled: In place of `learning_enabled`.
         """
-        if not self.learning_enabled:
+        if not (self.learning_enabled if enabled is None else enabled):
             yield
             return
         writer = self._make_writer(self._settings.records_path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
@@ -14,13 +14,13 @@ from stablenew._convert import json_line
 from stablenew.config.pipeline_config import Setting
 from stablenew.config.settings import RECORDS_FILE
 from stablenew.errors import ConfigError
-from stablenew.events.event_log import EVENTS_FILE
+from stablenew.events.event_log import EVENTS_FILE, read_events
 from stablenew.learning.gallery import plan_runs
 from stablenew.learning.learning_plan import Earlier
-from stablenew.learning.plan_file import read_plan_file
+from stablenew.learning.plan_file import StoredPlan
 from stablenew.pipeline.picture_index import stored_output
 from stablenew.pipeline.results import Outcome, StageOutput
-from stablenew.pipeline.run_metadata import METADATA_FILE
+from stablenew.pipeline.run_metadata import METADATA_FILE, final_outputs
 from stablenew.record_reader import read_lines
 
 DEATHS_FILE = "deaths.jsonl"
@@ -40,6 +40,7 @@ class PlanProgress:
         deaths: How often the process was killed in each step.
         further: The values that an adaptive plan chose on the way.
         sequence: Of the last event.
+        ended: Whether its last end was told, good or not.
         complete: Whether nothing is left to do.
         recorded: The runs that have a record.
     """
@@ -49,6 +50,7 @@ class PlanProgress:
     deaths: Counter[int]
     further: tuple[Setting, ...]
     sequence: int
+    ended: bool = False
     complete: bool = False
     recorded: frozenset[str] = frozenset()
 
@@ -76,16 +78,15 @@ class _Told(msgspec.Struct):
     outcome: str | None = None
 
 
-def read_plan_progress(folder: Path, *, recorded: bool) -> PlanProgress:
+def read_plan_progress(folder: Path, stored: StoredPlan) -> PlanProgress:
     """Read how far a plan got; blocks, for a worker thread.
+
+    With learning on, a step without a record is not finished: its pictures are there, so that
+    running it again costs nothing but its record.
 
     Args:
         folder: The plan's.
-        recorded: Whether a step without a record is to be run again: its pictures are there, so
-            that this costs nothing but its record.
-
-    Raises:
-        ConfigError: There is no plan, or it cannot be read.
+        stored: What its `plan.json` says.
     """
     finished: dict[int, tuple[StageOutput, ...]] = {}
     failed: set[int] = set()
@@ -94,30 +95,27 @@ def read_plan_progress(folder: Path, *, recorded: bool) -> PlanProgress:
         index = int(run.name.rpartition("-")[2]) - 1
         outcome, outputs = _read_run(run / METADATA_FILE)
         there = all(_is_there(folder.parent / output.path) for output in outputs)
-        if outcome == Outcome.SUCCEEDED and there and (not recorded or run.name in records):
+        recorded = run.name in records or not stored.learning_enabled
+        if outcome == Outcome.SUCCEEDED and there and recorded:
             finished[index] = outputs
         elif outcome in (Outcome.FAILED, Outcome.TIMED_OUT):
             failed.add(index)
-    told = list(_events(folder / EVENTS_FILE))
+    told = list(read_events(folder / EVENTS_FILE, _Told))
+    ends = [event for event in told if event.type in _ENDS][-1:]
+    count = min(stored.plan.count, stored.max_steps or stored.plan.count)
+    complete = set(finished) >= set(range(count))
+    if stored.plan.mode == "adaptive":  # which says itself when it is at its end
+        complete = any(event.outcome == Outcome.SUCCEEDED for event in ends)
     return PlanProgress(
         finished=finished,
         failed=frozenset(failed),
         deaths=Counter(_deaths(folder / DEATHS_FILE)),
         further=tuple(v for event in told if event.type == "PlanExtended" for v in event.values),
         sequence=max((event.sequence for event in told), default=0),
-        complete=_is_complete(folder, told, finished),
+        ended=any(event.type == "PlanFinished" for event in ends),
+        complete=complete,
         recorded=records,
     )
-
-
-def _is_complete(folder: Path, told: list[_Told], finished: Iterable[int]) -> bool:
-    """Return whether every step of a plan is finished; an adaptive one says itself when it ends."""
-    stored = read_plan_file(folder)
-    if stored.plan.mode == "adaptive":
-        ends = [event.outcome for event in told if event.type in _ENDS]
-        return ends[-1:] == [Outcome.SUCCEEDED]
-    count = min(stored.plan.count, stored.max_steps or stored.plan.count)
-    return set(finished) >= set(range(count))
 
 
 def note_death(folder: Path, step: int) -> None:
@@ -141,9 +139,7 @@ def _read_run(path: Path) -> tuple[str | None, tuple[StageOutput, ...]]:
     """Return a run's outcome and the pictures of its last stage; None where it has not ended."""
     try:
         data = msgspec.json.decode(path.read_bytes())
-        last = [stage["stage"] for stage in data["stages"]][-1:]
-        made = [each for each in data["stage_outputs"] if each["stage"] in last]
-        return str(data["outcome"]), tuple(stored_output(each) for each in made)
+        return str(data["outcome"]), tuple(map(stored_output, final_outputs(data)))
     except (OSError, msgspec.DecodeError, KeyError, TypeError, ConfigError):
         return None, ()
 
@@ -165,12 +161,3 @@ def _recorded(folder: Path) -> Iterator[str]:
                 yield str(msgspec.json.decode(line)["run_id"])
             except (msgspec.DecodeError, KeyError, TypeError):
                 continue
-
-
-def _events(path: Path) -> Iterator[_Told]:
-    decoder = msgspec.json.Decoder(_Told)
-    for _, line in read_lines(path):
-        try:
-            yield decoder.decode(line)
-        except msgspec.DecodeError:
-            continue

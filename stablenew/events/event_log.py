@@ -7,17 +7,24 @@ then what the event itself has.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from time import monotonic
+from typing import TypeVar
 
 import attrs
+import msgspec
 
 from stablenew import _files
 from stablenew._convert import json_line
 from stablenew.events.event import Event
+from stablenew.record_reader import read_lines
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 SCHEMA = "stablenew.event/1"
 EVENTS_FILE = "events.jsonl"
@@ -41,6 +48,20 @@ def _names(kind: type[Event]) -> tuple[str, ...]:
     """Return the names of an event's fields, the head's first."""
     fields = [field for field in attrs.fields(kind) if not field.metadata.get("off_the_record")]
     return (*_HEAD, *(field.name for field in fields if field.name not in _HEAD))
+
+
+def read_events(path: Path, kind: type[T]) -> Iterator[T]:
+    """Yield what a file of events tells of what a struct asks for; blocks, for a worker thread.
+
+    A torn line tells nothing, nor does a file that cannot be read.
+    """
+    decoder = msgspec.json.Decoder(kind)
+    try:
+        for _, line in read_lines(path):
+            with suppress(msgspec.DecodeError):
+                yield decoder.decode(line)
+    except OSError as error:
+        logger.warning("%s: %s", path, error)
 
 
 class EventLog:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,9 +14,9 @@ import msgspec
 from stablenew._convert import frozen_mapping
 from stablenew.config.pipeline_config import Setting
 from stablenew.errors import ConfigError, RecordError
+from stablenew.pipeline.run_metadata import METADATA_FILE, final_outputs
 
 PLAN_FILE = "plan.json"
-_METADATA = "run_metadata.json"
 
 
 @attrs.frozen(kw_only=True)
@@ -76,7 +77,7 @@ def open_gallery(
     base = folder.parent
     if (folder / PLAN_FILE).exists():
         runs = plan_runs(folder)
-    elif (folder / _METADATA).exists():
+    elif (folder / METADATA_FILE).exists():
         runs = [folder]
     else:
         expected = f"expected a plan's, with {PLAN_FILE} in it"
@@ -87,12 +88,13 @@ def open_gallery(
 
 def plan_runs(folder: Path) -> list[Path]:
     """Return the folders of a plan's runs, in order: its name and a step's number, no other's."""
-    step = re.compile(re.escape(folder.name) + r"-\d{5,}")
-    return sorted(path for path in folder.parent.glob("*-*") if step.fullmatch(path.name))
+    step = re.compile(r"-\d{5,}")
+    runs = folder.parent.glob(f"{glob.escape(folder.name)}-*")
+    return sorted(run for run in runs if step.fullmatch(run.name.removeprefix(folder.name)))
 
 
 def _pictures(run: Path, base: Path, report: Callable[[RecordError], None] | None) -> list[Shown]:
-    path = run / _METADATA
+    path = run / METADATA_FILE
     try:
         return _read(msgspec.json.decode(path.read_bytes()), base)
     except FileNotFoundError:
@@ -105,8 +107,6 @@ def _pictures(run: Path, base: Path, report: Callable[[RecordError], None] | Non
 
 def _read(data: Any, base: Path) -> list[Shown]:
     """Return the pictures of a run's last stage; raises whatever odd metadata leads to."""
-    last = [stage["stage"] for stage in data["stages"]][-1:]
-    made = [output for output in data["stage_outputs"] if output["stage"] in last]
     varied = _varied(data.get("metadata") or {})
     return [
         Shown(
@@ -117,7 +117,7 @@ def _read(data: Any, base: Path) -> list[Shown]:
             settings=output.get("settings") or {},
             seconds=float(data.get("duration") or 0.0),
         )
-        for output in made
+        for output in final_outputs(data)
     ]
 
 

@@ -112,23 +112,27 @@ class ImageStore:
             self._index.add(output)
 
     def _reuse(self, run_id: str, stage: str, number: int, fingerprint: str) -> StageOutput | None:
-        found = self._index.find(fingerprint)
-        if found is None or not self._is_whole(found):
+        found = next(filter(self._is_whole, self._index.find(fingerprint)), None)
+        if found is None:
             return None
         image_id = f"{stage}_{number}"
         source = self._base_dir / found.path
         path = Path(run_id, image_id).with_suffix(source.suffix)
-        if found.path == path.as_posix():  # its own, from before it was cut
-            return found
         target = self._base_dir / path
+        origin = found.reused_from or f"{Path(found.path).parent.name}/{found.image_id}"
+        output = attrs.evolve(
+            found,
+            image_id=image_id,
+            path=path.as_posix(),
+            reused_from=None if origin == f"{run_id}/{image_id}" else origin,
+            seconds=None,
+        )
+        if self._is_whole(output):  # in its place already: the run was cut, and goes on
+            return output
         if target.exists():
             _move_aside(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         _files.link_or_copy(source, target)
-        origin = found.reused_from or f"{Path(found.path).parent.name}/{found.image_id}"
-        output = attrs.evolve(
-            found, image_id=image_id, path=path.as_posix(), reused_from=origin, seconds=None
-        )
         self._index.add(output)
         return output
 

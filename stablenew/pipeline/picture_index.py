@@ -61,7 +61,7 @@ class PictureIndex:
     def __init__(self, base_dir: Path) -> None:
         self._base_dir = base_dir
         self._path = base_dir / INDEX_FILE
-        self._places: dict[str, tuple[int, int]] = {}
+        self._places: dict[str, list[tuple[int, int]]] = {}
         self._inode = -1
         self._read_to = 0
         self._lock = threading.Lock()
@@ -77,16 +77,21 @@ class PictureIndex:
         except OSError as error:
             logger.warning("%s: %s", self._path, error)
 
-    def find(self, fingerprint: str) -> StageOutput | None:
-        """Return what was kept under a fingerprint last; whether its file is whole is not known."""
-        with self._lock:
-            try:
+    def find(self, fingerprint: str) -> Iterator[StageOutput]:
+        """Yield the pictures of a fingerprint whose files are there, the last one first.
+
+        Whether the files are whole is not known.
+        """
+        try:
+            with self._lock:
                 self._catch_up()
-                place = self._places.get(fingerprint)
-                return None if place is None else self._read(*place)
-            except OSError as error:
-                logger.warning("%s: %s", self._path, error)
-                return None
+                places = tuple(self._places.get(fingerprint, ()))
+            for place in reversed(places):
+                output = self._read(*place)
+                if output is not None and (self._base_dir / output.path).exists():
+                    yield output
+        except OSError as error:
+            logger.warning("%s: %s", self._path, error)
 
     def _read(self, offset: int, length: int) -> StageOutput | None:
         with self._path.open("rb") as file:
@@ -121,7 +126,7 @@ class PictureIndex:
             except msgspec.DecodeError:  # two processes at once, a power cut
                 key = ""
             if key:
-                self._places[key] = (offset, len(line))
+                self._places.setdefault(key, []).append((offset, len(line)))
             offset += len(line)
         self._read_to = offset
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -42,3 +43,13 @@ def build_run_metadata(result: PipelineRunResult) -> dict[str, object]:
 def encode_metadata(metadata: Mapping[str, object]) -> bytes:
     """Return metadata as indented JSON."""
     return msgspec.json.format(json_line(metadata), indent=2) + b"\n"
+
+
+def final_outputs(metadata: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the pictures of a run's last stage, as its metadata has them.
+
+    Raises:
+        KeyError: It is no run's metadata.
+    """
+    last = [stage["stage"] for stage in metadata["stages"]][-1:]
+    return [each for each in metadata["stage_outputs"] if each["stage"] in last]

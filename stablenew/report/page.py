@@ -19,6 +19,7 @@ from stablenew import _files
 from stablenew._convert import json_line
 from stablenew.learning.feedback_reader import Report, read_feedback
 from stablenew.learning.gallery import plan_runs
+from stablenew.pipeline.run_metadata import final_outputs
 
 PAGE, DATA, THUMBNAILS = "report.html", "report_data.js", "thumbnails"
 THUMBNAIL = 256
@@ -74,8 +75,7 @@ class Page:
         for y in others:
             row = index // len(values) % len(plan["y_values"])
             told[y] = tags.get("y_value", plan["y_values"][row])
-        last = [stage["stage"] for stage in metadata.get("stages", [])][-1:]
-        outputs = [each for each in metadata.get("stage_outputs", []) if each["stage"] in last]
+        outputs = final_outputs(metadata) if metadata else []
         self.steps[index] = {
             "index": index,
             "values": told,

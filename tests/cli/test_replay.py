@@ -92,6 +92,19 @@ def test_what_is_missing_is_said(plan: Path, capfdbinary: pytest.CaptureFixture[
     ]
 
 
+def test_a_plan_that_went_on_with_higher_numbers_lacks_nothing(
+    plan: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """As in a GUI, whose bus had counted other plans meanwhile."""
+    lines = [json.loads(line) for line in events_of(plan)]
+    again = [{**line, "sequence": line["sequence"] + 500} for line in lines]
+    text = "".join(json.dumps(line) + "\n" for line in [*lines, *again])
+    (plan / "events.jsonl").write_text(text)
+    *events, envelope = replayed(capfdbinary, plan, "--events-from", 1)
+    assert envelope["errors"] == []
+    assert len(events) == 2 * len(lines)
+
+
 def test_a_plan_whose_process_was_killed_is_interrupted(
     tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:

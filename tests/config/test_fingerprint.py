@@ -83,6 +83,11 @@ def test_true_is_not_one_and_text_is_no_number() -> None:
     assert len(found) == 4
 
 
+def test_text_that_utf_8_has_no_bytes_for_is_told_apart() -> None:
+    found = {of(settings={"prompt": text}) for text in ("a \ud800", "a \udcff", "a")}
+    assert len(found) == 3
+
+
 def test_it_is_the_same_tomorrow() -> None:
     assert of() == "ac3c14fcaa839040b736b9ffe13b0c6f40e93a9f3ab62f4d015d231e27b60c85"
 

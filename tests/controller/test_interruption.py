@@ -225,6 +225,9 @@ def test_a_torn_last_line_of_events_is_no_step(runs: Path) -> None:
     (folder / "plan.json").write_text(json.dumps(content))
     whole = '{"type": "StepFinished", "index": 0, "outcome": "succeeded"}\n'
     (folder / "events.jsonl").write_text(whole + whole.replace("0", "1")[:-10])
+    done = {"outcome": "succeeded", "stages": [], "stage_outputs": []}
+    (runs / "plan-1-00001").mkdir()
+    (runs / "plan-1-00001" / "run_metadata.json").write_text(json.dumps(done))
     assert find_interruptions(runs) == (
         Interruption(id="plan-1", steps=2, missing=("cfg_scale=5",)),
     )

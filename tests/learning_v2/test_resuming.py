@@ -16,7 +16,7 @@ from stablenew.config.settings import Settings
 from stablenew.controller import marker
 from stablenew.controller.interruption import find_interruptions
 from stablenew.controller.plan_progress import note_death
-from stablenew.errors import ConfigError
+from stablenew.errors import ConfigError, StableNewError
 from stablenew.learning.learning_events import StepFinished
 from stablenew.learning.learning_plan import LearningExecutionResult
 from stablenew.learning.learning_record_reader import read_records
@@ -208,6 +208,53 @@ async def test_a_step_that_killed_the_process_twice_is_set_aside(runs: Path) -> 
     assert result.summary["quarantined"] == 1
     again = await resume(runs, plan_id, FakeBackend(), only_failed=True)
     assert again.success
+
+
+async def test_a_plan_that_was_cancelled_and_killed_when_it_went_on_is_interrupted(
+    runs: Path,
+) -> None:
+    plan_id = await begin(runs, FakeBackend())
+    line = {**told(runs, plan_id)[0], "sequence": 10_000}
+    assert line["type"] == "PlanStarted"
+    with (runs / plan_id / "events.jsonl").open("a") as file:  # as far as the second run got
+        file.write(json.dumps(line) + "\n")
+    held = marker.hold(runs, plan_id)
+    marker.note_step(held, 2)
+    os.close(held)  # as a kill does
+    (found,) = find_interruptions(runs)
+    assert (found.id, found.steps) == (plan_id, 4)
+    assert "steps=30" in found.missing
+    assert (runs / plan_id / "deaths.jsonl").exists()
+
+
+async def test_going_on_changes_nothing_for_other_runs(runs: Path) -> None:
+    plan_id = await begin(runs, FakeBackend())
+    async with open_app(Settings(out=runs), backend=FakeBackend()) as app:
+        assert (await app.learning.resume_plan(plan_id)).success
+        assert not app.pipeline.learning_enabled
+        before = len(records(runs))
+        assert (await app.learning.run_learning_plan(PLAN, config())).success
+    assert len(records(runs)) == before == 4
+
+
+async def test_a_start_that_is_refused_leaves_the_plan_under_way_alone(runs: Path) -> None:
+    plan_id = await begin(runs, FakeBackend())
+    path = runs / plan_id / "events.jsonl"
+    path.write_text(path.read_text().replace('"sequence":1,', '"sequence":9000,'))
+    other = FakeBackend(Behaviour(delay=0.05))
+    async with open_app(Settings(out=runs), backend=other) as app:
+
+        async def go_on(event: StepFinished) -> None:
+            with pytest.raises(StableNewError, match="under way"):
+                await app.learning.resume_plan(plan_id)
+
+        subscription = app.bus.subscribe(StepFinished, go_on)
+        result = await app.learning.run_learning_plan(PLAN, config())
+        await app.bus.drain()
+        assert subscription.handled == 4
+    assert records(runs).keys() == {f"{plan_id}-{n:05d}" for n in range(1, len(records(runs)) + 1)}
+    sequences = [line["sequence"] for line in told(runs, result.plan_id)]
+    assert sequences == list(range(1, len(sequences) + 1))
 
 
 def test_a_death_is_noted_with_its_step_once(runs: Path) -> None:

@@ -187,6 +187,33 @@ async def test_a_picture_that_was_deleted_is_made_again(runs: Path) -> None:
     assert len(backend.calls) == 2
 
 
+async def test_the_first_is_found_where_the_last_was_deleted_and_the_other_way(runs: Path) -> None:
+    plan = {"target_variable": "txt2img.steps", "sweep_values": [1]}
+    results = [await run(runs, plan, FakeBackend()) for _ in range(3)]
+    for gone in (2, 0):
+        (runs / run_of(results[gone], 0).outputs[0].path).unlink()
+        backend = FakeBackend()
+        assert (await run(runs, plan, backend)).success
+        assert backend.calls == []
+
+
+async def test_a_run_that_goes_on_keeps_its_own_picture_in_its_place(runs: Path) -> None:
+    """Also where another run used it meanwhile, and where it was another run's at first."""
+    plan = {"target_variable": "upscale.upscaling_resize", "sweep_values": [2, 3]}
+    first = await run(runs, plan, FakeBackend(), upscale={})
+    own = runs / run_of(first, 1).outputs[0].path
+    before = own.stat().st_ino, own.stat().st_mtime_ns
+    await run(runs, plan, FakeBackend(), upscale={})
+    (own.parent / "run_metadata.json").unlink()  # as if it had been cut
+    (runs / run_of(first, 1).outputs[1].path).unlink()
+    async with open_app(Settings(out=runs), backend=FakeBackend()) as app:
+        result = await app.learning.resume_plan(first.plan_id)
+    assert result.success
+    assert (own.stat().st_ino, own.stat().st_mtime_ns) == before
+    assert list(own.parent.glob("*.aside*")) == []
+    assert run_of(result, 1).outputs[0].reused_from == f"{first.plan_id}-00001/txt2img_1"
+
+
 @pytest.mark.parametrize("how", ["deleted", "cut", "garbage"])
 async def test_the_index_can_be_lost(runs: Path, how: str) -> None:
     backend = FakeBackend()
@@ -206,13 +233,13 @@ async def test_the_index_can_be_lost(runs: Path, how: str) -> None:
 async def test_another_process_sees_what_was_added_since_it_looked(runs: Path) -> None:
     one, other = PictureIndex(runs), PictureIndex(runs)
     backend = FakeBackend()
-    assert one.find("0" * 64) is None
+    assert list(one.find("0" * 64)) == []
     result = await run(runs, UPSCALES, backend, upscale={})
     wanted = run_of(result, 2).outputs[-1]
     for index in (one, other):
-        assert index.find(wanted.fingerprint) == wanted
+        assert list(index.find(wanted.fingerprint)) == [wanted]
     (runs / INDEX_FILE).unlink()
-    assert one.find(wanted.fingerprint) == wanted
+    assert list(one.find(wanted.fingerprint)) == [wanted]
 
 
 async def test_a_disk_without_links_gets_copies(
