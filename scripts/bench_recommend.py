@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
+from stablenew.advice.observations import Observations, Picture
+from stablenew.advice.recommendation import advise, explore
 from stablenew.config.pipeline_config import Setting
-from stablenew.learning.observations import Observations, Picture
-from stablenew.learning.recommendation import advise, explore
 
 VALUES: tuple[Setting, ...] = tuple(range(1, 13))
 NAMES: tuple[Setting, ...] = tuple("abcdefghijkl")

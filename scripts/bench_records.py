@@ -27,9 +27,9 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from stablenew import _system
 from stablenew.learning.learning_record_reader import read_records
-from stablenew.record_appender import append_lines
+from stablenew.storage import system
+from stablenew.storage.record_appender import append_lines
 
 SETTINGS = {
     "prompt": "a red mushroom in a forest, morning light, moss, detailed, soft shadows",
@@ -116,11 +116,11 @@ class Copying(Ours):
         fill(self.path, megabytes)
 
     async def append(self, count: int) -> None:
-        _system.SPARES = False
+        system.SPARES = False
         try:
             await super().append(count)
         finally:
-            _system.SPARES = True
+            system.SPARES = True
 
 
 class Floor:

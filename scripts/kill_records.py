@@ -23,7 +23,7 @@ from pathlib import Path
 
 import anyio
 
-from stablenew.record_appender import append_lines
+from stablenew.storage.record_appender import append_lines
 
 TASKS = 8
 READ_PIECE = 50_000

@@ -10,6 +10,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from stablenew._clock import Clock as Clock
+    from stablenew.advice.observations import Observations as Observations
+    from stablenew.advice.observations import gather_observations as gather_observations
+    from stablenew.advice.recommendation import Recommendation as Recommendation
+    from stablenew.advice.recommendation import ValueEstimate as ValueEstimate
+    from stablenew.advice.recommendation import advise as advise
+    from stablenew.advice.recommendation import recommend as recommend
     from stablenew.app import App as App
     from stablenew.app import host_app as host_app
     from stablenew.app import open_app as open_app
@@ -110,12 +116,6 @@ if TYPE_CHECKING:
         LearningRecordWriter as LearningRecordWriter,
     )
     from stablenew.learning.learning_recorder import LearningRecorder as LearningRecorder
-    from stablenew.learning.observations import Observations as Observations
-    from stablenew.learning.observations import gather_observations as gather_observations
-    from stablenew.learning.recommendation import Recommendation as Recommendation
-    from stablenew.learning.recommendation import ValueEstimate as ValueEstimate
-    from stablenew.learning.recommendation import advise as advise
-    from stablenew.learning.recommendation import recommend as recommend
     from stablenew.pipeline.image_store import ImageStore as ImageStore
     from stablenew.pipeline.pipeline_runner import PipelineRunner as PipelineRunner
     from stablenew.pipeline.results import Failure as Failure
@@ -140,7 +140,7 @@ if TYPE_CHECKING:
     from stablenew.pipeline.stage_plan import StagePlan as StagePlan
     from stablenew.pipeline.stage_plan import plan_stages as plan_stages
     from stablenew.pipeline.stage_sequencer import StageSequencer as StageSequencer
-    from stablenew.record_reader import follow as follow
+    from stablenew.storage.record_reader import follow as follow
 
 _HOMES = {
     "ADetailerConfig": "config.pipeline_config",
@@ -182,7 +182,7 @@ _HOMES = {
     "LearningRecorder": "learning.learning_recorder",
     "LearningRunResult": "learning.learning_plan",
     "LearningRunStep": "learning.learning_plan",
-    "Observations": "learning.observations",
+    "Observations": "advice.observations",
     "Outcome": "pipeline.results",
     "Overflow": "events.mailbox",
     "OverrideError": "errors",
@@ -203,7 +203,7 @@ _HOMES = {
     "Prompt": "config.prompt_pack",
     "Rating": "learning.feedback_reader",
     "RatingsAwaited": "learning.learning_events",
-    "Recommendation": "learning.recommendation",
+    "Recommendation": "advice.recommendation",
     "RecordError": "errors",
     "ReentrantPublishError": "errors",
     "Report": "backends.base",
@@ -233,17 +233,17 @@ _HOMES = {
     "ThreadHost": "hosts",
     "Txt2ImgConfig": "config.pipeline_config",
     "UpscaleConfig": "config.pipeline_config",
-    "ValueEstimate": "learning.recommendation",
+    "ValueEstimate": "advice.recommendation",
     "WebUIBackend": "backends.webui.backend",
-    "advise": "learning.recommendation",
+    "advise": "advice.recommendation",
     "build_learning_dataset": "learning.dataset_builder",
     "build_learning_plan_from_config": "learning.learning_adapter",
     "build_learning_plan_from_dict": "learning.learning_adapter",
     "build_learning_record": "learning.learning_record_builder",
     "export_csv": "learning.dataset_export",
     "export_folder": "learning.dataset_export",
-    "follow": "record_reader",
-    "gather_observations": "learning.observations",
+    "follow": "storage.record_reader",
+    "gather_observations": "advice.observations",
     "host_app": "app",
     "iter_dataset": "learning.dataset_builder",
     "open_app": "app",
@@ -258,7 +258,7 @@ _HOMES = {
     "read_feedback": "learning.feedback_reader",
     "read_prompt_pack": "config.prompt_pack",
     "read_records": "learning.learning_record_reader",
-    "recommend": "learning.recommendation",
+    "recommend": "advice.recommendation",
     "record_feedback": "learning.feedback_manager",
     "withdraw_feedback": "learning.feedback_manager",
 }

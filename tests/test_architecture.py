@@ -18,20 +18,14 @@ ORDER = (
     "_names",
     "_clock",
     "_cancelling",
-    "_system",
-    "_lock",
-    "_files",
-    "record_state",
-    "record_tail",
-    "record_file",
-    "record_appender",
-    "record_reader",
+    "storage",
     "_convert",
     "config",
     "events",
     "backends",
     "pipeline",
     "learning",
+    "advice",
     "controller",
     "report",
     "app",
@@ -41,7 +35,7 @@ ORDER = (
 )
 """From top to bottom; a package is one layer."""
 
-HOMES = {"aiofiles": "_files", "cattrs": "_convert"}
+HOMES = {"aiofiles": "storage.files", "cattrs": "_convert"}
 """Libraries that one module alone imports."""
 
 BROAD = {

@@ -268,7 +268,7 @@ def _check_twice(flags: RunOptions, assigned: Mapping[str, Setting]) -> None:
 
 def _exploration(text: str, options: RunOptions) -> LearningPlan:
     """Return the adaptive plan that `txt2img.cfg_scale=1..12` asks for."""
-    from stablenew.learning.explorer import first_values  # numpy: only where it is needed
+    from stablenew.advice.explorer import first_values  # numpy: only where it is needed
 
     path, _, span = text.partition("=")
     low, dots, high = span.partition("..")

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from stablenew._convert import json_line
-from stablenew._files import write_whole
+from stablenew.advice.recommendation import Recommendation, recommend
 from stablenew.cli.exit_codes import ExitCode
 from stablenew.config.overrides import override
 from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
 from stablenew.errors import ConfigError, OverrideError
 from stablenew.learning.dataset_builder import BadLines
-from stablenew.learning.recommendation import Recommendation, recommend
+from stablenew.storage.files import write_whole
 
 
 def recommend_command(

@@ -17,7 +17,7 @@ from stablenew.controller.marker import is_held
 from stablenew.errors import ConfigError
 from stablenew.events.event_log import EVENTS_FILE
 from stablenew.pipeline.results import Outcome
-from stablenew.record_reader import read_piece
+from stablenew.storage.record_reader import read_piece
 
 INTERRUPTED = "interrupted"
 """The outcome of what ended with its process."""

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import attrs
 
-from stablenew import _files
 from stablenew.controller.marker import dead
 from stablenew.controller.plan_progress import note_death, read_plan_progress
 from stablenew.errors import ConfigError
@@ -16,6 +15,7 @@ from stablenew.learning.gallery import plan_runs
 from stablenew.learning.learning_plan import derive_steps, step_label
 from stablenew.learning.plan_file import read_plan_file
 from stablenew.pipeline.run_metadata import METADATA_FILE
+from stablenew.storage import files
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def find_interruptions(
             for name, step in names.items():
                 folder = base_dir / name
                 for each in (folder, *plan_runs(folder)):
-                    _files.clear_temporaries(each)
+                    files.clear_temporaries(each)
                 interruption = _read(folder)
                 if interruption is None:
                     continue

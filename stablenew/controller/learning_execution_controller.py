@@ -10,7 +10,6 @@ import anyio.to_thread
 import attrs
 from anyio.lowlevel import checkpoint
 
-from stablenew import _files
 from stablenew._clock import PLAN_ID_LENGTH, Clock, checked_id
 from stablenew.backends.base import Capabilities
 from stablenew.config.overrides import with_seed
@@ -36,6 +35,7 @@ from stablenew.learning.learning_plan import (
 from stablenew.learning.plan_file import StoredPlan, encode_plan_file, read_plan_file
 from stablenew.pipeline.results import Outcome
 from stablenew.pipeline.stage_plan import plan_stages
+from stablenew.storage import files
 
 
 class LearningExecutionController:
@@ -235,7 +235,7 @@ class LearningExecutionController:
             earlier = Earlier()
             if stored is None:
                 stored = self._stored(context)
-                await _files.replace(folder / PLAN_FILE, encode_plan_file(stored))
+                await files.replace(folder / PLAN_FILE, encode_plan_file(stored))
             else:  # now that nobody else can change what there is
                 progress = await anyio.to_thread.run_sync(_prepared, folder, stored)
                 self._bus.sequence = max(self._bus.sequence, progress.sequence)
@@ -249,7 +249,7 @@ class LearningExecutionController:
     def _explorer(self, context: LearningExecutionContext, rate: Rate | None) -> NextValues | None:
         if context.plan.mode != "adaptive":
             return None
-        from stablenew.learning.explorer import Explorer  # numpy: only where it is needed
+        from stablenew.advice.explorer import Explorer  # numpy: only where it is needed
 
         return Explorer(context.plan, self._settings.out, rate)
 
@@ -288,7 +288,7 @@ class LearningExecutionController:
 def _prepared(folder: Path, stored: StoredPlan) -> PlanProgress:
     """Return how far a plan got, rid of what was half-written; blocks, for a worker thread."""
     for each in (folder, *plan_runs(folder)):  # a kill may come after the end, over the page
-        _files.clear_temporaries(each)
+        files.clear_temporaries(each)
     return read_plan_progress(folder, stored)
 
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from stablenew import _system
 from stablenew.errors import StableNewError
+from stablenew.storage import system
 
 FOLDER = ".under_way"
 
@@ -33,7 +33,7 @@ def hold(base_dir: Path, name: str) -> int:
     path = base_dir / FOLDER / name
     path.parent.mkdir(parents=True, exist_ok=True)
     for _ in range(_TRIES):
-        descriptor = _system.open_lock(path)
+        descriptor = system.open_lock(path)
         if _is_ours(path, descriptor):
             return descriptor
         os.close(descriptor)
@@ -47,8 +47,8 @@ def note_step(descriptor: int, step: int) -> None:
     Raises:
         OSError: The disk said no.
     """
-    _system.write_state(descriptor, b"%d\n" % step)
-    _system.sync(descriptor)
+    system.write_state(descriptor, b"%d\n" % step)
+    system.sync(descriptor)
 
 
 def release(base_dir: Path, name: str, descriptor: int) -> None:
@@ -72,7 +72,7 @@ def is_held(base_dir: Path, name: str) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     try:
-        return not _system.lock(descriptor, wait=False)
+        return not system.lock(descriptor, wait=False)
     finally:
         os.close(descriptor)
 
@@ -102,7 +102,7 @@ def dead(base_dir: Path) -> Iterator[dict[str, int | None]]:
 
 
 def _step(descriptor: int) -> int | None:
-    text = _system.read(descriptor, 32, 0).strip()
+    text = system.read(descriptor, 32, 0).strip()
     return int(text) if text.isdigit() else None
 
 
@@ -115,7 +115,7 @@ def _names(base_dir: Path) -> list[str]:
 
 def _is_ours(path: Path, descriptor: int) -> bool:
     """Lock an open marker; False if somebody has it, or it is there no more under its name."""
-    if not _system.lock(descriptor, wait=False):
+    if not system.lock(descriptor, wait=False):
         return False
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())

@@ -10,7 +10,6 @@ from pathlib import Path
 import anyio
 from anyio.lowlevel import checkpoint
 
-from stablenew import _files
 from stablenew._cancelling import insist
 from stablenew._clock import Clock
 from stablenew.config.pipeline_config import PipelineConfig
@@ -28,6 +27,7 @@ from stablenew.pipeline.results import Outcome, PipelineRunResult
 from stablenew.pipeline.run_request import RunRequest
 from stablenew.pipeline.stage_events import RunFinished
 from stablenew.pipeline.stage_plan import plan_stages
+from stablenew.storage import files
 
 
 class PipelineController:
@@ -165,16 +165,16 @@ class PipelineController:
             StableNewError: It is under way in another process.
         """
         base, name = folder.parent, folder.name
-        marker = await _files.in_thread(lambda: hold(base, name))
+        marker = await files.in_thread(lambda: hold(base, name))
         try:
-            await _files.make_folder(folder)
+            await files.make_folder(folder)
             log = EventLog(folder / EVENTS_FILE, forced_by=forced_by, plan_id=plan_id)
             subscription = self._bus.subscribe(
                 Event, log.write, overflow=Overflow.WAIT, name="event log"
             )
 
             async def note(step: int) -> None:
-                await _files.in_thread(lambda: note_step(marker, step))
+                await files.in_thread(lambda: note_step(marker, step))
 
             try:
                 yield note
@@ -185,7 +185,7 @@ class PipelineController:
                 finally:
                     subscription.close()
         finally:
-            await _files.in_thread(lambda: release(base, name, marker), finishing=True)
+            await files.in_thread(lambda: release(base, name, marker), finishing=True)
 
     async def _run_logged(self, request: RunRequest, scope: anyio.CancelScope) -> None:
         # A config that cannot run, or a backend that is not there, leaves no folder behind.

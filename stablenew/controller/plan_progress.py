@@ -9,7 +9,6 @@ from pathlib import Path
 import attrs
 import msgspec
 
-from stablenew import _files
 from stablenew._convert import json_line
 from stablenew.config.pipeline_config import Setting
 from stablenew.config.settings import RECORDS_FILE
@@ -21,7 +20,8 @@ from stablenew.learning.plan_file import StoredPlan
 from stablenew.pipeline.picture_index import stored_output
 from stablenew.pipeline.results import Outcome, StageOutput
 from stablenew.pipeline.run_metadata import METADATA_FILE, final_outputs
-from stablenew.record_reader import read_lines
+from stablenew.storage import files
+from stablenew.storage.record_reader import read_lines
 
 DEATHS_FILE = "deaths.jsonl"
 """In a plan's folder: a line for each time that its process was killed in a step."""
@@ -124,7 +124,7 @@ def note_death(folder: Path, step: int) -> None:
     Raises:
         OSError: The disk said no.
     """
-    _files.append_whole(folder / DEATHS_FILE, json_line({"step": step}) + b"\n", durable=True)
+    files.append_whole(folder / DEATHS_FILE, json_line({"step": step}) + b"\n", durable=True)
 
 
 def _deaths(path: Path) -> Iterator[int]:

@@ -17,10 +17,10 @@ from typing import TypeVar
 import attrs
 import msgspec
 
-from stablenew import _files
 from stablenew._convert import json_line
 from stablenew.events.event import Event
-from stablenew.record_reader import read_lines
+from stablenew.storage import files
+from stablenew.storage.record_reader import read_lines
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ class EventLog:
         if forced or late or len(self._pending) >= _MOST_PENDING:
             lines, self._pending = self._pending, []
             try:
-                await _files.append(self._path, b"\n".join([*lines, b""]), durable=forced)
+                await files.append(self._path, b"\n".join([*lines, b""]), durable=forced)
             except OSError as error:
                 self.lost += len(lines)
                 logger.error("%s: %d events lost: %s", self._path, len(lines), error.strerror)

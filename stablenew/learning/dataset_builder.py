@@ -15,8 +15,8 @@ from stablenew.errors import RecordError
 from stablenew.learning.feedback_reader import Feedback, Report, feedback_lines, read_feedback
 from stablenew.learning.learning_record import LearningRecord
 from stablenew.learning.learning_record_reader import read_records
-from stablenew.learning.observations import older_rating, varied_settings
-from stablenew.record_reader import read_lines
+from stablenew.learning.record_shapes import older_rating, varied_settings
+from stablenew.storage.record_reader import read_lines
 
 logger = logging.getLogger(__name__)
 

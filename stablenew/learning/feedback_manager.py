@@ -25,7 +25,7 @@ from stablenew.learning.feedback_reader import (
     read_feedback,
 )
 from stablenew.learning.gallery import plan_runs
-from stablenew.record_appender import append_lines
+from stablenew.storage.record_appender import append_lines
 
 
 async def record_feedback(

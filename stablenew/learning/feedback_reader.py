@@ -14,7 +14,7 @@ import msgspec
 
 from stablenew._convert import frozen_mapping
 from stablenew.errors import ConfigError, RecordError
-from stablenew.record_reader import read_lines
+from stablenew.storage.record_reader import read_lines
 
 logger = logging.getLogger(__name__)
 

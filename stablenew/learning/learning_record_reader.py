@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stablenew.errors import RecordError
 from stablenew.learning.learning_record import LearningRecord
-from stablenew.record_reader import read_lines
+from stablenew.storage.record_reader import read_lines
 
 logger = logging.getLogger(__name__)
 

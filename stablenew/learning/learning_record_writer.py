@@ -8,7 +8,7 @@ from pathlib import Path
 from stablenew.config.settings import RECORDS_FILE
 from stablenew.errors import RecordError
 from stablenew.learning.learning_record import LearningRecord
-from stablenew.record_appender import LOCK_TIMEOUT, append_lines
+from stablenew.storage.record_appender import LOCK_TIMEOUT, append_lines
 
 
 class LearningRecordWriter:

@@ -10,11 +10,11 @@ from pathlib import Path
 import anyio.to_thread
 import attrs
 
-from stablenew import _files
 from stablenew.backends.base import Picture
 from stablenew.pipeline.picture_index import PictureIndex
 from stablenew.pipeline.results import PipelineRunResult, StageOutput
 from stablenew.pipeline.run_metadata import METADATA_FILE, build_run_metadata, encode_metadata
+from stablenew.storage import files
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class ImageStore:
             fingerprint=fingerprint,
             seconds=seconds,
         )
-        await _files.in_thread(lambda: self._write(output, picture.data))
+        await files.in_thread(lambda: self._write(output, picture.data))
         return output
 
     async def reuse(
@@ -86,11 +86,11 @@ class ImageStore:
         Raises:
             OSError: The disk said no.
         """
-        return await _files.in_thread(lambda: self._reuse(run_id, stage, number, fingerprint))
+        return await files.in_thread(lambda: self._reuse(run_id, stage, number, fingerprint))
 
     async def load(self, output: StageOutput) -> bytes:
         """Read a picture back."""
-        return await _files.read(self._base_dir / output.path)
+        return await files.read(self._base_dir / output.path)
 
     async def conclude(self, result: PipelineRunResult) -> None:
         """Write `run_metadata.json`.
@@ -99,15 +99,15 @@ class ImageStore:
             OSError: The disk said no.
         """
         path = self._base_dir / result.run_id / METADATA_FILE
-        await _files.replace(path, encode_metadata(build_run_metadata(result)))
+        await files.replace(path, encode_metadata(build_run_metadata(result)))
 
     def _write(self, output: StageOutput, data: bytes) -> None:
         path = self._base_dir / output.path
         try:
-            _files.create_whole(path, data)
+            files.create_whole(path, data)
         except FileExistsError:
             _move_aside(path)
-            _files.create_whole(path, data)
+            files.create_whole(path, data)
         if output.fingerprint:
             self._index.add(output)
 
@@ -132,7 +132,7 @@ class ImageStore:
         if target.exists():
             _move_aside(target)
         target.parent.mkdir(parents=True, exist_ok=True)
-        _files.link_or_copy(source, target)
+        files.link_or_copy(source, target)
         self._index.add(output)
         return output
 

@@ -18,11 +18,11 @@ from pathlib import Path
 import attrs
 import msgspec
 
-from stablenew import _files
 from stablenew._convert import json_line, structure
 from stablenew.errors import ConfigError
 from stablenew.pipeline.results import StageOutput
 from stablenew.pipeline.run_metadata import METADATA_FILE
+from stablenew.storage import files
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +133,7 @@ class PictureIndex:
     def _rebuild(self) -> None:
         """Make the file anew from the metadata of all runs."""
         self._base_dir.mkdir(parents=True, exist_ok=True)
-        _files.write_whole(self._path, b"".join(self._lines()))
+        files.write_whole(self._path, b"".join(self._lines()))
 
     def _lines(self) -> Iterator[bytes]:
         decoder = msgspec.json.Decoder(_Metadata)

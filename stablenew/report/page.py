@@ -15,11 +15,11 @@ import attrs
 import msgspec
 from PIL import Image
 
-from stablenew import _files
 from stablenew._convert import json_line
 from stablenew.learning.feedback_reader import Report, read_feedback
 from stablenew.learning.gallery import plan_runs
 from stablenew.pipeline.run_metadata import final_outputs
+from stablenew.storage import files
 
 PAGE, DATA, THUMBNAILS = "report.html", "report_data.js", "thumbnails"
 THUMBNAIL = 256
@@ -120,10 +120,10 @@ class Page:
         page = resources.files("stablenew.report").joinpath("page.html").read_bytes()
         target = self.folder / PAGE
         if not target.exists() or target.read_bytes() != page:
-            _files.write_whole(target, page)
+            files.write_whole(target, page)
         data = json_line(self._data(done=done, written=written, report=report))
         # "</script" in a prompt would end the page's script if the data stood in it; it does not.
-        _files.write_whole(self.folder / DATA, b"window.STABLENEW_REPORT = " + data + b";\n")
+        files.write_whole(self.folder / DATA, b"window.STABLENEW_REPORT = " + data + b";\n")
 
     def _data(self, *, done: bool, written: str, report: Report | None) -> dict[str, object]:
         steps = [self.steps[index] for index in sorted(self.steps)]

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import anyio.to_thread
 import attrs
 
-from stablenew import _files
 from stablenew._clock import Clock
 from stablenew.config.pipeline_config import Setting
 from stablenew.events.bus import EventBus, Subscription
@@ -25,6 +24,7 @@ from stablenew.learning.learning_events import (
 )
 from stablenew.learning.learning_plan import step_label
 from stablenew.report.sheet_layout import SheetLayout, lay_out
+from stablenew.storage import files
 
 if TYPE_CHECKING:  # it loads Pillow: in a thread, when it is needed
     from stablenew.report.page import Page
@@ -140,7 +140,7 @@ class Reporter:
         self.problem = None
         try:
             data = await anyio.to_thread.run_sync(_draw, sheet, self._base_dir)
-            await _files.replace(path, data)
+            await files.replace(path, data)
         except OSError as error:
             self.problem = f"{path}: {error.strerror or error}"
             logger.warning("contact sheet not written: %s", self.problem)

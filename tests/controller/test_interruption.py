@@ -16,7 +16,6 @@ from pathlib import Path
 import anyio
 import pytest
 
-from stablenew import _files
 from stablenew.app import App, open_app
 from stablenew.backends.fake import Behaviour, FakeBackend
 from stablenew.config.settings import Settings
@@ -27,6 +26,7 @@ from stablenew.errors import StableNewError
 from stablenew.hosts import ThreadHost
 from stablenew.learning.learning_record_reader import read_records
 from stablenew.report.page import DATA
+from stablenew.storage import files
 from tests.support import config, leftovers
 
 PLAN = {"target_variable": "txt2img.cfg_scale", "sweep_values": [3, 5, 7]}
@@ -249,14 +249,14 @@ async def test_an_app_opens_where_nothing_can_be_written(
 async def test_the_events_are_on_disk_before_the_mark_is_taken_away(
     runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    append, marked = _files.append, []
+    append, marked = files.append, []
 
     async def slowly(path: Path, data: bytes, *, durable: bool) -> None:
         await anyio.sleep(0.2)
         marked.append(marker.is_held(runs, path.parent.name))
         await append(path, data, durable=durable)
 
-    monkeypatch.setattr(_files, "append", slowly)
+    monkeypatch.setattr(files, "append", slowly)
     async with open_app(Settings(out=runs), backend=FakeBackend()) as app:
         result = await app.learning.run_learning_plan(PLAN, config())
         told = (runs / result.plan_id / "events.jsonl").read_bytes().splitlines()

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from stablenew.advice.observations import gather_observations
 from stablenew.app import open_app
 from stablenew.config.settings import Settings
 from stablenew.errors import ConfigError, OverrideError
 from stablenew.learning.learning_adapter import build_learning_plan_from_dict
 from stablenew.learning.learning_plan import LearningPlan, derive_steps, step_label
 from stablenew.learning.learning_record_reader import read_records
-from stablenew.learning.observations import gather_observations
 from tests.support import config
 
 GRID = {

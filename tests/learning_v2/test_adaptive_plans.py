@@ -7,6 +7,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from stablenew.advice.explorer import candidates, first_values
 from stablenew.app import App, open_app
 from stablenew.backends.fake import Behaviour, FakeBackend
 from stablenew.config.pipeline_config import PipelineConfig
@@ -14,7 +15,6 @@ from stablenew.config.settings import Settings
 from stablenew.errors import BackendRejectedError, ConfigError
 from stablenew.events.event import Event
 from stablenew.events.mailbox import Overflow
-from stablenew.learning.explorer import candidates, first_values
 from stablenew.learning.feedback_manager import record_feedback
 from stablenew.learning.feedback_reader import Rating, read_feedback
 from stablenew.learning.gallery import Shown

@@ -10,6 +10,7 @@ from pathlib import Path
 import attrs
 import pytest
 
+from stablenew.advice.observations import gather_observations
 from stablenew.app import open_app
 from stablenew.backends.base import Capabilities, Picture, Report, StageRequest
 from stablenew.backends.fake import FAKE_CAPABILITIES, Behaviour, FakeBackend
@@ -17,7 +18,6 @@ from stablenew.config.settings import Settings
 from stablenew.learning.feedback_manager import record_feedback
 from stablenew.learning.learning_plan import LearningExecutionResult
 from stablenew.learning.learning_record_reader import read_records
-from stablenew.learning.observations import gather_observations
 from stablenew.pipeline.picture_index import INDEX_FILE, PictureIndex
 from stablenew.pipeline.results import Outcome, PipelineRunResult
 from tests.support import config, leftovers

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from stablenew import _system
+from stablenew.storage import system
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ def tail_of(descriptor: int, size: int) -> bytes:
     tail, end = b"", size
     while end > 0:
         start = max(0, end - _CHUNK)
-        piece = _system.read(descriptor, end - start, start)
+        piece = system.read(descriptor, end - start, start)
         newline = piece.rfind(b"\n")
         tail, end = piece[newline + 1 :] + tail, start
         if newline >= 0:
@@ -45,6 +45,6 @@ def set_aside(path: Path, helper: Path, tail: bytes) -> None:
         tail: The bytes.
     """
     torn = path.with_name(f"{path.name}.torn-{time.time_ns()}")
-    _system.write_new(helper, tail)
-    _system.rename(helper, torn)
+    system.write_new(helper, tail)
+    system.rename(helper, torn)
     logger.warning("%s: %d torn bytes at its end are now in %s", path, len(tail), torn)

@@ -17,17 +17,17 @@ from pathlib import Path
 import attrs
 import numpy as np
 
-from stablenew.config.pipeline_config import Setting
-from stablenew.learning.feedback_reader import Report
-from stablenew.learning.observations import Observations, Picture, gather_observations
-from stablenew.learning.preference_model import Evidence, Posterior, believe
-from stablenew.learning.value_axis import (
+from stablenew.advice.observations import Observations, Picture, gather_observations
+from stablenew.advice.preference_model import Evidence, Posterior, believe
+from stablenew.advice.value_axis import (
     candidates_between,
     identity,
     indices,
     ordered,
     points,
 )
+from stablenew.config.pipeline_config import Setting
+from stablenew.learning.feedback_reader import Report
 
 _FEWEST = 4
 """Ratings and choices below which there is no advice, whatever they say."""

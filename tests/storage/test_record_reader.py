@@ -9,8 +9,8 @@ import pytest
 
 from stablenew.errors import RecordError
 from stablenew.learning.learning_record_reader import read_records
-from stablenew.record_appender import append_lines
-from stablenew.record_reader import follow, read_lines
+from stablenew.storage.record_appender import append_lines
+from stablenew.storage.record_reader import follow, read_lines
 
 OLDER = Path(__file__).parents[1] / "learning" / "data" / "older.jsonl"
 

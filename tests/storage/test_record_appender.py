@@ -19,13 +19,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stablenew import _files, _system, record_file
 from stablenew.errors import RecordError
 from stablenew.learning.learning_record import LearningRecord
 from stablenew.learning.learning_record_writer import LearningRecordWriter
-from stablenew.record_appender import append_lines
-from stablenew.record_reader import read_lines
-from tests.records.harness import ROADS
+from stablenew.storage import files, record_file, system
+from stablenew.storage.record_appender import append_lines
+from stablenew.storage.record_reader import read_lines
+from tests.storage.harness import ROADS
 from tests.support import cancelled_at, open_handles
 
 
@@ -34,7 +34,7 @@ def path(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.Mon
     """A record file on each road, with spares from the first lines on."""
     monkeypatch.setattr(record_file, "SMALL", 64)
     for name, call in ROADS[request.param].items():
-        monkeypatch.setattr(_system, name, call)
+        monkeypatch.setattr(system, name, call)
     return tmp_path / "runs" / "r.jsonl"
 
 
@@ -232,14 +232,14 @@ async def test_a_line_that_comes_while_a_batch_is_committed_is_in_the_next(
 ) -> None:
     await append_lines(path, [numbered(0)])
     committing, release = anyio.Event(), threading.Event()
-    loop, sync = asyncio.get_running_loop(), _system.sync
+    loop, sync = asyncio.get_running_loop(), system.sync
 
     def held(descriptor: int) -> None:
         loop.call_soon_threadsafe(committing.set)
         release.wait(20)
         sync(descriptor)
 
-    monkeypatch.setattr(_system, "sync", held)
+    monkeypatch.setattr(system, "sync", held)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(append_lines, path, [numbered(1)])
         await committing.wait()
@@ -255,10 +255,10 @@ async def test_a_disk_that_hangs_is_given_up_and_nobody_knows(
 ) -> None:
     await append_lines(path, [numbered(0)])
     release = threading.Event()
-    sync = _system.sync
+    sync = system.sync
     with monkeypatch.context() as patch:
-        patch.setattr(_files, "DISK_DEADLINE", 0.1)
-        patch.setattr(_system, "sync", lambda descriptor: release.wait(20) and sync(descriptor))
+        patch.setattr(files, "DISK_DEADLINE", 0.1)
+        patch.setattr(system, "sync", lambda descriptor: release.wait(20) and sync(descriptor))
         try:
             with anyio.fail_after(5), pytest.raises(RecordError, match="indeterminate: the disk"):
                 await append_lines(path, [numbered(1)], timeout=0.1)
@@ -291,14 +291,14 @@ async def test_the_work_that_is_done_does_not_grow_with_the_file(
     path = tmp_path / "r.jsonl"
     path.write_bytes((numbered(0) + b"\n") * 10_000)
     copied = 0
-    copy = _system.copy
+    copy = system.copy
 
     def counting_copy(source: int, target: int, size: int) -> None:
         nonlocal copied
         copied += size
         copy(source, target, size)
 
-    monkeypatch.setattr(_system, "copy", counting_copy)
+    monkeypatch.setattr(system, "copy", counting_copy)
     for number in range(50):
         await append_lines(path, [numbered(number)])
         if number == 0:
@@ -356,7 +356,7 @@ async def test_a_full_disk_leaves_the_file_as_it_was_and_says_what_to_do(
 async def _check_limited(folder: Path) -> None:
     code = (
         "import anyio, pathlib, resource, signal\n"
-        "from stablenew.record_appender import append_lines\n"
+        "from stablenew.storage.record_appender import append_lines\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))\n"
         "async def main():\n"
@@ -393,7 +393,7 @@ async def _append_busy(path: Path) -> None:
         raise OSError(errno.EBUSY, "Device or resource busy")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_system, "exchange", busy)
+        patch.setattr(system, "exchange", busy)
         await append_lines(path, [numbered(1)])
 
 

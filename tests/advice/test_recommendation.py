@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stablenew.advice.observations import Observations, Picture, gather_observations, observe
+from stablenew.advice.recommendation import Recommendation, advise, recommend
 from stablenew.app import open_app
 from stablenew.config.pipeline_config import Setting
 from stablenew.config.settings import Settings
@@ -20,11 +22,9 @@ from stablenew.learning.feedback_manager import package_feedback, record_feedbac
 from stablenew.learning.feedback_reader import Feedback, Rating
 from stablenew.learning.gallery import open_gallery
 from stablenew.learning.learning_record import LearningRecord
-from stablenew.learning.observations import Observations, Picture, gather_observations, observe
-from stablenew.learning.recommendation import Recommendation, advise, recommend
 from stablenew.report.page import rebuild_page
 
-OLDER = Path(__file__).parent / "data" / "older.jsonl"
+OLDER = Path(__file__).parents[1] / "learning" / "data" / "older.jsonl"
 
 
 def pictures(

@@ -37,10 +37,10 @@ from pathlib import Path
 
 import attrs
 
-from stablenew import _system
-from stablenew._system import Stat
-from stablenew.record_state import ChangedError, RecordState, Spare
-from stablenew.record_tail import is_whole, set_aside, tail_of
+from stablenew.storage import system
+from stablenew.storage.record_state import ChangedError, RecordState, Spare
+from stablenew.storage.record_tail import is_whole, set_aside, tail_of
+from stablenew.storage.system import Stat
 
 logger = logging.getLogger(__name__)
 
@@ -102,11 +102,11 @@ class Commit:
 
     def _begin(self, data: list[bytes]) -> None:
         for ending in _PASSING:  # what a killed commit left
-            _system.unlink(self.beside(ending))
-        self.live = _system.stat(self.path)
+            system.unlink(self.beside(ending))
+        self.live = system.stat(self.path)
         self.state = RecordState.read(self.lock)
         ours = self.live is not None and self.state.live == self.live.identity
-        self.keeps_spare = _system.SPARES and self.live is not None and self.live.size >= SMALL
+        self.keeps_spare = system.SPARES and self.live is not None and self.live.size >= SMALL
         if not (ours and self.keeps_spare):
             self._forget_spares()
         self.pending = data
@@ -115,7 +115,7 @@ class Commit:
 
     def _forget_spares(self) -> None:
         for slot in SLOTS:
-            _system.unlink(self.beside(slot))
+            system.unlink(self.beside(slot))
         self.state = RecordState(self.state.live)
 
     def _begin_spare(self) -> bool:
@@ -123,12 +123,12 @@ class Commit:
         spares = self.state.spares.items()
         for slot, spare in sorted(spares, key=lambda item: -item[1].generation):
             try:
-                self.descriptor = _system.open_spare(self.beside(slot))
+                self.descriptor = system.open_spare(self.beside(slot))
             except OSError:
                 continue
             if self._fits(spare) and self._take_lease():
                 self._build(self.beside(slot), spare.valid)
-                _system.truncate(self.descriptor, spare.valid)
+                system.truncate(self.descriptor, spare.valid)
                 self.pending = [self._missing(spare.valid), *self.pending]
                 return True
             self._close_file()
@@ -137,20 +137,20 @@ class Commit:
     def _build(self, path: Path, right: int) -> None:
         """Go on with the file that was opened at `path`."""
         self.building, self.right = path, right
-        self.made = _system.stat_open(self.descriptor)
+        self.made = system.stat_open(self.descriptor)
         if self.live is not None:
             self.common = self.live.size
-            _system.mirror(self.descriptor, self.live)
+            system.mirror(self.descriptor, self.live)
 
     def _fits(self, spare: Spare) -> bool:
         assert self.live
-        found = _system.stat_open(self.descriptor)
+        found = system.stat_open(self.descriptor)
         alone = found.inode == spare.inode and found.inode != self.live.inode and found.links == 1
         return alone and spare.valid <= min(self.live.size, found.size)
 
     def _take_lease(self) -> bool:
         try:
-            self.leased = _system.lease(self.descriptor)
+            self.leased = system.lease(self.descriptor)
         except OSError as error:  # NFS, FAT and the like: spares are of no use there
             logger.debug("%s: no leases: %s", self.path, error)
             self.keeps_spare = False
@@ -160,18 +160,18 @@ class Commit:
         """Read what the live file has and the spare lacks."""
         assert self.live
         with self.path.open("rb") as live:
-            self._check(_system.stat_open(live.fileno()))
-            return _system.read(live.fileno(), self.live.size - valid, valid)
+            self._check(system.stat_open(live.fileno()))
+            return system.read(live.fileno(), self.live.size - valid, valid)
 
     def _begin_copy(self, *, heal: bool) -> None:
         temp = self.beside("tmp")
-        self.descriptor = _system.create(temp)
+        self.descriptor = system.create(temp)
         self._build(temp, self.live.size if self.live else 0)
         if self.live is None:
             return
         with self.path.open("rb") as live:
-            self._check(_system.stat_open(live.fileno()))
-            _system.copy(live.fileno(), self.descriptor, self.live.size)
+            self._check(system.stat_open(live.fileno()))
+            system.copy(live.fileno(), self.descriptor, self.live.size)
             if heal:
                 self._heal(tail_of(live.fileno(), self.live.size))
 
@@ -189,7 +189,7 @@ class Commit:
             return
         set_aside(self.path, self.beside("torn"), tail)
         self.right = self.common = self.right - len(tail)
-        _system.truncate(self.descriptor, self.right)
+        system.truncate(self.descriptor, self.right)
 
     def finish(self) -> None:
         """Force the file to disk, put it in place, and keep what was displaced as a spare.
@@ -202,20 +202,20 @@ class Commit:
             self._flush()
             try:
                 displaced = self._publish()
-                _system.sync_folder(self.path.parent)
+                system.sync_folder(self.path.parent)
             except BaseException:
                 self._undo()
                 raise
         except BaseException:
             self.give_up()
             raise
-        _system.quietly(self._remember, displaced)
+        system.quietly(self._remember, displaced)
         self._close()
 
     def _flush(self) -> None:
         self.spoiled = True  # a flush that fails says nothing of what the disk has
-        _system.sync(self.descriptor)
-        self.made = _system.stat_open(self.descriptor)
+        system.sync(self.descriptor)
+        self.made = system.stat_open(self.descriptor)
         if self.made.size != self.right + sum(map(len, self.pending)):
             raise OSError(errno.EIO, "the file has another size than was written")
         self._release()  # it is whole; who opens it as the live file must not wait
@@ -228,36 +228,36 @@ class Commit:
             self._publish_first()
             return None
         try:
-            _system.exchange(self.building, self.path)
+            system.exchange(self.building, self.path)
         except OSError as error:
             if error.errno not in _NO_EXCHANGE:
                 raise
             return self._publish_by_link()
-        self._check(_system.stat(self.building))
+        self._check(system.stat(self.building))
         return self._park(self.building)
 
     def _publish_first(self) -> None:
         try:
-            _system.link(self.building, self.path)
+            system.link(self.building, self.path)
         except FileExistsError:
             raise ChangedError from None
         except OSError as error:
-            if error.errno not in _system.NO_LINKS:
+            if error.errno not in system.NO_LINKS:
                 raise
-            _system.rename(self.building, self.path)
-        _system.quietly(_system.unlink, self.building)
+            system.rename(self.building, self.path)
+        system.quietly(system.unlink, self.building)
 
     def _publish_by_link(self) -> Path | None:
         """Do without the exchange: a second name for the live file, then a plain rename."""
         old: Path | None = self.beside("old")
         try:
-            _system.link(self.path, self.beside("old"))
+            system.link(self.path, self.beside("old"))
         except OSError as error:
-            if error.errno not in _system.NO_LINKS:
+            if error.errno not in system.NO_LINKS:
                 raise
             old = None  # no links either: the displaced file is lost to us
-        self._check(_system.stat(self.path))
-        _system.rename(self.building, self.path)
+        self._check(system.stat(self.path))
+        system.rename(self.building, self.path)
         return self._park(old) if old else None
 
     def _park(self, displaced: Path) -> Path:
@@ -265,8 +265,8 @@ class Commit:
         slot = self._slot()
         if not self.keeps_spare or displaced == slot:
             return displaced
-        _system.quietly(_system.rename, displaced, slot)
-        return displaced if _system.stat(displaced) else slot
+        system.quietly(system.rename, displaced, slot)
+        return displaced if system.stat(displaced) else slot
 
     def _slot(self) -> Path:
         """Return the slot that was built in, or a free one, or the one with the older spare."""
@@ -284,10 +284,10 @@ class Commit:
             slot = displaced.name.rpartition(".")[2]
             spares[slot] = Spare(self.live.inode, self.common, newest + 1)
         elif displaced is not None:
-            _system.quietly(_system.unlink, displaced)
-        now = _system.stat(self.path)
+            system.quietly(system.unlink, displaced)
+        now = system.stat(self.path)
         if now is not None and now.inode == self.made.inode:
-            _system.quietly(RecordState(now.identity, spares).write, self.lock)
+            system.quietly(RecordState(now.identity, spares).write, self.lock)
 
     def _undo(self) -> None:
         """After an error while publishing: have the old file in place, or say that it is not.
@@ -296,54 +296,54 @@ class Commit:
         """
         assert self.made
         try:
-            now = _system.stat(self.path)
+            now = system.stat(self.path)
             if now is not None and now.inode == self.made.inode:
                 self._put_back(self.made)
-                _system.quietly(_system.sync_folder, self.path.parent)
+                system.quietly(system.sync_folder, self.path.parent)
         except OSError as error:
             raise OSError(error.errno, f"indeterminate: {error}") from error
 
     def _put_back(self, made: Stat) -> None:
         if self.live is None:
-            _system.unlink(self.path)
+            system.unlink(self.path)
             return
         others = {made.inode, *(spare.inode for spare in self.state.spares.values())}
         for ending in (*SLOTS, "tmp", "old"):
-            found = _system.stat(self.beside(ending))
+            found = system.stat(self.beside(ending))
             if found is not None and found.inode not in others:
-                _system.rename(self.beside(ending), self.path)
+                system.rename(self.beside(ending), self.path)
                 return
         raise OSError(errno.EIO, "the file that was replaced is gone")
 
     def give_up(self) -> None:
         """Leave no trace: a spare goes back to what it was, a file in the making goes away."""
-        _system.quietly(self._clean)
+        system.quietly(self._clean)
         self._close()
 
     def _clean(self) -> None:
         if self.made is None:
             return
-        in_place = _system.stat(self.path)
+        in_place = system.stat(self.path)
         if in_place is not None and in_place.inode == self.made.inode:
             return
         if self.building.name.endswith(SLOTS) and not self.spoiled:
-            _system.truncate(self.descriptor, self.right)
+            system.truncate(self.descriptor, self.right)
         else:
-            _system.unlink(self.building)
+            system.unlink(self.building)
         for ending in ("old", "torn"):
-            _system.unlink(self.beside(ending))
+            system.unlink(self.beside(ending))
 
     def _close(self) -> None:
         self._release()
         self._close_file()
-        _system.quietly(_system.close, self.lock)
+        system.quietly(system.close, self.lock)
 
     def _release(self) -> None:
         if self.leased:
             self.leased = False
-            _system.quietly(_system.release, self.descriptor)
+            system.quietly(system.release, self.descriptor)
 
     def _close_file(self) -> None:
         if self.descriptor >= 0:
-            _system.quietly(_system.close, self.descriptor)
+            system.quietly(system.close, self.descriptor)
             self.descriptor = -1

@@ -17,6 +17,9 @@ import anyio.to_thread
 import attrs
 import numpy as np
 
+from stablenew.advice.observations import Observations, Picture
+from stablenew.advice.recommendation import Recommendation, advise, explore
+from stablenew.advice.value_axis import ordered
 from stablenew.config.overrides import setting_types
 from stablenew.config.pipeline_config import Setting
 from stablenew.errors import RecordError
@@ -27,9 +30,6 @@ from stablenew.learning.gallery import Shown
 from stablenew.learning.learning_events import AdviceGiven, RatingsAwaited
 from stablenew.learning.learning_execution import Rate
 from stablenew.learning.learning_plan import LearningPlan, LearningRunResult
-from stablenew.learning.observations import Observations, Picture
-from stablenew.learning.recommendation import Recommendation, advise, explore
-from stablenew.learning.value_axis import ordered
 
 _CANDIDATES = 25
 _AT_ONCE = 3

@@ -1,9 +1,6 @@
 """What a person's ratings say about which setting, gathered from records and feedback.
 
-A record says which value it stands for: `metadata.variable_name` and `variable_value` (and
-`y_variable`, `y_value` for a grid's second axis), in older files `variable_under_test` and
-`variant_value`. A rated run that varied nothing stands for the settings that its config names. The
-`primary_*` fields are not looked at: older programs left them empty.
+A rated run that varied nothing stands for the settings that its config names.
 """
 
 from __future__ import annotations
@@ -14,7 +11,6 @@ from pathlib import Path
 import attrs
 import msgspec
 
-from stablenew.config.overrides import setting_types
 from stablenew.config.pipeline_config import STAGES, Setting
 from stablenew.config.settings import RECORDS_FILE
 from stablenew.errors import RecordError
@@ -28,15 +24,8 @@ from stablenew.learning.feedback_reader import (
 from stablenew.learning.gallery import plan_runs
 from stablenew.learning.learning_record import LearningRecord
 from stablenew.learning.learning_record_reader import read_records
+from stablenew.learning.record_shapes import older_rating, plain_setting, varied_settings
 
-_OLDER_NAMES = {
-    "cfg": "cfg_scale",
-    "denoise": "denoising_strength",
-    "denoise_strength": "denoising_strength",
-    "sampler": "sampler_name",
-    "upscale_factor": "upscaling_resize",
-    "upscaler": "upscaler_1",
-}
 _UNVARIED = ("cfg_scale", "steps", "sampler_name", "scheduler", "denoising_strength", "clip_skip")
 """What a rated run that varied nothing says something about."""
 
@@ -247,61 +236,10 @@ def _text(table: Mapping[str, object], name: str) -> str:
     return str(table.get(name) or "")
 
 
-def varied_settings(record: LearningRecord) -> dict[str, Setting]:
-    """Return the settings that a record's run varied, by their paths."""
-    return dict(_varied(record))
-
-
-def _varied(record: LearningRecord) -> Iterator[tuple[str, Setting]]:
-    tags = record.tags
-    if tags.get("variable_name"):
-        stage = str(tags.get("stage") or "txt2img")
-        yield f"{stage}.{tags['variable_name']}", _setting(tags.get("variable_value"))
-        if tags.get("y_variable"):
-            yield str(tags["y_variable"]), _setting(tags.get("y_value"))
-    elif tags.get("variable_under_test"):
-        stage = str(_table(record.base_config).get("stage") or "txt2img")
-        name = str(tags["variable_under_test"]).strip().lower().replace(" ", "_")
-        path = f"{stage}.{_OLDER_NAMES.get(name, name)}"
-        yield path, _of_type(path, tags.get("variant_value"))
-
-
 def _unvaried(record: LearningRecord) -> Iterator[tuple[str, Setting]]:
     for stage in STAGES:
         config = record.stage_config(stage)
         if config.get("enabled", stage == "txt2img"):
             for name in _UNVARIED:
                 if config.get(name) is not None:
-                    yield f"{stage}.{name}", _setting(config[name])
-
-
-def older_rating(record: LearningRecord) -> int | None:
-    """Return the rating that an older record has in its metadata."""
-    for name in ("user_rating", "rating"):
-        value = record.tags.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool) and 1 <= value <= 5:
-            return round(value)
-    return None
-
-
-def _of_type(path: str, value: object) -> Setting:
-    """Return an older value as the setting's own type: `7.0` that was written as text."""
-    stage, _, name = path.partition(".")
-    kind = setting_types(stage).get(name) if stage in STAGES else None
-    if kind in (int, float) and isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return _setting(value)
-
-
-def _setting(value: object) -> Setting:
-    """Return a value as one of a setting's kinds; what is no number to reckon with, as text."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and not abs(value) < _MOST:
-        return str(value)
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
-
-
-_MOST = 1e30
-"""Beyond any value that a setting could have."""
+                    yield f"{stage}.{name}", plain_setting(config[name])

@@ -14,12 +14,12 @@ import anyio
 import attrs
 from anyio.lowlevel import RunVar, checkpoint
 
-from stablenew import _files
 from stablenew._cancelling import in_own_task
-from stablenew._lock import try_lock, wait_for_lock
 from stablenew.errors import RecordError
-from stablenew.record_file import Commit
-from stablenew.record_state import ChangedError
+from stablenew.storage import files
+from stablenew.storage.lock import try_lock, wait_for_lock
+from stablenew.storage.record_file import Commit
+from stablenew.storage.record_state import ChangedError
 
 T = TypeVar("T")
 
@@ -90,7 +90,7 @@ class _Appender:
         batch = self._gathering
         if batch is None:
             batch = self._gathering = _Batch([*lines])
-            deadline = timeout + _files.DISK_DEADLINE
+            deadline = timeout + files.DISK_DEADLINE
             await in_own_task(self._lead(batch, deadline, timeout), deadline + 1)
         else:
             batch.lines.extend(lines)
@@ -129,7 +129,7 @@ class _Appender:
             await wait_for_lock(commit.lock, timeout)
             await _in_thread(lambda: commit.start(_pieces(lines)))
         try:
-            await _files.write_through(commit.descriptor, commit.pending)
+            await files.write_through(commit.descriptor, commit.pending)
         except Exception:
             await _in_thread(commit.give_up)
             raise

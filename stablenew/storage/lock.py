@@ -10,7 +10,7 @@ import anyio
 import anyio.from_thread
 from anyio.lowlevel import current_token
 
-from stablenew import _system
+from stablenew.storage import system
 
 
 def try_lock(path: Path) -> tuple[int, bool]:
@@ -20,14 +20,14 @@ def try_lock(path: Path) -> tuple[int, bool]:
         Its descriptor, whose closing unlocks, and whether it is locked.
     """
     try:
-        descriptor = _system.open_lock(path)
+        descriptor = system.open_lock(path)
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = _system.open_lock(path)
+        descriptor = system.open_lock(path)
     try:
-        return descriptor, _system.lock(descriptor, wait=False)
+        return descriptor, system.lock(descriptor, wait=False)
     except BaseException:
-        _system.close(descriptor)
+        system.close(descriptor)
         raise
 
 
@@ -69,11 +69,11 @@ class _Waiter:
             return self._given_up
 
     def _wait(self) -> None:
-        while not _system.lock(self._descriptor, wait=True):
+        while not system.lock(self._descriptor, wait=True):
             pass
         with self._turn:
             self._has_lock = True
             if self._given_up:
-                _system.close(self._descriptor)
+                system.close(self._descriptor)
                 return
         anyio.from_thread.run_sync(self.granted.set, token=self._token)

@@ -16,10 +16,10 @@ from typing import Any
 import attrs
 import pytest
 
-from stablenew import _system, record_file
-from stablenew._lock import try_lock
-from stablenew.record_file import Commit
-from stablenew.record_state import ChangedError
+from stablenew.storage import record_file, system
+from stablenew.storage.lock import try_lock
+from stablenew.storage.record_file import Commit
+from stablenew.storage.record_state import ChangedError
 
 SMALL = 64
 LINE = b'{"run_id": "%s", "pad": "................................"}\n'
@@ -136,7 +136,7 @@ def faulty(fault: Fault) -> Iterator[None]:
             if name == "write":
                 patch.setitem(_extra, "write", fault.wrap(name, write))
             else:
-                patch.setattr(_system, name, fault.wrap(name, getattr(_system, name)))
+                patch.setattr(system, name, fault.wrap(name, getattr(system, name)))
         yield
 
 
@@ -161,7 +161,7 @@ def on_road(road: str) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(record_file, "SMALL", SMALL)
         for name, call in ROADS[road].items():
-            patch.setattr(_system, name, call)
+            patch.setattr(system, name, call)
         yield
 
 

@@ -20,8 +20,8 @@ from typing import TypeVar
 import anyio
 from aiofiles.threadpool import wrap
 
-from stablenew import _system
 from stablenew._cancelling import cancel_again
+from stablenew.storage import system
 
 T = TypeVar("T")
 
@@ -145,7 +145,7 @@ def write_whole(
         with temp.open("xb") as file:
             file.write(data)
             file.flush()
-            _system.sync(file.fileno())
+            system.sync(file.fileno())
         (publish or _rename_over)(temp, path)
     except BaseException:
         temp.unlink(missing_ok=True)
@@ -170,13 +170,13 @@ def link_or_copy(source: Path, target: Path) -> None:
         OSError: The disk said no; there is nothing at `target`.
     """
     try:
-        _system.link(source, target)
+        system.link(source, target)
     except OSError as error:
-        if error.errno not in _system.NO_LINKS:
+        if error.errno not in system.NO_LINKS:
             raise
         create_whole(target, source.read_bytes())
     else:
-        _system.sync_folder(target.parent)
+        system.sync_folder(target.parent)
 
 
 def append_whole(path: Path, data: bytes, durable: bool) -> None:
@@ -192,26 +192,26 @@ def append_whole(path: Path, data: bytes, durable: bool) -> None:
             while view:  # an unbuffered write may take only a part
                 view = view[file.write(view) :]
             if durable:
-                _system.sync(file.fileno())
+                system.sync(file.fileno())
         except OSError:
             file.truncate(size)
             raise
 
 
 def _rename_over(temp: Path, path: Path) -> None:
-    _system.rename(temp, path)
-    _system.sync_folder(path.parent)
+    system.rename(temp, path)
+    system.sync_folder(path.parent)
 
 
 def _link_beside(temp: Path, path: Path) -> None:
     try:
-        _system.link(temp, path)
+        system.link(temp, path)
     except OSError as error:
-        if error.errno not in _system.NO_LINKS:
+        if error.errno not in system.NO_LINKS:
             raise
         if path.exists():  # a file system without links: the gap between the two is the best it has
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from error
-        _system.rename(temp, path)
+        system.rename(temp, path)
     else:
-        _system.unlink(temp)
-    _system.sync_folder(path.parent)
+        system.unlink(temp)
+    system.sync_folder(path.parent)

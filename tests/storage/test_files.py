@@ -13,31 +13,31 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from stablenew import _files, _system
+from stablenew.storage import files, system
 from tests.support import leftovers, open_handles
 
 
 async def test_a_whole_file_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    await _files.replace(path, b"one")
-    await _files.replace(path, b"two")
-    assert await _files.read(path) == b"two"
+    await files.replace(path, b"one")
+    await files.replace(path, b"two")
+    assert await files.read(path) == b"two"
     assert leftovers(tmp_path) == []
 
 
 async def test_a_reader_of_the_old_file_goes_on_reading_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    await _files.replace(path, b"old")
+    await files.replace(path, b"old")
     with path.open("rb") as reader:
-        await _files.replace(path, b"new, and longer")
+        await files.replace(path, b"new, and longer")
         assert reader.read() == b"old"
 
 
 async def test_a_file_is_created_once(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
-    await _files.create(path, b"first")
+    await files.create(path, b"first")
     with pytest.raises(FileExistsError):
-        await _files.create(path, b"second")
+        await files.create(path, b"second")
     assert path.read_bytes() == b"first"
     assert path.stat().st_nlink == 1
     assert leftovers(tmp_path) == []
@@ -51,30 +51,30 @@ async def test_without_links_a_file_is_still_created_once(
 
     monkeypatch.setattr(os, "link", no_links)
     path = tmp_path / "a.png"
-    await _files.create(path, b"first")
+    await files.create(path, b"first")
     with pytest.raises(FileExistsError):
-        await _files.create(path, b"second")
+        await files.create(path, b"second")
     assert path.read_bytes() == b"first"
     assert leftovers(tmp_path) == []
 
 
 async def test_appending_adds_to_the_end(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
-    await _files.append(path, b"one\n", durable=True)
-    await _files.append(path, b"two\n", durable=False)
+    await files.append(path, b"one\n", durable=True)
+    await files.append(path, b"two\n", durable=False)
     assert path.read_bytes() == b"one\ntwo\n"
 
 
 async def test_an_append_that_fails_half_way_is_cut_off_again(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
-    await _files.append(path, b"whole line\n", durable=True)
+    await files.append(path, b"whole line\n", durable=True)
     code = (
         "import anyio, resource, signal, pathlib\n"
-        "from stablenew import _files\n"
+        "from stablenew.storage import files\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "async def main():\n"
-        "    await _files.append(pathlib.Path('a.jsonl'), b'x' * 5000, durable=True)\n"
+        "    await files.append(pathlib.Path('a.jsonl'), b'x' * 5000, durable=True)\n"
         "anyio.run(main)\n"
     )
     done = await anyio.run_process([sys.executable, "-c", code], cwd=tmp_path, check=False)
@@ -88,7 +88,7 @@ async def test_a_disk_that_says_no_leaves_what_was_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, code: int
 ) -> None:
     path = tmp_path / "a.json"
-    await _files.replace(path, b"before")
+    await files.replace(path, b"before")
 
     def fail(*_: object) -> None:
         raise OSError(code, os.strerror(code))
@@ -99,7 +99,7 @@ async def test_a_disk_that_says_no_leaves_what_was_there(
         monkeypatch.setattr(Path, "replace", fail)
     handles = open_handles()
     with pytest.raises(OSError, match=os.strerror(code)):
-        await _files.replace(path, b"after")
+        await files.replace(path, b"after")
     assert path.read_bytes() == b"before"
     assert leftovers(tmp_path) == []
     assert open_handles() == handles
@@ -121,20 +121,20 @@ async def test_the_data_and_the_folder_are_forced_to_disk_in_that_order(
 
     monkeypatch.setattr(os, "fsync", note_fsync)
     monkeypatch.setattr(Path, "replace", note_replace)
-    await _files.replace(tmp_path / "a", b"data")
+    await files.replace(tmp_path / "a", b"data")
     assert calls == ["file", "rename", "folder"]
 
 
 async def test_cancelling_at_any_moment_leaves_no_temporary_file_and_no_handle(
     tmp_path: Path,
 ) -> None:
-    await _files.replace(tmp_path / "warm", b"up")
+    await files.replace(tmp_path / "warm", b"up")
     handles = open_handles()
     for moment in range(60):
         with anyio.move_on_after(moment * 0.0001):
-            await _files.replace(tmp_path / "a", b"x" * 10_000)
-            await _files.append(tmp_path / "b", b"x" * 100, durable=True)
-            await _files.create(tmp_path / f"c{moment}", b"x")
+            await files.replace(tmp_path / "a", b"x" * 10_000)
+            await files.append(tmp_path / "b", b"x" * 100, durable=True)
+            await files.create(tmp_path / f"c{moment}", b"x")
     assert leftovers(tmp_path) == []
     assert open_handles() == handles
     assert len((tmp_path / "a").read_bytes()) == 10_000
@@ -145,11 +145,11 @@ async def test_a_disk_that_hangs_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release = threading.Event()
-    monkeypatch.setattr(_files, "DISK_DEADLINE", 0.1)
+    monkeypatch.setattr(files, "DISK_DEADLINE", 0.1)
     monkeypatch.setattr(os, "fsync", lambda descriptor: release.wait(20))
     try:
         with anyio.fail_after(5), pytest.raises(TimeoutError):
-            await _files.replace(tmp_path / "a", b"x")
+            await files.replace(tmp_path / "a", b"x")
     finally:
         release.set()
 
@@ -158,7 +158,7 @@ async def test_asyncios_own_cancel_lets_a_write_finish_and_is_raised_next(tmp_pa
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().call_soon(task.cancel)
-    await _files.replace(tmp_path / "a", b"whole")
+    await files.replace(tmp_path / "a", b"whole")
     assert (tmp_path / "a").read_bytes() == b"whole"
     with pytest.raises(asyncio.CancelledError):
         await anyio.lowlevel.checkpoint()
@@ -166,7 +166,7 @@ async def test_asyncios_own_cancel_lets_a_write_finish_and_is_raised_next(tmp_pa
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.0001):
             for number in range(200):
-                await _files.create(tmp_path / f"{number}", b"whole")
+                await files.create(tmp_path / f"{number}", b"whole")
     assert leftovers(tmp_path) == []
     assert task.cancelling() == 0
 
@@ -184,9 +184,9 @@ async def test_everything_is_written_before_it_is_forced_to_disk(
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", note)
-    await _files.replace(tmp_path / "a", b"x" * 100)
-    await _files.create(tmp_path / "b", b"x" * 200)
-    await _files.append(tmp_path / "c", b"x" * 300, durable=True)
+    await files.replace(tmp_path / "a", b"x" * 100)
+    await files.create(tmp_path / "b", b"x" * 200)
+    await files.append(tmp_path / "c", b"x" * 300, durable=True)
     assert sizes == [100, 200, 300]
 
 
@@ -194,9 +194,9 @@ async def test_a_new_file_is_forced_to_disk_with_its_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[str] = []
-    monkeypatch.setattr(_system, "link", _noting(calls, "link", _system.link))
-    monkeypatch.setattr(_system, "sync_folder", _noting(calls, "folder", _system.sync_folder))
-    await _files.create(tmp_path / "a", b"x")
+    monkeypatch.setattr(system, "link", _noting(calls, "link", system.link))
+    monkeypatch.setattr(system, "sync_folder", _noting(calls, "folder", system.sync_folder))
+    await files.create(tmp_path / "a", b"x")
     assert calls == ["link", "folder"]
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from stablenew import _system
-from tests.records.harness import (
+from stablenew.storage import system
+from tests.storage.harness import (
     KILLED,
     ROADS,
     SCENES,
@@ -181,7 +181,7 @@ class Disk:
 
     def watch(self, patch: pytest.MonkeyPatch) -> None:
         for name in ("exchange", "rename", "link", "sync_folder", "sync"):
-            patch.setattr(_system, name, self._noting(name, getattr(_system, name)))
+            patch.setattr(system, name, self._noting(name, getattr(system, name)))
 
     def _noting(self, name: str, call: Callable[..., None]) -> Callable[..., None]:
         def noting(*arguments: object) -> None:
@@ -238,7 +238,7 @@ def test_a_reader_never_sees_its_file_change_unless_the_lease_is_left_out(
     """The control: without the lease, the file that a reader has open grows under it."""
     with on_road("exchange"), pytest.MonkeyPatch.context() as patch:
         if not guarded:
-            patch.setattr(_system, "lease", lambda descriptor: True)
+            patch.setattr(system, "lease", lambda descriptor: True)
         path = fresh(folder)
         for name in "abcdefgh":
             append(path, line(name))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from stablenew import _system
+from stablenew.storage import system
 
 
 class ChangedError(Exception):
@@ -40,7 +40,7 @@ class RecordState:
     @classmethod
     def read(cls, descriptor: int) -> RecordState:
         """Read the state, an empty one where there is none or it is damaged."""
-        checksum, _, body = _system.read(descriptor, 4096, 0).partition(b" ")
+        checksum, _, body = system.read(descriptor, 4096, 0).partition(b" ")
         if not body or checksum != b"%08x" % zlib.crc32(body):
             return cls()
         plain = json.loads(body)
@@ -55,4 +55,4 @@ class RecordState:
         """
         spares = {slot: attrs.astuple(spare) for slot, spare in self.spares.items()}
         body = json.dumps({"live": self.live, "spares": spares}).encode()
-        _system.write_state(descriptor, b"%08x " % zlib.crc32(body) + body)
+        system.write_state(descriptor, b"%08x " % zlib.crc32(body) + body)
