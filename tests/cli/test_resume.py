@@ -163,16 +163,3 @@ def test_a_finished_step_whose_picture_is_gone_is_made_again(cut: Path) -> None:
     run("--resume", str(plan), cwd=cut)
     assert picture.read_bytes() == whole
     assert len(lines(cut / "runs/learning_records.jsonl")) == 6
-
-
-def test_a_prompt_that_is_no_utf_8_is_made_and_found_again(tmp_path: Path) -> None:
-    words = (
-        "--backend",
-        "fake",
-        "--seed",
-        "3",
-        "--prompt",
-        b"a \xff".decode(errors="surrogateescape"),
-    )
-    assert "pictures: 1" in run(*words, cwd=tmp_path).stdout
-    assert "backend calls: 0" in run(*words, "--dry-run", cwd=tmp_path).stdout
