@@ -26,7 +26,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Generic, Self, TypeVar, overload
 
 import attrs
 from anyio.from_thread import BlockingPortal, start_blocking_portal
@@ -38,6 +38,7 @@ from stablenew.config.settings import Settings
 from stablenew.controller.activity import State
 from stablenew.controller.interruption import Interruption
 from stablenew.errors import StableNewError
+from stablenew.events.bus import Kind
 from stablenew.events.event import Event
 from stablenew.learning.learning_execution import Rate
 from stablenew.learning.learning_plan import LearningExecutionResult, LearningPlan
@@ -47,6 +48,9 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Event)
+A = TypeVar("A", bound=Event)
+B = TypeVar("B", bound=Event)
+C = TypeVar("C", bound=Event)
 
 Call = Callable[[], None]
 
@@ -163,12 +167,27 @@ class ThreadHost:
                 logger.exception("%r failed", call)
             called += 1
 
-    def subscribe(self, kind: type[E] | tuple[type[E], ...], handler: Callable[[E], None]) -> None:
+    @overload
+    def subscribe(
+        self, kind: tuple[type[A], type[B]], handler: Callable[[A | B], None]
+    ) -> None: ...
+
+    @overload
+    def subscribe(
+        self, kind: tuple[type[A], type[B], type[C]], handler: Callable[[A | B | C], None]
+    ) -> None: ...
+
+    @overload
+    def subscribe(
+        self, kind: type[E] | tuple[type[E], ...], handler: Callable[[E], None]
+    ) -> None: ...
+
+    def subscribe(self, kind: Kind, handler: Callable[[E], None]) -> None:
         """Have `handler` called in the GUI's thread for every event of `kind` from now on."""
         portal, app = self._open()
 
-        async def take(event: E) -> None:
-            self._call_back(lambda: handler(event))
+        async def take(event: Event) -> None:
+            self._call_back(lambda: handler(event))  # type: ignore[arg-type]  # routed by kind
 
         async def subscribe() -> None:
             app.bus.subscribe(kind, take, name=getattr(handler, "__qualname__", "handler"))

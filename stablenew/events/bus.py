@@ -37,7 +37,7 @@ from contextvars import ContextVar
 from inspect import CORO_CREATED, getcoroutinestate
 from time import monotonic
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Generic, Self, TypeVar, overload
 
 import anyio
 import attrs
@@ -52,6 +52,9 @@ from stablenew.events.mailbox import Mailbox, Overflow
 logger = logging.getLogger(__name__)
 
 E = TypeVar("E", bound=Event)
+A = TypeVar("A", bound=Event)
+B = TypeVar("B", bound=Event)
+C = TypeVar("C", bound=Event)
 
 Kind = type[Event] | tuple[type[Event], ...]
 
@@ -271,9 +274,43 @@ class EventBus(AsyncContextManagerMixin):
                 raise self._failures[0]
             raise ExceptionGroup("subscribers failed", self._failures)
 
+    # For (A, B), mypy takes the nearest common parent unless each has a variable of its own.
+    @overload
+    def subscribe(
+        self,
+        kind: tuple[type[A], type[B]],
+        handler: Callable[[A | B], Awaitable[None]],
+        *,
+        overflow: Overflow = ...,
+        mailbox: int = ...,
+        name: str | None = ...,
+    ) -> Subscription: ...
+
+    @overload
+    def subscribe(
+        self,
+        kind: tuple[type[A], type[B], type[C]],
+        handler: Callable[[A | B | C], Awaitable[None]],
+        *,
+        overflow: Overflow = ...,
+        mailbox: int = ...,
+        name: str | None = ...,
+    ) -> Subscription: ...
+
+    @overload
     def subscribe(
         self,
         kind: type[E] | tuple[type[E], ...],
+        handler: Callable[[E], Awaitable[None]],
+        *,
+        overflow: Overflow = ...,
+        mailbox: int = ...,
+        name: str | None = ...,
+    ) -> Subscription: ...
+
+    def subscribe(
+        self,
+        kind: Kind,
         handler: Callable[[E], Awaitable[None]],
         *,
         overflow: Overflow = Overflow.DROP_OLDEST,
@@ -299,6 +336,25 @@ class EventBus(AsyncContextManagerMixin):
         work = subscription.work
         self._tasks.start_soon(lambda: work, name=f"subscriber {label}")
         return subscription
+
+    @overload
+    def stream(
+        self, kind: tuple[type[A], type[B]], *, overflow: Overflow = ..., mailbox: int = ...
+    ) -> EventStream[A | B]: ...
+
+    @overload
+    def stream(
+        self,
+        kind: tuple[type[A], type[B], type[C]],
+        *,
+        overflow: Overflow = ...,
+        mailbox: int = ...,
+    ) -> EventStream[A | B | C]: ...
+
+    @overload
+    def stream(
+        self, kind: type[E] | tuple[type[E], ...], *, overflow: Overflow = ..., mailbox: int = ...
+    ) -> EventStream[E]: ...
 
     def stream(
         self,

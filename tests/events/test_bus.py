@@ -6,7 +6,7 @@ import asyncio
 import functools
 import logging
 import time
-from typing import ClassVar
+from typing import ClassVar, assert_type
 
 import anyio
 import attrs
@@ -14,7 +14,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from stablenew.errors import BusClosedError, ReentrantPublishError
-from stablenew.events.bus import EventBus
+from stablenew.events.bus import EventBus, EventStream
 from stablenew.events.event import Event
 from stablenew.events.mailbox import Overflow
 
@@ -146,6 +146,27 @@ async def test_matching_is_by_isinstance_with_tuples_and_the_base_class() -> Non
     assert counted == [Counted, Tick, Ended]
     assert both == [Tick, Other]
     assert every == [Counted, Tick, Other, Ended]
+
+
+async def test_a_handler_of_several_kinds_type_checks_and_one_of_too_few_does_not() -> None:
+    """What this holds is held by mypy, which checks the tests; an ignore without use fails it."""
+
+    async def of_one(event: Counted) -> None: ...
+    async def of_two(event: Tick | Other) -> None: ...
+    async def of_three(event: Tick | Other | Ended) -> None: ...
+    async def of_all(event: Event) -> None: ...
+
+    async with EventBus(strict=True) as bus:
+        bus.subscribe(Tick, of_one)
+        bus.subscribe((Tick,), of_one)
+        bus.subscribe((Tick, Other), of_two)
+        bus.subscribe((Tick, Other, Ended), of_three)
+        bus.subscribe((Tick, Other, Ended, Counted), of_all)
+        bus.subscribe((Tick, Other), of_one)  # type: ignore[arg-type]
+        bus.subscribe(Event, of_one)  # type: ignore[arg-type]
+        assert_type(bus.stream(Tick), EventStream[Tick])
+        assert_type(bus.stream((Tick, Other)), EventStream[Tick | Other])
+        assert_type(bus.stream((Tick, Other, Ended)), EventStream[Tick | Other | Ended])
 
 
 def test_events_are_frozen_and_keyword_only() -> None:
