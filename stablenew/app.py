@@ -22,6 +22,7 @@ from stablenew._clock import Clock
 from stablenew._names import suggestion
 from stablenew.backends.base import Backend
 from stablenew.config.settings import Settings
+from stablenew.controller.engine import Engine
 from stablenew.controller.interruption import Interruption, find_interruptions
 from stablenew.controller.learning_execution_controller import LearningExecutionController
 from stablenew.controller.pipeline_controller import PipelineController
@@ -122,22 +123,22 @@ async def open_app(
             wait_for_backend=settings.wait_for_server,
         )
         runner = PipelineRunner(backend, sequencer, clock=clock)
-        pipeline = PipelineController(runner, bus, settings, clock=clock)
+        engine = Engine(runner, bus, settings, clock=clock)
         try:
             yield App(
                 settings=settings,
                 bus=bus,
                 backend=backend,
-                pipeline=pipeline,
-                learning=LearningExecutionController(pipeline, bus, settings, clock=clock),
+                pipeline=PipelineController(engine),
+                learning=LearningExecutionController(engine),
                 reporter=reporter,
                 reports=reporter.subscribe(bus),
                 interrupted=interrupted,
             )
         finally:  # what another task still runs is cancelled, and told while the bus is open
-            pipeline.activity.cancel()
+            engine.activity.cancel()
             with anyio.move_on_after(2 * GRACE, shield=True):
-                await insist(pipeline.activity.ended)
+                await insist(engine.activity.ended)
 
 
 async def host_app(

@@ -91,7 +91,7 @@ async def run_job(
         async with open_app(job.settings) as app, anyio.create_task_group() as beside:
             _tell_interrupted(app, lines)
             # Everything that can be wrong is said before there is a folder.
-            capabilities = await app.pipeline.runner.capabilities()
+            capabilities = await app.pipeline.capabilities()
             steps = await anyio.to_thread.run_sync(dry_steps, job, capabilities)
             await anyio.to_thread.run_sync(prepare_out_folder, job.settings.out)
             stopped = anyio.Event()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -10,68 +11,62 @@ import anyio.to_thread
 import attrs
 from anyio.lowlevel import checkpoint
 
-from stablenew._clock import PLAN_ID_LENGTH, Clock, checked_id
+from stablenew._clock import PLAN_ID_LENGTH, checked_id
 from stablenew.backends.base import Capabilities
 from stablenew.config.overrides import with_seed
 from stablenew.config.pipeline_config import PipelineConfig
-from stablenew.config.settings import Settings
 from stablenew.controller.activity import State
-from stablenew.controller.pipeline_controller import PipelineController
+from stablenew.controller.engine import Engine
 from stablenew.controller.plan_progress import PlanProgress, read_plan_progress
 from stablenew.errors import ConfigError
-from stablenew.events.bus import EventBus
 from stablenew.learning.gallery import PLAN_FILE, plan_runs
 from stablenew.learning.learning_adapter import build_learning_plan_from_dict
 from stablenew.learning.learning_events import PlanFinished, StepFinished
 from stablenew.learning.learning_execution import LearningExecutionRunner, NextValues, Rate
 from stablenew.learning.learning_plan import (
-    Earlier,
     LearningExecutionContext,
     LearningExecutionResult,
     LearningPlan,
+    Resumption,
     derive_steps,
     summarize,
 )
 from stablenew.learning.plan_file import StoredPlan, encode_plan_file, read_plan_file
-from stablenew.pipeline.results import Outcome
+from stablenew.pipeline.results import Outcome, PipelineRunResult
+from stablenew.pipeline.run_request import RunRequest
 from stablenew.pipeline.stage_plan import plan_stages
 from stablenew.storage import files
+
+Begin = Callable[[StoredPlan], Awaitable[Resumption]]
+"""Makes a plan's folder ready and says where the plan begins."""
+
+
+async def _note_nothing(step: int) -> None:
+    """Take the number of a step and do nothing."""
 
 
 class LearningExecutionController:
     """Starts plans, cancels them or a step of them, and keeps the last result.
 
     Args:
-        pipeline: Runs each step and decides whether it is recorded.
-        bus: Where plans are told.
-        settings: Where things go and how long to wait.
-        clock: Where ids and seeds come from.
+        engine: Shared with the other controllers of an app.
     """
 
-    def __init__(
-        self,
-        pipeline: PipelineController,
-        bus: EventBus,
-        settings: Settings,
-        *,
-        clock: Clock = Clock(),
-    ) -> None:
-        self._pipeline = pipeline
-        self._settings = settings
-        self._bus = bus
-        self._clock = clock
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
         self._runner = LearningExecutionRunner(
-            pipeline.runner.run,
-            bus=bus,
-            last_result=lambda: pipeline.runner.last_result,
-            clock=clock,
+            self._run_pipeline,
+            bus=engine.bus,
+            last_result=lambda: engine.runner.last_result,
+            clock=engine.clock,
         )
+        self._note_step: Callable[[int], Awaitable[None]] = _note_nothing
         self._last_result: LearningExecutionResult | None = None
 
     @property
     def state(self) -> State:
         """What is going on now."""
-        return self._pipeline.state
+        return self._engine.activity.state
 
     @property
     def last_result(self) -> LearningExecutionResult | None:
@@ -84,7 +79,7 @@ class LearningExecutionController:
 
     def cancel_plan(self) -> None:
         """Cancel the plan under way; `run_learning_plan` then returns what was done."""
-        self._pipeline.activity.cancel()
+        self._engine.activity.cancel()
 
     @property
     def paused(self) -> bool:
@@ -139,7 +134,7 @@ class LearningExecutionController:
             BackendUnavailableError: The backend cannot be reached; nothing ran.
             StableNewError: Something is under way already.
         """
-        plan_id = checked_id("plan_id", plan_id or self._clock.new_id(), PLAN_ID_LENGTH)
+        plan_id = checked_id("plan_id", plan_id or self._engine.clock.new_id(), PLAN_ID_LENGTH)
         if not isinstance(plan, LearningPlan):
             plan = build_learning_plan_from_dict(plan)
         if not isinstance(base_config, PipelineConfig):
@@ -147,16 +142,20 @@ class LearningExecutionController:
         if plan.mode == "adaptive":
             most = max(1, plan.max_pictures // plan.images_per_step)
             max_steps = min(max_steps or most, most)
-        context = LearningExecutionContext(
-            plan=plan,
-            base_config=with_seed(base_config, self._clock.draw_seed),
-            max_steps=max_steps,
-            step_timeout=self._settings.step_timeout,
-            metadata=metadata or {},
+        settings = self._engine.settings
+        stored = StoredPlan(
             plan_id=plan_id,
-            max_seconds=max_seconds,
+            created_at=self._engine.clock.now(),
+            plan=plan,
+            config=with_seed(base_config, self._engine.clock.draw_seed),
+            max_steps=max_steps,
+            step_timeout=settings.step_timeout,
+            backend=settings.backend,
+            url=settings.url if settings.backend == "webui" else None,
+            learning_enabled=self._engine.learning_enabled,
+            metadata=metadata or {},
         )
-        return await self._run_context(context, rate)
+        return await self._execute(stored, self._store, max_seconds, rate)
 
     async def resume_plan(
         self,
@@ -183,106 +182,109 @@ class LearningExecutionController:
             BackendUnavailableError: The backend cannot be reached; nothing ran.
             StableNewError: Something is under way already.
         """
-        folder = self._settings.out / checked_id("plan_id", plan_id, PLAN_ID_LENGTH)
+        folder = self._folder(checked_id("plan_id", plan_id, PLAN_ID_LENGTH))
         stored = await anyio.to_thread.run_sync(read_plan_file, folder)
-        context = LearningExecutionContext(
-            plan=stored.plan,
-            base_config=stored.config,
-            max_steps=stored.max_steps,
-            step_timeout=self._settings.step_timeout or stored.step_timeout,
-            metadata=stored.metadata,
-            plan_id=plan_id,
-            max_seconds=max_seconds,
-        )
-        return await self._run_context(context, rate, stored, only_failed=only_failed)
+        step_timeout = self._engine.settings.step_timeout or stored.step_timeout
+        stored = attrs.evolve(stored, plan_id=plan_id, step_timeout=step_timeout)
+        take_up = partial(self._take_up, only_failed=only_failed)
+        return await self._execute(stored, take_up, max_seconds, rate)
 
-    async def _run_context(
-        self,
-        context: LearningExecutionContext,
-        rate: Rate | None,
-        stored: StoredPlan | None = None,
-        *,
-        only_failed: bool = False,
+    async def _execute(
+        self, stored: StoredPlan, begin: Begin, max_seconds: float | None, rate: Rate | None
     ) -> LearningExecutionResult:
-        """Run a plan, or go on with one that is stored."""
-        with anyio.CancelScope() as scope, self._pipeline.activity.under(scope):
+        """Run a plan, as the one thing that is under way, and keep what became of it."""
+        plan_id = stored.plan_id
+        with anyio.CancelScope() as scope, self._engine.activity.under(scope):
             self._runner.resume()
             try:
-                await self._run(context, rate, stored, only_failed)
-            except anyio.get_cancelled_exc_class():  # also where it had not begun
-                self._last_result = self._result(context)
+                await self._run(stored, begin, max_seconds, rate)
+            except anyio.get_cancelled_exc_class():
+                self._last_result = self._runner.result_of(plan_id) or _not_begun(stored)
                 raise
             except BaseException:
-                if self._ran(context):
-                    self._last_result = self._runner.result
+                self._last_result = self._runner.result_of(plan_id) or self._last_result
                 raise
-        self._last_result = self._result(context)
+        self._last_result = self._runner.result_of(plan_id) or _not_begun(stored)
         return self._last_result
 
     async def _run(
-        self,
-        context: LearningExecutionContext,
-        rate: Rate | None,
-        stored: StoredPlan | None,
-        only_failed: bool,
+        self, stored: StoredPlan, begin: Begin, max_seconds: float | None, rate: Rate | None
     ) -> None:
-        folder = self._settings.out / str(context.plan_id)
-        capabilities = await self._pipeline.runner.capabilities()
-        context = attrs.evolve(context, plan=spelled_plan(context.plan, capabilities))
-        await anyio.to_thread.run_sync(check_steps, context, capabilities)
-        logging = self._pipeline.logging(folder, (StepFinished, PlanFinished), context.plan_id)
-        async with logging as note:
-            earlier = Earlier()
-            if stored is None:
-                stored = self._stored(context)
-                await files.replace(folder / PLAN_FILE, encode_plan_file(stored))
-            else:  # now that nobody else can change what there is
-                progress = await anyio.to_thread.run_sync(_prepared, folder, stored)
-                self._bus.sequence = max(self._bus.sequence, progress.sequence)
-                earlier = progress.earlier(only_failed=only_failed)
-            recording = self._pipeline.recording(earlier.recorded, enabled=stored.learning_enabled)
+        capabilities = await self._engine.runner.capabilities()
+        stored = attrs.evolve(stored, plan=spelled_plan(stored.plan, capabilities))
+        await anyio.to_thread.run_sync(check_steps, stored.plan, stored.config, capabilities)
+        folder = self._folder(stored.plan_id)
+        ends = (StepFinished, PlanFinished)
+        async with self._engine.journal(folder, ends, stored.plan_id) as self._note_step:
+            resumption = await begin(stored)
+            context = LearningExecutionContext(
+                plan=stored.plan,
+                base_config=stored.config,
+                max_steps=stored.max_steps,
+                step_timeout=stored.step_timeout,
+                metadata=stored.metadata,
+                plan_id=stored.plan_id,
+                max_seconds=max_seconds,
+                resumption=resumption,
+            )
+            recording = self._engine.recording(resumption.recorded, enabled=stored.learning_enabled)
             async with recording:
-                explorer = self._explorer(context, rate)
-                await self._runner.run(context, explorer, earlier=earlier, begin=note)
+                await self._runner.run(context, self._explorer(stored.plan, rate))
         await checkpoint()  # a cancel that came with the last write ends here, not in the caller
 
-    def _explorer(self, context: LearningExecutionContext, rate: Rate | None) -> NextValues | None:
-        if context.plan.mode != "adaptive":
+    async def _run_pipeline(self, request: RunRequest) -> PipelineRunResult:
+        """Run a step of a plan; if that kills the process, the next start knows which it was."""
+        index = request.metadata["step_index"]
+        assert isinstance(index, int), "every run of a plan is tagged with its step"
+        await self._note_step(index)
+        return await self._engine.runner.run(request)
+
+    async def _store(self, stored: StoredPlan) -> Resumption:
+        """Begin a plan that is new.
+
+        Raises:
+            ConfigError: There is a plan of this id, or something else in its place.
+        """
+        folder = self._folder(stored.plan_id)
+        runs = await anyio.to_thread.run_sync(plan_runs, folder)
+        try:
+            if runs:
+                raise FileExistsError
+            await files.create(folder / PLAN_FILE, encode_plan_file(stored))
+        except FileExistsError:
+            raise ConfigError(
+                f"plan_id: given {stored.plan_id!r}, which is a plan already; "
+                "expected a new id, or resume_plan to go on with it"
+            ) from None
+        return Resumption()
+
+    async def _take_up(self, stored: StoredPlan, *, only_failed: bool) -> Resumption:
+        """Go on with a plan, now that nobody else can change what there is of it."""
+        folder = self._folder(stored.plan_id)
+        progress = await anyio.to_thread.run_sync(_prepared, folder, stored)
+        self._engine.bus.sequence = max(self._engine.bus.sequence, progress.sequence)
+        return progress.resumption(only_failed=only_failed)
+
+    def _folder(self, plan_id: str) -> Path:
+        return self._engine.settings.out / plan_id
+
+    def _explorer(self, plan: LearningPlan, rate: Rate | None) -> NextValues | None:
+        if plan.mode != "adaptive":
             return None
         from stablenew.advice.explorer import Explorer  # numpy: only where it is needed
 
-        return Explorer(context.plan, self._settings.out, rate)
+        return Explorer(plan, self._engine.settings.out, rate)
 
-    def _stored(self, context: LearningExecutionContext) -> StoredPlan:
-        return StoredPlan(
-            plan_id=context.plan_id or "",
-            created_at=self._clock.now(),
-            plan=context.plan,
-            config=context.base_config,
-            max_steps=context.max_steps,
-            step_timeout=context.step_timeout,
-            backend=self._settings.backend,
-            url=self._settings.url if self._settings.backend == "webui" else None,
-            learning_enabled=self._pipeline.learning_enabled,
-            metadata=context.metadata,
-        )
 
-    def _ran(self, context: LearningExecutionContext) -> bool:
-        result = self._runner.result
-        return result is not None and result.plan_id == context.plan_id
-
-    def _result(self, context: LearningExecutionContext) -> LearningExecutionResult:
-        """Return what became of the plan, or that it ended before its first step."""
-        result = self._runner.result
-        if result is not None and self._ran(context):
-            return result
-        return LearningExecutionResult(
-            plan=context.plan,
-            plan_id=context.plan_id or "",
-            outcome=Outcome.CANCELLED,
-            metadata={**context.plan.metadata, **context.metadata},
-            summary=summarize((), context.plan.count, Outcome.CANCELLED),
-        )
+def _not_begun(stored: StoredPlan) -> LearningExecutionResult:
+    """Return the result of a plan that was cancelled before its first step."""
+    return LearningExecutionResult(
+        plan=stored.plan,
+        plan_id=stored.plan_id,
+        outcome=Outcome.CANCELLED,
+        metadata={**stored.plan.metadata, **stored.metadata},
+        summary=summarize((), stored.plan.count, Outcome.CANCELLED),
+    )
 
 
 def _prepared(folder: Path, stored: StoredPlan) -> PlanProgress:
@@ -304,14 +306,14 @@ def spelled_plan(plan: LearningPlan, capabilities: Capabilities) -> LearningPlan
     )
 
 
-def check_steps(context: LearningExecutionContext, capabilities: Capabilities) -> None:
+def check_steps(plan: LearningPlan, config: PipelineConfig, capabilities: Capabilities) -> None:
     """See that every step can be planned on a backend. Pure.
 
     Raises:
         ConfigError: With every problem of every step, each once.
     """
     problems: dict[str, None] = {}
-    for step in derive_steps(context.plan, context.base_config):
+    for step in derive_steps(plan, config):
         try:
             plan_stages(step.config_snapshot, capabilities)
         except ConfigError as error:

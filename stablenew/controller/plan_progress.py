@@ -15,7 +15,7 @@ from stablenew.config.settings import RECORDS_FILE
 from stablenew.errors import ConfigError
 from stablenew.events.event_log import EVENTS_FILE, read_events
 from stablenew.learning.gallery import plan_runs
-from stablenew.learning.learning_plan import Earlier
+from stablenew.learning.learning_plan import Resumption
 from stablenew.learning.plan_file import StoredPlan
 from stablenew.pipeline.picture_index import stored_output
 from stablenew.pipeline.results import Outcome, StageOutput
@@ -38,7 +38,7 @@ class PlanProgress:
         finished: The pictures of each step that succeeded, and is recorded where that was wanted.
         failed: The steps that failed, timed out, or were set aside.
         deaths: How often the process was killed in each step.
-        further: The values that an adaptive plan chose on the way.
+        added_values: The values that an adaptive plan chose on the way.
         sequence: Of the last event.
         ended: Whether its last end was told, good or not.
         complete: Whether nothing is left to do.
@@ -48,20 +48,20 @@ class PlanProgress:
     finished: dict[int, tuple[StageOutput, ...]]
     failed: frozenset[int]
     deaths: Counter[int]
-    further: tuple[Setting, ...]
+    added_values: tuple[Setting, ...]
     sequence: int
     ended: bool = False
     complete: bool = False
     recorded: frozenset[str] = frozenset()
 
-    def earlier(self, *, only_failed: bool) -> Earlier:
+    def resumption(self, *, only_failed: bool) -> Resumption:
         """Return what a run of the same plan has to know of this."""
         deadly = frozenset(step for step, times in self.deaths.items() if times >= DEADLY)
-        return Earlier(
+        return Resumption(
             finished=self.finished,
             quarantined=frozenset() if only_failed else deadly,
             only=self.failed | deadly if only_failed else None,
-            further=self.further,
+            added_values=self.added_values,
             recorded=self.recorded,
         )
 
@@ -110,7 +110,9 @@ def read_plan_progress(folder: Path, stored: StoredPlan) -> PlanProgress:
         finished=finished,
         failed=frozenset(failed),
         deaths=Counter(_deaths(folder / DEATHS_FILE)),
-        further=tuple(v for event in told if event.type == "PlanExtended" for v in event.values),
+        added_values=tuple(
+            v for event in told if event.type == "PlanExtended" for v in event.values
+        ),
         sequence=max((event.sequence for event in told), default=0),
         ended=any(event.type == "PlanFinished" for event in ends),
         complete=complete,

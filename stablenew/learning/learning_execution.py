@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 import anyio
@@ -23,31 +23,22 @@ import attrs
 
 from stablenew._clock import PLAN_ID_LENGTH, Clock, checked_id
 from stablenew.config.overrides import with_seed
-from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
+from stablenew.config.pipeline_config import Setting
 from stablenew.errors import StageTimeoutError
 from stablenew.events.bus import EventBus
 from stablenew.events.event import Event
 from stablenew.learning.feedback_reader import Rating
 from stablenew.learning.gallery import Shown
-from stablenew.learning.learning_events import (
-    PlanExtended,
-    PlanFinished,
-    PlanPaused,
-    PlanResumed,
-    PlanStarted,
-    StepFinished,
-    StepStarted,
-)
 from stablenew.learning.learning_plan import (
-    Earlier,
     LearningExecutionContext,
     LearningExecutionResult,
     LearningRunResult,
     LearningRunStep,
     derive_steps,
-    further_steps,
-    summarize,
 )
+from stablenew.learning.plan_announcer import PlanAnnouncer
+from stablenew.learning.plan_execution import PlanExecution
+from stablenew.learning.step_order import by_model
 from stablenew.pipeline.results import Failure, Outcome, PipelineRunResult
 from stablenew.pipeline.run_request import RunRequest
 
@@ -66,58 +57,6 @@ class NextValues(Protocol):
     ) -> Sequence[Setting]:
         """Return the next values, none when the plan is at its end."""
         ...
-
-
-Begin = Callable[[int], Awaitable[None]]
-
-
-async def _begin_nothing(index: int) -> None:
-    """Take a step's beginning and do nothing."""
-
-
-_DEADLY = Failure(
-    kind="Quarantined", message="was under way when the process was killed, twice; set aside"
-)
-
-_UNREACHABLE_STEPS = 3
-"""Steps in a row without a backend after which a plan ends."""
-
-
-@attrs.define(eq=False)
-class _Execution:
-    """One plan under way."""
-
-    context: LearningExecutionContext
-    plan_id: str
-    metadata: Mapping[str, object]
-    steps: tuple[LearningRunStep, ...]
-    results: list[LearningRunResult] = attrs.field(factory=list)
-    outcome: Outcome = Outcome.CANCELLED
-    explorer: NextValues | None = None
-    started: float = 0.0
-    earlier: Earlier = Earlier()
-    begin: Begin = _begin_nothing
-
-    @property
-    def hopeless(self) -> bool:
-        """Whether the last steps all failed because nobody answered."""
-        last = self.results[-_UNREACHABLE_STEPS:]
-        unreachable = [each.error for each in last if each.error and each.error.unreachable]
-        return len(unreachable) == _UNREACHABLE_STEPS
-
-    @property
-    def to_run(self) -> tuple[LearningRunStep, ...]:
-        return self.steps[: self.context.max_steps]
-
-    def result(self) -> LearningExecutionResult:
-        return LearningExecutionResult(
-            plan=self.context.plan,
-            plan_id=self.plan_id,
-            outcome=self.outcome,
-            step_results=tuple(sorted(self.results, key=lambda each: each.step.index)),
-            metadata=self.metadata,
-            summary=summarize(self.results, len(self.steps), self.outcome),
-        )
 
 
 class LearningExecutionRunner:
@@ -143,7 +82,7 @@ class LearningExecutionRunner:
         self._bus = bus
         self._last_result = last_result
         self._clock = clock
-        self._execution: _Execution | None = None
+        self._execution: PlanExecution | None = None
         self._step_scope: anyio.CancelScope | None = None
         self._paused = False
         self._resumed = anyio.Event()
@@ -151,7 +90,12 @@ class LearningExecutionRunner:
     @property
     def result(self) -> LearningExecutionResult | None:
         """What is known of the plan under way, or of the one that ended last."""
-        return self._execution.result() if self._execution else None
+        return self._execution.result if self._execution else None
+
+    def result_of(self, plan_id: str) -> LearningExecutionResult | None:
+        """Return `result` if it is this plan's, else None."""
+        result = self.result
+        return result if result is not None and result.plan_id == plan_id else None
 
     def cancel_step(self) -> None:
         """Cancel the step under way; the plan goes on with the next."""
@@ -175,20 +119,13 @@ class LearningExecutionRunner:
         self._resumed = anyio.Event()
 
     async def run(
-        self,
-        context: LearningExecutionContext,
-        explorer: NextValues | None = None,
-        *,
-        earlier: Earlier = Earlier(),
-        begin: Begin = _begin_nothing,
+        self, context: LearningExecutionContext, explorer: NextValues | None = None
     ) -> LearningExecutionResult:
-        """Run every step of a plan.
+        """Run every step of a plan that is not finished.
 
         Args:
             context: The plan, made ready to run.
             explorer: Says what an adaptive plan goes on with after its own values.
-            earlier: Of a plan that goes on: what it did before.
-            begin: Awaited before each step that runs, with its index.
 
         Raises:
             ConfigError: The plan or its id is wrong; nothing ran and nothing was told.
@@ -198,144 +135,78 @@ class LearningExecutionRunner:
         steps = await anyio.to_thread.run_sync(
             derive_steps, context.plan, config, context.max_images_per_step
         )
-        metadata = {**context.plan.metadata, **context.metadata}
         context = attrs.evolve(context, base_config=config)
-        if earlier.further:
-            steps += further_steps(context.plan, config, earlier.further, steps)
-        execution = self._execution = _Execution(context, plan_id, metadata, steps)
-        execution.started = self._clock.monotonic()
-        execution.explorer, execution.earlier, execution.begin = explorer, earlier, begin
+        execution = PlanExecution(context=context, plan_id=plan_id, steps=steps)
+        if context.resumption.added_values:
+            execution.extend(context.resumption.added_values)
+        self._execution = execution
+        announcer = PlanAnnouncer(execution, self._bus, self._clock)
         try:
-            await self._run_steps(execution)
-        finally:
-            self._paused = False
-        return execution.result()
-
-    async def _run_steps(self, execution: _Execution) -> None:
-        plan = execution.context.plan
-        to_run = execution.to_run
-        try:
-            await self._tell(
-                execution,
-                PlanStarted,
-                steps=len(to_run),
-                stage=plan.stage,
-                variable=plan.target_variable,
-                values=tuple(step.value for step in to_run),
-                images=max((step.images_requested for step in to_run), default=0),
-                metadata=execution.metadata,
-                y_variable=plan.y_variable,
-                y_values=tuple(step.y_value for step in to_run) if plan.y_variable else (),
-            )
-            await self._run_all(execution)
+            await announcer.started()
+            await self._run_steps(execution, announcer, explorer)
             succeeded = all(each.outcome.good for each in execution.results)
             execution.outcome = Outcome.SUCCEEDED if succeeded else Outcome.FAILED
         finally:
-            summary = summarize(execution.results, len(execution.steps), execution.outcome)
-            await self._tell(execution, PlanFinished, outcome=execution.outcome, summary=summary)
+            self._paused = False
+            await announcer.finished()
+        return execution.result
 
-    async def _run_all(self, execution: _Execution) -> None:
+    async def _run_steps(
+        self, execution: PlanExecution, announcer: PlanAnnouncer, explorer: NextValues | None
+    ) -> None:
+        started = self._clock.monotonic()
+        only = execution.context.resumption.only
         to_run = execution.to_run
         while to_run:
             for step in by_model(to_run):
-                if await self._passed_over(execution, step):
+                if (before := execution.passed_over(step)) is not None:
+                    execution.results.append(before[0])
+                    await announcer.step_finished(*before)
                     continue
-                if self._out_of_time(execution):
+                if only is not None and step.index not in only:
+                    continue
+                if execution.out_of_time(self._clock.monotonic() - started):
                     logger.info("plan %s: no time for another step", execution.plan_id)
                     return
-                await self._wait_while_paused(execution)
-                await execution.begin(step.index)
-                await self._run_step(execution, step)
-                if execution.hopeless:
+                await self._wait_while_paused(announcer)
+                await self._run_step(execution, announcer, step)
+                if execution.unreachable:
                     logger.warning("plan %s: nobody answers; it ends", execution.plan_id)
                     return
-            to_run = await self._extend(execution)
+            to_run = await self._extend(execution, announcer, explorer)
 
-    async def _wait_while_paused(self, execution: _Execution) -> None:
+    async def _wait_while_paused(self, announcer: PlanAnnouncer) -> None:
         if self._paused:
-            await self._tell(execution, PlanPaused)
+            await announcer.paused()
             while self._paused:
                 await self._resumed.wait()
-            await self._tell(execution, PlanResumed)
+            await announcer.resumed()
 
-    async def _extend(self, execution: _Execution) -> tuple[LearningRunStep, ...]:
+    async def _extend(
+        self, execution: PlanExecution, announcer: PlanAnnouncer, explorer: NextValues | None
+    ) -> tuple[LearningRunStep, ...]:
         """Return the next steps of an adaptive plan; none for any other."""
-        if execution.explorer is None:
+        if explorer is None:
             return ()
-
-        async def tell(event: Event) -> None:
-            if self._bus is not None:
-                about = attrs.evolve(event, at=self._clock.now(), plan_id=execution.plan_id)
-                await self._bus.publish(about)
-
-        values = await execution.explorer.next_values(tuple(execution.results), tell)
+        values = await explorer.next_values(tuple(execution.results), announcer.publish)
         if not values:
             return ()
-        context = execution.context
-        steps = further_steps(context.plan, context.base_config, values, execution.steps)
-        execution.steps += steps
-        to_run = execution.to_run[len(execution.steps) - len(steps) :]
+        to_run = execution.extend(values)
         if to_run:
-            told = tuple(step.value for step in to_run)
-            await self._tell(execution, PlanExtended, values=told, steps=len(execution.to_run))
+            await announcer.extended([step.value for step in to_run])
         return to_run
 
-    def _out_of_time(self, execution: _Execution) -> bool:
-        """Return whether another step, as long as the longest so far, would take too long."""
-        limit = execution.context.max_seconds
-        longest = max((each.duration for each in execution.results), default=0.0)
-        elapsed = self._clock.monotonic() - execution.started
-        return limit is not None and longest > 0 and elapsed + longest > limit
-
-    async def _passed_over(self, execution: _Execution, step: LearningRunStep) -> bool:
-        """Tell of a step that is not run: finished before, or set aside; False for any other."""
-        earlier = execution.earlier
-        outputs = earlier.finished.get(step.index, ())
-        error = None
-        if step.index in earlier.finished:
-            outcome = Outcome.REUSED
-        elif step.index in earlier.quarantined:
-            outcome, error = Outcome.QUARANTINED, _DEADLY
-        else:
-            return earlier.only is not None and step.index not in earlier.only
-        request = self._request(execution, step)
-        result = LearningRunResult(
-            step=step,
-            outcome=outcome,
-            run_id=request.run_id,
-            error=error,
-            tags=request.metadata,
-        )
-        execution.results.append(result)
-        await self._tell(
-            execution,
-            StepFinished,
-            run_id=request.run_id,
-            outcome=outcome,
-            error=error,
-            outputs=outputs,
-            index=step.index,
-            steps=len(execution.to_run),
-            value=step.value,
-            y_value=step.y_value,
-        )
-        return True
-
-    async def _run_step(self, execution: _Execution, step: LearningRunStep) -> None:
-        request = self._request(execution, step)
-        about = {
-            "index": step.index,
-            "steps": len(execution.to_run),
-            "value": step.value,
-            "y_value": step.y_value,
-        }
+    async def _run_step(
+        self, execution: PlanExecution, announcer: PlanAnnouncer, step: LearningRunStep
+    ) -> None:
+        request = execution.request(step)
         started = self._clock.monotonic()
         result = LearningRunResult(
             step=step, outcome=Outcome.CANCELLED, run_id=request.run_id, tags=request.metadata
         )
         try:
             with anyio.CancelScope() as self._step_scope:
-                await self._tell(execution, StepStarted, run_id=request.run_id, **about)
+                await announcer.step_started(step, request.run_id)
                 result = await self._outcome(result, request, self._step_scope)
             if self._step_scope.cancelled_caught:
                 result = self._cut(result, request, self._step_scope)
@@ -343,15 +214,8 @@ class LearningExecutionRunner:
             duration = self._clock.monotonic() - started
             result = attrs.evolve(result, duration=duration, run_result=self._run_result(result))
             execution.results.append(result)
-            await self._tell(
-                execution,
-                StepFinished,
-                run_id=request.run_id,
-                outcome=result.outcome,
-                error=result.error,
-                outputs=result.run_result.final_outputs if result.run_result else (),
-                **about,
-            )
+            outputs = result.run_result.final_outputs if result.run_result else ()
+            await announcer.step_finished(result, outputs)
 
     def _run_result(self, result: LearningRunResult) -> PipelineRunResult | None:
         """Return what became of a step's run, also where it was cut short."""
@@ -381,63 +245,3 @@ class LearningExecutionRunner:
             return result
         late = Failure(kind="TimeoutError", message=f"not done after {request.timeout:g} s")
         return attrs.evolve(result, outcome=Outcome.TIMED_OUT, error=late)
-
-    def _request(self, execution: _Execution, step: LearningRunStep) -> RunRequest:
-        """Return the step's run, tagged as every learning run is."""
-        tags = {
-            **execution.metadata,
-            "run_type": "learning",
-            "plan_id": execution.plan_id,
-            "step_index": step.index,
-            "experiment_name": execution.metadata.get("experiment_name") or "",
-            "stage": step.stage,
-            "variable_name": step.variable,
-            "variable_value": step.value,
-            "plan_steps": len(execution.to_run),
-        }
-        if step.y_variable is not None:
-            tags |= {"y_variable": step.y_variable, "y_value": step.y_value}
-        return RunRequest(
-            run_id=f"{execution.plan_id}-{step.index + 1:05d}",
-            plan_id=execution.plan_id,
-            config=step.config_snapshot,
-            images=step.images_requested,
-            metadata=tags,
-            timeout=execution.context.step_timeout,
-        )
-
-    async def _tell(
-        self,
-        execution: _Execution,
-        kind: type[Event],
-        run_id: str | None = None,
-        **values: object,
-    ) -> None:
-        if self._bus is None:
-            return
-        event = kind(
-            at=self._clock.now(),
-            plan_id=execution.plan_id,
-            run_id=run_id,
-            **values,  # type: ignore[arg-type]  # each caller names the fields of its event
-        )
-        await self._bus.publish(event)
-
-
-def by_model(steps: Sequence[LearningRunStep]) -> list[LearningRunStep]:
-    """Return steps so that a model is loaded once; else in their order."""
-    seen: dict[tuple[Setting, ...], int] = {}
-    order = [seen.setdefault(_models(step.config_snapshot), len(seen)) for step in steps]
-    ranked = sorted(range(len(steps)), key=lambda place: (order[place], place))
-    return [steps[place] for place in ranked]
-
-
-def _models(config: PipelineConfig) -> tuple[Setting, ...]:
-    stages = [getattr(config, name) for name in STAGES]
-    return tuple(
-        getattr(stage, name, None) for stage in stages if stage.enabled for name in _LOADED
-    )
-
-
-_LOADED = ("model", "vae", "refiner_checkpoint")
-"""Settings that have a server load something large."""

@@ -132,21 +132,21 @@ class LearningRunResult:
 
 
 @attrs.frozen(kw_only=True)
-class Earlier:
-    """What is known of a plan that goes on.
+class Resumption:
+    """Where a plan goes on that was begun before.
 
     Attributes:
         finished: The pictures of the steps that are not run again.
         quarantined: Steps that killed the process and are set aside.
         only: Run these steps and no others; None for all.
-        further: Values that an adaptive plan had chosen.
+        added_values: Values that an adaptive plan had chosen.
         recorded: The runs that have a record.
     """
 
     finished: Mapping[int, tuple[StageOutput, ...]] = attrs.field(factory=dict)
     quarantined: frozenset[int] = frozenset()
     only: frozenset[int] | None = None
-    further: tuple[Setting, ...] = ()
+    added_values: tuple[Setting, ...] = ()
     recorded: frozenset[str] = frozenset()
 
 
@@ -162,6 +162,7 @@ class LearningExecutionContext:
         metadata: Kept with every record, over the plan's own.
         plan_id: Safe as a file name; made up when the plan starts if not given.
         max_seconds: Begin no step that would not be done by then, as long as the longest so far.
+        resumption: Where the plan goes on; from its beginning if not given.
     """
 
     plan: LearningPlan
@@ -172,6 +173,7 @@ class LearningExecutionContext:
     metadata: Mapping[str, object] = attrs.field(factory=dict, converter=frozen_mapping)
     plan_id: str | None = None
     max_seconds: float | None = attrs.field(default=None, validator=bounded(0.001, 1e9))
+    resumption: Resumption = Resumption()
 
 
 @attrs.frozen(kw_only=True)
@@ -240,7 +242,7 @@ def derive_steps(
     return tuple(steps)
 
 
-def further_steps(
+def extend_steps(
     plan: LearningPlan,
     base_config: PipelineConfig,
     values: Iterable[Setting],

@@ -39,6 +39,11 @@ class PipelineRunner:
         """What became of the run that ended last, a cancelled one included."""
         return self._sequencer.last_result
 
+    def result_of(self, run_id: str) -> PipelineRunResult | None:
+        """Return `last_result` if it is this run's, else None."""
+        last = self.last_result
+        return last if last is not None and last.run_id == run_id else None
+
     async def capabilities(self) -> Capabilities:
         """Return what the backend can do, as it said the first time, or when it came back.
 

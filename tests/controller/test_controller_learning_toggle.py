@@ -8,6 +8,7 @@ from stablenew.app import App, open_app
 from stablenew.backends.fake import FakeBackend
 from stablenew.config.settings import Settings
 from stablenew.events.bus import EventBus
+from stablenew.learning.learning_record_writer import LearningRecordWriter
 from tests.support import config, lines
 
 
@@ -28,11 +29,11 @@ async def test_learning_is_off_by_default_and_no_writer_is_made(
     runs: Path, run: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert callable(run)
+    made: list[Path] = []
+    monkeypatch.setattr(LearningRecordWriter, "__init__", lambda _, path: made.append(path))
     async with open_app(
         Settings(out=runs), backend=FakeBackend(), bus=EventBus(strict=True)
     ) as app:
-        made: list[Path] = []
-        monkeypatch.setattr(app.pipeline, "_make_writer", made.append)
         assert app.pipeline.learning_enabled is False
         await run(app)
     assert made == []

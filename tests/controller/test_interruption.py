@@ -22,7 +22,7 @@ from stablenew.config.settings import Settings
 from stablenew.controller import marker
 from stablenew.controller.activity import State
 from stablenew.controller.interruption import Interruption, find_interruptions
-from stablenew.errors import StableNewError
+from stablenew.errors import ConfigError, StableNewError
 from stablenew.hosts import ThreadHost
 from stablenew.learning.learning_record_reader import read_records
 from stablenew.report.page import DATA
@@ -116,11 +116,19 @@ async def test_what_a_killed_writer_left_half_written_is_removed(runs: Path) -> 
     assert [path.exists() for path in (*halves, others)] == [False, False, True]
 
 
-async def test_a_killed_plan_can_be_started_again_under_its_id(runs: Path) -> None:
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+async def test_a_killed_plan_is_gone_on_with_and_not_begun_again_under_its_id(runs: Path) -> None:
     with hanging(runs, call=1):
         pass
     async with open_app(Settings(out=runs), backend=FakeBackend()) as app:
-        result = await app.learning.run_learning_plan(PLAN, config(), plan_id="plan-1")
+        before = snapshot(runs / "plan-1")
+        with pytest.raises(ConfigError, match=r"'plan-1', which is a plan already.*resume_plan"):
+            await app.learning.run_learning_plan(PLAN, config(), plan_id="plan-1")
+        assert snapshot(runs / "plan-1") == before
+        result = await app.learning.resume_plan("plan-1")
     assert result.success
     assert leftovers(runs) == []
     assert os.listdir(runs / marker.FOLDER) == []  # noqa: PTH208  # names are what is wanted

@@ -10,6 +10,7 @@ import anyio
 from stablenew.app import open_app
 from stablenew.backends.fake import FakeBackend
 from stablenew.config.settings import Settings
+from stablenew.controller.engine import Engine
 from stablenew.controller.pipeline_controller import PipelineController
 from stablenew.errors import RecordError
 from stablenew.events.bus import EventBus
@@ -38,13 +39,14 @@ class SlowWriter:
 def controller(bus: EventBus, runs: Path, writer: SlowWriter, grace: float) -> PipelineController:
     backend = FakeBackend()
     sequencer = StageSequencer(backend, bus, ImageStore(runs))
-    return PipelineController(
+    engine = Engine(
         PipelineRunner(backend, sequencer),
         bus,
         Settings(out=runs, learning_enabled=True),
         make_writer=lambda path: writer,
         grace=grace,
     )
+    return PipelineController(engine)
 
 
 async def test_the_record_is_on_disk_when_the_run_returns(runs: Path) -> None:

@@ -95,7 +95,7 @@ async def test_a_run_can_start_again_from_error(app: App) -> None:
     with pytest.raises(ConfigError):
         await app.pipeline.run_pipeline({"txt2img": {"prompt": ""}})
     assert state(app) == State.ERROR
-    assert isinstance(app.pipeline.activity.error, ConfigError)
+    assert isinstance(app.pipeline.error, ConfigError)
     assert isinstance(app.backend, Hanging)
     app.backend.free = True
     assert (await app.pipeline.run_pipeline(config())).success

@@ -1,0 +1,123 @@
+"""What the controllers of one app share: the pipeline, one thing at a time, records, a journal."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+
+from stablenew._cancelling import insist
+from stablenew._clock import Clock
+from stablenew.config.settings import Settings
+from stablenew.controller.activity import Activity
+from stablenew.controller.marker import hold, note_step, release
+from stablenew.events.bus import GRACE, EventBus, Subscription
+from stablenew.events.event import Event
+from stablenew.events.event_log import EVENTS_FILE, EventLog
+from stablenew.events.mailbox import Overflow
+from stablenew.learning.learning_record_writer import LearningRecordWriter
+from stablenew.learning.learning_recorder import LearningRecorder, RecordWriter
+from stablenew.pipeline.pipeline_runner import PipelineRunner
+from stablenew.storage import files
+
+
+class Engine:
+    """Runs the pipeline for every controller of an app.
+
+    Args:
+        runner: Runs the pipeline.
+        bus: Where everything is told.
+        settings: Where things go and how long to wait.
+        clock: Where times, ids and seeds come from.
+        make_writer: Makes the writer of records; called only when learning is on.
+        grace: Seconds to wait at the end for what was told to be written.
+
+    Attributes:
+        activity: What is under way: one thing at a time.
+        learning_enabled: Whether runs leave learning records; False unless somebody turns it on.
+        recorder: The recorder of what ran last with learning on.
+    """
+
+    def __init__(
+        self,
+        runner: PipelineRunner,
+        bus: EventBus,
+        settings: Settings,
+        *,
+        clock: Clock = Clock(),
+        make_writer: Callable[[Path], RecordWriter] = LearningRecordWriter,
+        grace: float = GRACE,
+    ) -> None:
+        self.runner = runner
+        self.bus = bus
+        self.settings = settings
+        self.clock = clock
+        self.activity = Activity()
+        self.learning_enabled = settings.learning_enabled
+        self.recorder: LearningRecorder | None = None
+        self._make_writer = make_writer
+        self._grace = grace
+
+    @asynccontextmanager
+    async def recording(
+        self, recorded: Collection[str] = (), *, enabled: bool | None = None
+    ) -> AsyncIterator[None]:
+        """Record the runs inside, if learning is on; wait for their records at the end.
+
+        Args:
+            recorded: Runs that have a record already.
+            enabled: In place of `learning_enabled`.
+        """
+        if not (self.learning_enabled if enabled is None else enabled):
+            yield
+            return
+        recorder = self.recorder = LearningRecorder(
+            self._make_writer(self.settings.records_path), recorded
+        )
+        subscription = recorder.subscribe(self.bus)
+        try:
+            yield
+        finally:
+            if not await self._close(subscription):
+                recorder.late(self._grace)
+
+    @asynccontextmanager
+    async def journal(
+        self, folder: Path, forced_by: tuple[type[Event], ...], plan_id: str | None = None
+    ) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
+        """Keep the events inside in `events.jsonl` in `folder`, marked as under way until then.
+
+        What it gives notes which step is under way.
+
+        Raises:
+            StableNewError: It is under way in another process.
+        """
+        base, name = folder.parent, folder.name
+        marker = await files.in_thread(lambda: hold(base, name))
+        try:
+            await files.make_folder(folder)
+            log = EventLog(folder / EVENTS_FILE, forced_by=forced_by, plan_id=plan_id)
+            subscription = self.bus.subscribe(
+                Event, log.write, overflow=Overflow.WAIT, name="event log"
+            )
+
+            async def note(step: int) -> None:
+                await files.in_thread(lambda: note_step(marker, step))
+
+            try:
+                yield note
+            finally:
+                await self._close(subscription)
+        finally:
+            await files.in_thread(lambda: release(base, name, marker), finishing=True)
+
+    async def _close(self, subscription: Subscription) -> bool:
+        """Wait for what a subscriber has left to do, and end it; False if it took too long."""
+        try:
+            with anyio.move_on_after(self._grace, shield=True) as scope:
+                await insist(subscription.drained)
+            return not scope.cancelled_caught
+        finally:
+            subscription.close()

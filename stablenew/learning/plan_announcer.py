@@ -1,0 +1,109 @@
+"""Tells what happens to a plan and its steps, as events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from stablenew._clock import Clock
+from stablenew.config.pipeline_config import Setting
+from stablenew.events.bus import EventBus
+from stablenew.events.event import Event
+from stablenew.learning.learning_events import (
+    PlanExtended,
+    PlanFinished,
+    PlanPaused,
+    PlanResumed,
+    PlanStarted,
+    StepFinished,
+    StepStarted,
+)
+from stablenew.learning.learning_plan import LearningRunResult, LearningRunStep
+from stablenew.learning.plan_execution import PlanExecution
+from stablenew.pipeline.results import StageOutput
+
+
+class PlanAnnouncer:
+    """Publishes the events of one plan under way.
+
+    Args:
+        execution: The plan.
+        bus: Hears of it, if there is one.
+        clock: Where times come from.
+    """
+
+    def __init__(self, execution: PlanExecution, bus: EventBus | None, clock: Clock) -> None:
+        self._execution = execution
+        self._bus = bus
+        self._clock = clock
+
+    async def publish(self, event: Event) -> None:
+        """Publish an event as one of this plan's, with the present time."""
+        if self._bus is not None:
+            plan_id = self._execution.plan_id
+            await self._bus.publish(attrs.evolve(event, at=self._clock.now(), plan_id=plan_id))
+
+    async def started(self) -> None:
+        """Tell that the plan has begun."""
+        plan, to_run = self._execution.context.plan, self._execution.to_run
+        await self.publish(
+            PlanStarted(
+                steps=len(to_run),
+                stage=plan.stage,
+                variable=plan.target_variable,
+                values=tuple(step.value for step in to_run),
+                images=max((step.images_requested for step in to_run), default=0),
+                metadata=self._execution.metadata,
+                y_variable=plan.y_variable,
+                y_values=tuple(step.y_value for step in to_run) if plan.y_variable else (),
+            )
+        )
+
+    async def paused(self) -> None:
+        """Tell that the plan waits before its next step."""
+        await self.publish(PlanPaused())
+
+    async def resumed(self) -> None:
+        """Tell that the plan goes on."""
+        await self.publish(PlanResumed())
+
+    async def extended(self, values: Sequence[Setting]) -> None:
+        """Tell that the plan goes on with further values."""
+        steps = len(self._execution.to_run)
+        await self.publish(PlanExtended(values=tuple(values), steps=steps))
+
+    async def finished(self) -> None:
+        """Tell that the plan has ended, in whatever way."""
+        execution = self._execution
+        await self.publish(PlanFinished(outcome=execution.outcome, summary=execution.summary))
+
+    async def step_started(self, step: LearningRunStep, run_id: str) -> None:
+        """Tell that a step has begun."""
+        await self.publish(
+            StepStarted(
+                run_id=run_id,
+                index=step.index,
+                steps=len(self._execution.to_run),
+                value=step.value,
+                y_value=step.y_value,
+            )
+        )
+
+    async def step_finished(
+        self, result: LearningRunResult, outputs: Sequence[StageOutput]
+    ) -> None:
+        """Tell that a step has ended, in whatever way."""
+        step = result.step
+        await self.publish(
+            StepFinished(
+                run_id=result.run_id,
+                index=step.index,
+                steps=len(self._execution.to_run),
+                value=step.value,
+                y_value=step.y_value,
+                outcome=result.outcome,
+                error=result.error,
+                outputs=tuple(outputs),
+            )
+        )

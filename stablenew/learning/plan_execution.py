@@ -1,0 +1,129 @@
+"""One plan under way: its steps, what became of them, and the runs that they ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from stablenew.config.pipeline_config import Setting
+from stablenew.learning.learning_plan import (
+    LearningExecutionContext,
+    LearningExecutionResult,
+    LearningRunResult,
+    LearningRunStep,
+    extend_steps,
+    summarize,
+)
+from stablenew.pipeline.results import Failure, Outcome, StageOutput
+from stablenew.pipeline.run_request import RunRequest
+
+_KILLED_TWICE = Failure(
+    kind="Quarantined", message="was under way when the process was killed, twice; set aside"
+)
+
+_UNREACHABLE_STEPS = 3
+"""Steps in a row without a backend after which a plan ends."""
+
+
+@attrs.define(eq=False, kw_only=True)
+class PlanExecution:
+    """One plan under way.
+
+    Attributes:
+        context: The plan with its seed resolved.
+        steps: All that are known; an adaptive plan gets more.
+        results: Of the steps that were begun or passed over, in the order of their ends.
+        outcome: Of the plan as a whole; cancelled, unless it gets to say otherwise.
+    """
+
+    context: LearningExecutionContext
+    plan_id: str
+    steps: tuple[LearningRunStep, ...]
+    results: list[LearningRunResult] = attrs.field(factory=list)
+    outcome: Outcome = Outcome.CANCELLED
+
+    @property
+    def metadata(self) -> Mapping[str, object]:
+        """What every run of the plan is tagged with."""
+        return {**self.context.plan.metadata, **self.context.metadata}
+
+    @property
+    def to_run(self) -> tuple[LearningRunStep, ...]:
+        """The steps that are to be run."""
+        return self.steps[: self.context.max_steps]
+
+    @property
+    def unreachable(self) -> bool:
+        """Whether the last steps all failed because nobody answered."""
+        last = self.results[-_UNREACHABLE_STEPS:]
+        failed = [each.error for each in last if each.error and each.error.unreachable]
+        return len(failed) == _UNREACHABLE_STEPS
+
+    def out_of_time(self, elapsed: float) -> bool:
+        """Return whether another step, as long as the longest so far, would take too long."""
+        limit = self.context.max_seconds
+        longest = max((each.duration for each in self.results), default=0.0)
+        return limit is not None and longest > 0 and elapsed + longest > limit
+
+    def extend(self, values: Sequence[Setting]) -> tuple[LearningRunStep, ...]:
+        """Add steps for an adaptive plan's next values; return those of them that are to be run."""
+        context, before = self.context, len(self.steps)
+        self.steps += extend_steps(context.plan, context.base_config, values, self.steps)
+        return self.to_run[before:]
+
+    def passed_over(
+        self, step: LearningRunStep
+    ) -> tuple[LearningRunResult, tuple[StageOutput, ...]] | None:
+        """Return the result and pictures of a step that is not run again; None for one that is."""
+        resumption, request = self.context.resumption, self.request(step)
+        result = LearningRunResult(
+            step=step, outcome=Outcome.REUSED, run_id=request.run_id, tags=request.metadata
+        )
+        if step.index in resumption.finished:
+            return result, resumption.finished[step.index]
+        if step.index in resumption.quarantined:
+            return attrs.evolve(result, outcome=Outcome.QUARANTINED, error=_KILLED_TWICE), ()
+        return None
+
+    def request(self, step: LearningRunStep) -> RunRequest:
+        """Return the step's run, tagged as every learning run is."""
+        metadata = self.metadata
+        tags = {
+            **metadata,
+            "run_type": "learning",
+            "plan_id": self.plan_id,
+            "step_index": step.index,
+            "experiment_name": metadata.get("experiment_name") or "",
+            "stage": step.stage,
+            "variable_name": step.variable,
+            "variable_value": step.value,
+            "plan_steps": len(self.to_run),
+        }
+        if step.y_variable is not None:
+            tags |= {"y_variable": step.y_variable, "y_value": step.y_value}
+        return RunRequest(
+            run_id=f"{self.plan_id}-{step.index + 1:05d}",
+            plan_id=self.plan_id,
+            config=step.config_snapshot,
+            images=step.images_requested,
+            metadata=tags,
+            timeout=self.context.step_timeout,
+        )
+
+    @property
+    def summary(self) -> dict[str, object]:
+        """How the steps ended, counted."""
+        return summarize(self.results, len(self.steps), self.outcome)
+
+    @property
+    def result(self) -> LearningExecutionResult:
+        """What became of the plan so far."""
+        return LearningExecutionResult(
+            plan=self.context.plan,
+            plan_id=self.plan_id,
+            outcome=self.outcome,
+            step_results=tuple(sorted(self.results, key=lambda each: each.step.index)),
+            metadata=self.metadata,
+            summary=self.summary,
+        )
