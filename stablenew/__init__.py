@@ -5,6 +5,9 @@ Names are loaded when they are first used, so that `import stablenew` stays quic
 
 from __future__ import annotations
 
+import dis
+import sys
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -142,137 +145,38 @@ if TYPE_CHECKING:
     from stablenew.pipeline.stage_sequencer import StageSequencer as StageSequencer
     from stablenew.storage.record_reader import follow as follow
 
-_HOMES = {
-    "ADetailerConfig": "config.pipeline_config",
-    "AdviceGiven": "learning.learning_events",
-    "App": "app",
-    "Backend": "backends.base",
-    "BackendAwaited": "pipeline.stage_events",
-    "BackendError": "errors",
-    "BackendLost": "pipeline.stage_events",
-    "BackendProtocolError": "errors",
-    "BackendRejectedError": "errors",
-    "BackendReturned": "pipeline.stage_events",
-    "BackendUnavailableError": "errors",
-    "Behaviour": "backends.fake",
-    "BusClosedError": "errors",
-    "BusError": "errors",
-    "Capabilities": "backends.base",
-    "Clock": "_clock",
-    "ConfigError": "errors",
-    "EmbeddedBackend": "backends.embedded.backend",
-    "Ended": "hosts",
-    "Event": "events.event",
-    "EventBus": "events.bus",
-    "EventStream": "events.bus",
-    "Failure": "pipeline.results",
-    "FakeBackend": "backends.fake",
-    "Feedback": "learning.feedback_reader",
-    "ImageStore": "pipeline.image_store",
-    "Img2ImgConfig": "config.pipeline_config",
-    "InterruptReceipt": "backends.base",
-    "Interruption": "controller.interruption",
-    "LearningExecutionContext": "learning.learning_plan",
-    "LearningExecutionController": "controller.learning_execution_controller",
-    "LearningExecutionResult": "learning.learning_plan",
-    "LearningExecutionRunner": "learning.learning_execution",
-    "LearningPlan": "learning.learning_plan",
-    "LearningRecord": "learning.learning_record",
-    "LearningRecordWriter": "learning.learning_record_writer",
-    "LearningRecorder": "learning.learning_recorder",
-    "LearningRunResult": "learning.learning_plan",
-    "LearningRunStep": "learning.learning_plan",
-    "Observations": "advice.observations",
-    "Outcome": "pipeline.results",
-    "Overflow": "events.mailbox",
-    "OverrideError": "errors",
-    "Picture": "backends.base",
-    "PictureSaved": "pipeline.stage_events",
-    "PipelineConfig": "config.pipeline_config",
-    "PipelineController": "controller.pipeline_controller",
-    "PipelineRunResult": "pipeline.results",
-    "PipelineRunner": "pipeline.pipeline_runner",
-    "PlanEvent": "learning.learning_events",
-    "PlanExtended": "learning.learning_events",
-    "PlanFinished": "learning.learning_events",
-    "PlanPaused": "learning.learning_events",
-    "PlanResumed": "learning.learning_events",
-    "PlanStarted": "learning.learning_events",
-    "PlannedStage": "pipeline.stage_plan",
-    "PreviewMade": "pipeline.stage_events",
-    "Prompt": "config.prompt_pack",
-    "Rating": "learning.feedback_reader",
-    "RatingsAwaited": "learning.learning_events",
-    "Recommendation": "advice.recommendation",
-    "RecordError": "errors",
-    "ReentrantPublishError": "errors",
-    "Report": "backends.base",
-    "RunEvent": "pipeline.stage_events",
-    "RunFinished": "pipeline.stage_events",
-    "RunRequest": "pipeline.run_request",
-    "RunStarted": "pipeline.stage_events",
-    "Settings": "config.settings",
-    "Settling": "backends.base",
-    "Shown": "learning.gallery",
-    "StableNewError": "errors",
-    "StageEvent": "pipeline.stage_events",
-    "StageFinished": "pipeline.stage_events",
-    "StageOutput": "pipeline.results",
-    "StagePlan": "pipeline.stage_plan",
-    "StageProgress": "pipeline.stage_events",
-    "StageRequest": "backends.base",
-    "StageResult": "pipeline.results",
-    "StageSequencer": "pipeline.stage_sequencer",
-    "StageStarted": "pipeline.stage_events",
-    "StageTimeoutError": "errors",
-    "State": "controller.activity",
-    "StepEvent": "learning.learning_events",
-    "StepFinished": "learning.learning_events",
-    "StepStarted": "learning.learning_events",
-    "Subscription": "events.bus",
-    "ThreadHost": "hosts",
-    "Txt2ImgConfig": "config.pipeline_config",
-    "UpscaleConfig": "config.pipeline_config",
-    "ValueEstimate": "advice.recommendation",
-    "WebUIBackend": "backends.webui.backend",
-    "advise": "advice.recommendation",
-    "build_learning_dataset": "learning.dataset_builder",
-    "build_learning_plan_from_config": "learning.learning_adapter",
-    "build_learning_plan_from_dict": "learning.learning_adapter",
-    "build_learning_record": "learning.learning_record_builder",
-    "export_csv": "learning.dataset_export",
-    "export_folder": "learning.dataset_export",
-    "follow": "storage.record_reader",
-    "gather_observations": "advice.observations",
-    "host_app": "app",
-    "iter_dataset": "learning.dataset_builder",
-    "open_app": "app",
-    "open_gallery": "learning.gallery",
-    "override": "config.overrides",
-    "override_all": "config.overrides",
-    "package_feedback": "learning.feedback_manager",
-    "parse_sweep": "config.sweep",
-    "plan_stages": "pipeline.stage_plan",
-    "prefer": "learning.feedback_manager",
-    "prepare_learning_run": "learning.learning_adapter",
-    "read_feedback": "learning.feedback_reader",
-    "read_prompt_pack": "config.prompt_pack",
-    "read_records": "learning.learning_record_reader",
-    "recommend": "advice.recommendation",
-    "record_feedback": "learning.feedback_manager",
-    "withdraw_feedback": "learning.feedback_manager",
-}
-
-__all__ = list(_HOMES)
+_compiled = sys._getframe().f_code  # of this module, which runs
 
 
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'stablenew' has no attribute {name!r}")
-    value: object = getattr(import_module(f"stablenew.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+@cache
+def _homes() -> dict[str, str]:
+    """Return the module of each public name, read from the imports above as they were compiled.
+
+    Checkers understand nothing but imports, and Python would run all of them at once. Their
+    source would do as well, but a program that is frozen into one file has none.
+    """
+    homes: dict[str, str] = {}
+    home = ""
+    for each in dis.get_instructions(_compiled):
+        if each.opname == "IMPORT_NAME":
+            home = each.argval
+        elif each.opname == "IMPORT_FROM" and home.startswith("stablenew."):
+            homes[each.argval] = home
+    return homes
+
+
+if not TYPE_CHECKING:  # which would take any name for one of ours
+
+    def __getattr__(name: str) -> object:
+        if name == "__all__":
+            value = sorted(_homes())
+        elif name in _homes():
+            value = getattr(import_module(_homes()[name]), name)
+        else:
+            raise AttributeError(f"module 'stablenew' has no attribute {name!r}")
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *_homes()})
