@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import attrs
-
 from stablenew._clock import Clock
 from stablenew.config.pipeline_config import Setting
 from stablenew.events.bus import EventBus
 from stablenew.events.event import Event
+from stablenew.events.publisher import Publisher
 from stablenew.learning.learning_events import (
     PlanExtended,
     PlanFinished,
@@ -35,14 +34,11 @@ class PlanAnnouncer:
 
     def __init__(self, execution: PlanExecution, bus: EventBus | None, clock: Clock) -> None:
         self._execution = execution
-        self._bus = bus
-        self._clock = clock
+        self._publisher = Publisher(bus, clock, plan_id=execution.plan_id)
 
     async def publish(self, event: Event) -> None:
-        """Publish an event as one of this plan's, with the present time."""
-        if self._bus is not None:
-            plan_id = self._execution.plan_id
-            await self._bus.publish(attrs.evolve(event, at=self._clock.now(), plan_id=plan_id))
+        """Publish an event as one of this plan's."""
+        await self._publisher.publish(event)
 
     async def started(self) -> None:
         """Tell that the plan has begun."""

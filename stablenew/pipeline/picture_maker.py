@@ -1,0 +1,231 @@
+"""Finds or makes the pictures of a stage, one at a time, and keeps them.
+
+- A picture that is there already, whole, is not made again.
+- A picture that was cut because the backend went away is asked for once more when it is back.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Protocol
+
+import attrs
+from anyio.lowlevel import checkpoint
+
+from stablenew._clock import Clock
+from stablenew.backends.base import Backend, Capabilities, Picture, Report, StageRequest
+from stablenew.config.pipeline_config import Setting
+from stablenew.errors import BackendError, BackendProtocolError
+from stablenew.events.publisher import Publisher
+from stablenew.pipeline.backend_return import backend_returned, was_cut
+from stablenew.pipeline.results import Failure, StageOutput
+from stablenew.pipeline.run_execution import RunExecution, StageExecution
+from stablenew.pipeline.stage_call import StageCall
+from stablenew.pipeline.stage_events import (
+    BackendAwaited,
+    BackendLost,
+    BackendReturned,
+    PictureSaved,
+    PreviewMade,
+    StageProgress,
+)
+from stablenew.pipeline.stage_plan import plan_stages
+
+
+class PictureStore(Protocol):
+    """Keeps pictures."""
+
+    async def save(
+        self,
+        run_id: str,
+        stage: str,
+        number: int,
+        picture: Picture,
+        fingerprint: str = "",
+        seconds: float | None = None,
+    ) -> StageOutput:
+        """Keep a picture, never in the place of an earlier one.
+
+        Raises:
+            OSError: It could not be kept.
+        """
+        ...
+
+    async def reuse(
+        self, run_id: str, stage: str, number: int, fingerprint: str
+    ) -> StageOutput | None:
+        """Give a run the finished picture that has a fingerprint; None where there is none.
+
+        Raises:
+            OSError: It could not be kept.
+        """
+        ...
+
+    async def load(self, output: StageOutput) -> bytes:
+        """Return the encoded picture that was kept."""
+        ...
+
+
+class PictureMaker:
+    """Finds or makes pictures; see the module.
+
+    Args:
+        backend: Makes them, one at a time.
+        store: Keeps them.
+        call: Calls the backend.
+        clock: Where times come from.
+        reuse: Whether a finished picture is used again.
+        wait_for_backend: Seconds to wait for a backend that went away; 0 for not at all.
+
+    Attributes:
+        capabilities: What the backend could do when it last came back; None while it did not leave.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        store: PictureStore,
+        call: StageCall,
+        *,
+        clock: Clock,
+        reuse: bool,
+        wait_for_backend: float,
+    ) -> None:
+        self.capabilities: Capabilities | None = None
+        self._backend = backend
+        self._store = store
+        self._call = call
+        self._clock = clock
+        self._reuse = reuse
+        self._wait_for_backend = wait_for_backend
+        self._hashes: dict[Setting, Setting] = {}
+
+    async def keep(
+        self, run: RunExecution, stage: StageExecution, number: int, publisher: Publisher
+    ) -> None:
+        """Find picture `number` of a stage or make it, keep it, and tell.
+
+        Raises:
+            BackendError: The backend could not make it.
+            OSError: It could not be kept.
+        """
+        output = await self._found(run, stage, number)
+        if output is None:
+            output = await self._made(run, stage, number, publisher)
+        stage.outputs.append(output)
+        await publisher.publish(
+            PictureSaved(stage=stage.name, output=output, image=number, images=stage.images)
+        )
+
+    def _fingerprint(self, run: RunExecution, stage: StageExecution, number: int) -> str:
+        source = stage.source(number)
+        model_hash = self._hashes.get(stage.planned.settings.get("model"))
+        before = source.fingerprint if source else ""
+        return run.plan.fingerprint(stage.planned, number, before, model_hash)
+
+    async def _found(
+        self, run: RunExecution, stage: StageExecution, number: int
+    ) -> StageOutput | None:
+        if not self._reuse:
+            return None
+        await checkpoint()
+        fingerprint = self._fingerprint(run, stage, number)
+        return await self._store.reuse(run.request.run_id, stage.name, number, fingerprint)
+
+    async def _made(
+        self, run: RunExecution, stage: StageExecution, number: int, publisher: Publisher
+    ) -> StageOutput:
+        """Have one picture of a stage made, and keep it."""
+        run_id, source = run.request.run_id, stage.source(number)
+        stage.made += 1
+        began = perf_counter()
+        request = StageRequest(
+            request_id=f"{run_id}-{stage.name}_{number}",
+            stage=stage.name,
+            settings=stage.planned.of_picture(number),
+            image=await self._store.load(source) if source else None,
+            previews=publisher.asked_for(PreviewMade),
+        )
+        report = _reporter(stage, number, publisher)
+        picture = await self._picture(run, stage, request, report, publisher)
+        if source:
+            picture = _with_origin(picture, source)
+        seconds = round(perf_counter() - began, 6)
+        model, model_hash = stage.planned.settings.get("model"), picture.settings.get("model_hash")
+        if model and model_hash:  # servers count it when they load one
+            self._hashes[model] = model_hash
+        fingerprint = self._fingerprint(run, stage, number)
+        return await self._store.save(run_id, stage.name, number, picture, fingerprint, seconds)
+
+    async def _picture(
+        self,
+        run: RunExecution,
+        stage: StageExecution,
+        request: StageRequest,
+        report: Report,
+        publisher: Publisher,
+    ) -> Picture:
+        """Have a picture made; if the backend goes away, wait for it and ask once more."""
+        try:
+            return await self._call.make(request, report, stage.stopped)
+        except BackendError as error:
+            if not was_cut(error) or not await self._returned(run, stage, error, publisher):
+                raise
+        return await self._call.make(request, report, stage.stopped)
+
+    async def _returned(
+        self, run: RunExecution, stage: StageExecution, error: BackendError, publisher: Publisher
+    ) -> bool:
+        """Wait for the backend that `error` took away, and tell."""
+        patience = self._wait_for_backend
+        if not patience:
+            return False
+
+        async def awaited(seconds_left: float) -> None:
+            await publisher.publish(BackendAwaited(stage=stage.name, seconds_left=seconds_left))
+
+        failure = Failure.of(error, stage.name)
+        await publisher.publish(BackendLost(stage=stage.name, error=failure, patience=patience))
+        since = self._clock.monotonic()
+        capabilities = await backend_returned(self._backend, patience, awaited)
+        if capabilities is None:
+            return False
+        self.capabilities = capabilities
+        seconds = self._clock.monotonic() - since
+        await publisher.publish(BackendReturned(stage=stage.name, seconds=seconds))
+        if plan_stages(run.request.config, capabilities) != run.plan:
+            version = f"{capabilities.backend} {capabilities.version}".strip()
+            raise BackendProtocolError(
+                f"what came back is another backend ({version}): it would not do the same"
+            ) from error
+        return True
+
+
+def _reporter(stage: StageExecution, number: int, publisher: Publisher) -> Report:
+    """Return what turns a picture's progress into the stage's, which never goes back."""
+
+    async def report(
+        fraction: float, *, seconds_left: float | None = None, preview: bytes | None = None
+    ) -> None:
+        await publisher.publish(
+            StageProgress(
+                stage=stage.name,
+                fraction=stage.advance(number, fraction),
+                image=number,
+                images=stage.images,
+                seconds_left=seconds_left,
+            )
+        )
+        if preview is not None:
+            await publisher.publish(PreviewMade(stage=stage.name, image=number, data=preview))
+
+    return report
+
+
+def _with_origin(picture: Picture, source: StageOutput) -> Picture:
+    """Give a picture what its source was made with, where its own stage does not say."""
+    return attrs.evolve(
+        picture,
+        settings={**source.settings, **picture.settings},
+        ignored_words=picture.ignored_words or source.ignored_words,
+    )
