@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from stablenew.cli.arguments import run_parser
 from stablenew.cli.exit_codes import ExitCode
+from stablenew.cli.printing import printable, say, say_all, take_any_text
 from stablenew.cli.stops import Stopped, Stops
 
 if TYPE_CHECKING:
@@ -32,7 +33,17 @@ class _OneLine(logging.Formatter):
     """Leaves the traceback out."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return f"{record.levelname.lower()}: {record.getMessage()}"
+        return printable(f"{record.levelname.lower()}: {record.getMessage()}")
+
+
+class _Whole(logging.Formatter):
+    """Keeps the lines of a traceback and of nothing else."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # its name there
+        return printable(super().formatMessage(record))
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(map(printable, super().format(record).split("\n")))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -103,13 +114,13 @@ def command(arguments: Sequence[str] | None = None) -> int:
 
     words = sys.argv[1:] if arguments is None else list(arguments)
     if not words or words[0] in ("-h", "--help"):
-        print(usage(), end="")
+        say_all(usage().splitlines())
         return 0
     name, *rest = words
     if name == "run":
         return main(rest) if arguments is not None else _program(rest, Stops())
     if name not in COMMANDS:
-        print(f"stablenew: given {name!r}, {suggestion(name, COMMANDS)}", file=sys.stderr)
+        say(f"stablenew: given {name!r}, {suggestion(name, COMMANDS)}", err=True)
         return 2
     verbose = "-v" in rest or "--verbose" in rest
     _set_up_logging(verbose=verbose)
@@ -161,7 +172,7 @@ def _guarded(work: Callable[[], int], errors: list[str] | None = None, *, verbos
 
 
 def _say(line: str, errors: list[str] | None) -> None:
-    print(f"stablenew: {line}", file=sys.stderr)
+    say(f"stablenew: {line}", err=True)
     if errors is not None:
         errors.append(line)
 
@@ -171,6 +182,7 @@ def _open_closed_streams() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115  # for good
+    take_any_text()
     if not isinstance(sys.stderr, _Stderr):
         sys.stderr = _Stderr(sys.stderr)
 
@@ -197,7 +209,7 @@ class _Stderr:
 def _set_up_logging(*, verbose: bool) -> None:
     """Log to stderr: errors as lines of their own, everything with tracebacks if `verbose`."""
     handler = logging.StreamHandler()
-    handler.setFormatter((logging.Formatter if verbose else _OneLine)(_LOG_FORMAT))
+    handler.setFormatter((_Whole if verbose else _OneLine)(_LOG_FORMAT))
     logging.basicConfig(level=logging.DEBUG if verbose else logging.ERROR, handlers=[handler])
 
 
@@ -237,7 +249,7 @@ def _told(work: Callable[[], int], errors: list[str] | None, *, verbose: bool) -
     except StableNewError as error:
         if verbose:
             logging.getLogger(__name__).exception("stopped")
-        for line in str(error).splitlines():
+        for line in str(error).split("\n"):
             _say(line, errors)
         if isinstance(error, ConfigError):
             return ExitCode.WRONG_INPUT

@@ -176,6 +176,14 @@ def test_only_the_command_line_prints() -> None:
             assert "print" not in set(calls(tree)), name
 
 
+def test_what_the_command_line_prints_is_made_printable() -> None:
+    for name, tree in trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "print":
+                ours = all(isinstance(each, ast.Constant) for each in node.args)
+                assert ours or name == "cli.printing", f"{name}:{node.lineno}"
+
+
 def test_every_shield_has_a_deadline() -> None:
     for name, tree in trees():
         for node in ast.walk(tree):

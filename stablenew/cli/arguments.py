@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import NoReturn
 
+from stablenew.cli.printing import printable
+
 EXAMPLES = """\
 examples (they work as they are):
   python -m stablenew.run --prompt "a red mushroom in a forest" \\
@@ -48,7 +50,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say it, and end with 2."""
         self.problem = f"{message} (--help shows what there is)"
-        self.exit(2, f"{self.prog}: {self.problem}\n")
+        self.exit(2, f"{printable(f'{self.prog}: {self.problem}')}\n")
 
 
 def run_parser() -> Parser:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from stablenew.cli.exit_codes import ExitCode
+from stablenew.cli.printing import say
 from stablenew.errors import ConfigError
 from stablenew.learning.dataset_builder import BadLines
 from stablenew.learning.dataset_export import export_csv, export_folder
@@ -26,9 +26,9 @@ def dataset_command(out: str, kind: str | None, dest: str) -> ExitCode:
     bad = BadLines()
     made = (export_csv if kind == "csv" else export_folder)(out, dest, report=bad)
     for line in bad.named:
-        print(f"left out: {line}", file=sys.stderr)
+        say(f"left out: {line}", err=True)
     more = bad.count - len(bad.named)
     if more > 0:
-        print(f"left out: {more} more lines", file=sys.stderr)
-    print(f"{'rows' if kind == 'csv' else 'pictures'}: {made}, in {dest}")
+        say(f"left out: {more} more lines", err=True)
+    say(f"{'rows' if kind == 'csv' else 'pictures'}: {made}, in {dest}")
     return ExitCode.SUCCEEDED

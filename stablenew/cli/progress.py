@@ -6,6 +6,7 @@ import sys
 from types import TracebackType
 from typing import Protocol, Self
 
+from stablenew.cli.printing import printable, say
 from stablenew.events.event import Event
 from stablenew.learning.learning_events import (
     AdviceGiven,
@@ -147,7 +148,14 @@ class LineDisplay:
 
     def tell(self, line: str) -> None:
         """Print a line to stderr."""
-        print(line, file=sys.stderr, flush=True)
+        say(line, err=True, flush=True)
+
+
+_BESIDE_LABEL = 27
+"""Cells that the smallest bar, the percentage and the time take."""
+
+_TAIL = 20
+"""Cells of the end of a label that is cut."""
 
 
 class BarDisplay:
@@ -159,7 +167,7 @@ class BarDisplay:
         from rich.progress import Progress as RichProgress
 
         self._bar = RichProgress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TaskProgressColumn(),
             TimeRemainingColumn(),
@@ -182,11 +190,26 @@ class BarDisplay:
 
     def show(self, label: str, fraction: float) -> None:
         """Move the bar."""
-        self._bar.update(self._task, description=label, completed=fraction)
+        room = self._bar.console.width - _BESIDE_LABEL
+        self._bar.update(
+            self._task, description=_fitted(printable(label), room), completed=fraction
+        )
 
     def tell(self, line: str) -> None:
         """Leave a line above the bar."""
-        self._bar.console.print(line, highlight=False, markup=False)
+        self._bar.console.print(
+            printable(line), highlight=False, markup=False, emoji=False, soft_wrap=True
+        )
+
+
+def _fitted(label: str, cells: int) -> str:
+    """Cut the middle out of a label that is too wide: its ends say the step and the stage."""
+    from rich.cells import cell_len, set_cell_size
+
+    if cell_len(label) <= cells:
+        return label
+    tail = set_cell_size(label[::-1], _TAIL)[::-1]
+    return f"{set_cell_size(label, max(cells - _TAIL - 1, _TAIL))}…{tail}"
 
 
 def make_display() -> Display:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import sys
 import webbrowser
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from functools import partial
@@ -16,6 +15,7 @@ import msgspec
 
 from stablenew._clock import utc_now
 from stablenew.cli.exit_codes import ExitCode
+from stablenew.cli.printing import say, show_drawing
 from stablenew.cli.terminal import can_draw, draw, leave_key, read_key
 from stablenew.errors import ConfigError, RecordError
 from stablenew.learning.feedback_manager import prefer, record_feedback, withdraw_feedback
@@ -66,9 +66,9 @@ class Terminal:
             for path in paths:
                 webbrowser.open(path.as_uri())
         elif can_draw():
-            print(draw(paths))
+            show_drawing(draw(paths))
         for path in paths:
-            print(path)
+            say(path)
 
 
 async def rate(
@@ -94,12 +94,12 @@ async def rate(
     # Neither in the order of the values nor with them shown: who knows the value rates the value.
     random.Random(gallery.plan_id).shuffle(asked)
     if not asked:
-        print(f"all {len(gallery.pictures)} pictures are rated; --again asks once more")
+        say(f"all {len(gallery.pictures)} pictures are rated; --again asks once more")
         return ExitCode.SUCCEEDED
-    print(_KEYS)
+    say(_KEYS)
     given = await _ask(gallery, asked, rated, terminal)
     await _show_on_page(gallery)
-    print(f"ratings: {given}, of {len(asked)} pictures")
+    say(f"ratings: {given}, of {len(asked)} pictures")
     return ExitCode.SUCCEEDED
 
 
@@ -118,27 +118,27 @@ async def _ask(
         picture = asked[index]
         if shown != index:
             terminal.show([picture])
-            print(f"{index + 1}/{len(asked)}: ", end="", flush=True)
+            say(f"{index + 1}/{len(asked)}: ", end="", flush=True)
             shown = index
         key = await terminal.ask()
         if key in ("q", "\x1b", ""):
             break
         if key in "12345":
             await record_feedback(*picture.key, int(key), note, base_dir=gallery.base_dir)
-            print(f"{key}  {_values(picture)}")
+            say(f"{key}  {_values(picture)}")
             given.append(index)
             index, note = index + 1, None
         elif key == "s":
-            print("skipped")
+            say("skipped")
             index, note = index + 1, None
         elif key == "n":
             note = await terminal.note()
         elif key == "u" and given:
             index, shown = given.pop(), -1
             await _take_back(gallery, asked[index], before.get(asked[index].key))
-            print("taken back")
+            say("taken back")
         else:
-            print(_KEYS)
+            say(_KEYS)
     return len(given)
 
 
@@ -168,22 +168,22 @@ def asker(
         if ended:
             return None
         terminal.show([shown])
-        print("1–5 rate, s skip, q quit: ", end="", flush=True)
+        say("1–5 rate, s skip, q quit: ", end="", flush=True)
         while True:
             key = await terminal.ask()
             if key and key in "12345":
-                print(f"{key}  {_values(shown)}")
+                say(f"{key}  {_values(shown)}")
                 return int(key)
             if key in ("s", "q", "\x1b", ""):
                 ended = key != "s"
-                print("skipped" if key == "s" else "enough")
+                say("skipped" if key == "s" else "enough")
                 return None
 
     return ask
 
 
 async def _ask_pairs(gallery: Gallery, terminal: Terminal) -> ExitCode:
-    print(_PAIR_KEYS)
+    say(_PAIR_KEYS)
     chosen = 0
     runs = sorted({picture.run_id for picture in gallery.pictures})
     choices = read_feedback(gallery.base_dir, run_ids=runs, report=_tell).choices
@@ -196,15 +196,15 @@ async def _ask_pairs(gallery: Gallery, terminal: Terminal) -> ExitCode:
         while key not in ("1", "2", "s"):
             key = await terminal.ask()
             if key in ("q", "\x1b", ""):
-                print(f"choices: {chosen}")
+                say(f"choices: {chosen}")
                 return ExitCode.SUCCEEDED
         if key == "s":
             continue
         winner, loser = (left, right) if key == "1" else (right, left)
         await prefer(winner.key, loser.key, base_dir=gallery.base_dir)
         chosen += 1
-        print(f"{_values(winner)} before {_values(loser)}")
-    print(f"choices: {chosen}")
+        say(f"{_values(winner)} before {_values(loser)}")
+    say(f"choices: {chosen}")
     return ExitCode.SUCCEEDED
 
 
@@ -246,10 +246,10 @@ async def rate_from(folder: str, file: str) -> ExitCode:
         await record_feedback(*key, score, notes, base_dir=gallery.base_dir)
         taken += 1
     for problem in problems:
-        print(problem, file=sys.stderr)
+        say(problem, err=True)
     await _show_on_page(gallery)
     left_out = f", left out: {len(problems)}" if problems else ""
-    print(f"ratings: {taken}{left_out}")
+    say(f"ratings: {taken}{left_out}")
     return ExitCode.FAILED if problems and not taken else ExitCode.SUCCEEDED
 
 
@@ -292,4 +292,4 @@ def _values(picture: Shown) -> str:
 
 
 def _tell(problem: RecordError) -> None:
-    print(f"left out: {problem}", file=sys.stderr)
+    say(f"left out: {problem}", err=True)

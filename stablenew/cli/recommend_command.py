@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from stablenew._convert import json_line
 from stablenew.advice.recommendation import Recommendation, recommend
 from stablenew.cli.exit_codes import ExitCode
+from stablenew.cli.printing import printable, say, say_all, write_json
 from stablenew.config.overrides import override
 from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
 from stablenew.errors import ConfigError, OverrideError
@@ -41,17 +41,17 @@ def recommend_command(
     bad = BadLines()
     found = recommend(out, stage=stage, prompt=prompt, model=model, plan_id=plan_id, report=bad)
     for line in bad.named:
-        print(f"left out: {line}", file=sys.stderr)
+        say(f"left out: {line}", err=True)
     if bad.count > len(bad.named):
-        print(f"left out: {bad.count - len(bad.named)} more lines", file=sys.stderr)
+        say(f"left out: {bad.count - len(bad.named)} more lines", err=True)
     if as_json:
         for each in found:
-            print(json_line(_plain(each)).decode())
+            write_json(json_line(_plain(each)))
     else:
-        print("\n".join(_table(found)))
+        say_all(_table(found))
     if as_config is not None:
         _write(Path(as_config), "\n".join(config_lines(found)) + "\n")
-        print(f"config: {as_config}", file=sys.stderr if as_json else sys.stdout)
+        say(f"config: {as_config}", err=as_json)
     return ExitCode.SUCCEEDED
 
 
@@ -97,8 +97,9 @@ def _table(found: Sequence[Recommendation]) -> Iterator[str]:
         )
         for each in found
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    for row in rows:
+    shown = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in shown) for column in range(4)]
+    for row in shown:
         cells = [cell.ljust(width) for cell, width in zip(row[:4], widths, strict=True)]
         yield "  ".join([*cells, row[4]])
     for each in found:

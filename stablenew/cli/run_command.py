@@ -19,6 +19,7 @@ from stablenew.cli.exit_codes import ExitCode, exit_code
 from stablenew.cli.job import Job
 from stablenew.cli.json_lines import Envelope, JsonLines
 from stablenew.cli.outputs import left_in
+from stablenew.cli.printing import say, say_all
 from stablenew.cli.progress import LineDisplay, Progress, make_display
 from stablenew.cli.rate_command import asker
 from stablenew.cli.unfinished import resume_line, unfinished
@@ -66,7 +67,7 @@ async def dry_run(job: Job, lines: JsonLines | None) -> ExitCode:
     if lines is not None:
         lines.tell("dry_run", **plain(steps, estimate))
     else:
-        print("\n".join(describe(job, steps, estimate)))
+        say_all(describe(job, steps, estimate))
     return ExitCode.SUCCEEDED
 
 
@@ -120,11 +121,11 @@ async def run_job(
     if not quiet:
         with suppress(BrokenPipeError):  # who reads no further has seen enough
             for line in _closing_lines(files, ended, time.monotonic() - started, estimate):
-                print(line, file=sys.stdout if lines is None else sys.stderr, flush=True)
+                say(line, err=lines is not None, flush=True)
     if quiet and ended.outcome is not Outcome.SUCCEEDED:
-        print(f"stablenew: {ended.summary}", file=sys.stderr)
+        say(f"stablenew: {ended.summary}", err=True)
     for line in problems:
-        print(line, file=sys.stderr)
+        say(line, err=True)
     return exit_code(ended.outcome)
 
 
@@ -134,7 +135,7 @@ def say_finished(folder: Path, lines: JsonLines | None) -> ExitCode:
         lines.envelope.plan_id = folder.name
         lines.envelope.outcome = Outcome.SUCCEEDED
         lines.envelope.files = left_in(folder)
-    print(f"{folder.name} is finished; nothing to do", file=sys.stderr)
+    say(f"{folder.name} is finished; nothing to do", err=True)
     return ExitCode.SUCCEEDED
 
 
@@ -143,14 +144,14 @@ async def _tell_estimate(job: Job, steps: list[DryStep]) -> Estimate | None:
     steps = await anyio.to_thread.run_sync(look_up, job, steps)
     estimate = await anyio.to_thread.run_sync(estimated, job, steps)
     if estimate is not None and estimate.seconds >= _WORTH_SAYING:
-        print(estimate, file=sys.stderr)
+        say(estimate, err=True)
     return estimate
 
 
 def _tell_interrupted(app: App, lines: JsonLines | None) -> None:
     """Say what was interrupted, whatever comes next: it is found once."""
     for each in app.interrupted:
-        print(each, file=sys.stderr)
+        say(each, err=True)
     if lines is not None:
         lines.envelope.interrupted = app.interrupted
 
@@ -159,7 +160,7 @@ async def _tell_unfinished(job: Job) -> None:
     """Say which plan like this one was never finished."""
     if job.resumed is None and job.plan is not None:
         for line in await anyio.to_thread.run_sync(unfinished, job):
-            print(line, file=sys.stderr)
+            say(line, err=True)
 
 
 def _fill_in(
@@ -194,7 +195,7 @@ async def _settle(app: App) -> int:
     if not isinstance(backend, Settling):
         return 0
     if backend.left:
-        print("waiting until the server is rid of our job; once more to leave it", file=sys.stderr)
+        say("waiting until the server is rid of our job; once more to leave it", err=True)
         with anyio.move_on_after(_SETTLED_WITHIN):
             await backend.settled()
     return backend.left

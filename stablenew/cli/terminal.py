@@ -48,10 +48,15 @@ def leave_key() -> None:
 
 
 _left = threading.Event()
+_UPPER_HALF = "▀"
 
 
 def can_draw() -> bool:
-    """Return whether pictures can be drawn: a terminal that shows colours."""
+    """Return whether pictures can be drawn: a terminal that shows colours and has the letter."""
+    try:
+        _UPPER_HALF.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
     return (
         sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     )
@@ -95,4 +100,4 @@ def _blocks(path: Path, width: int, rows: int) -> list[str]:
 def _block(picture: object, x: int, y: int) -> str:
     above, below = (picture.getpixel((x, each)) for each in (y, y + 1))  # type: ignore[attr-defined]
     colours = ";".join(map(str, above)), ";".join(map(str, below))
-    return f"\x1b[38;2;{colours[0]}m\x1b[48;2;{colours[1]}m▀"
+    return f"\x1b[38;2;{colours[0]}m\x1b[48;2;{colours[1]}m{_UPPER_HALF}"
