@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -86,7 +86,7 @@ class Engine:
     @asynccontextmanager
     async def journal(
         self, folder: Path, forced_by: tuple[type[Event], ...], plan_id: str | None = None
-    ) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
+    ) -> AsyncIterator[Callable[[int], None]]:
         """Keep the events inside in `events.jsonl` in `folder`, marked as under way until then.
 
         What it gives notes which step is under way.
@@ -103,11 +103,8 @@ class Engine:
                 Event, log.write, overflow=Overflow.WAIT, name="event log"
             )
 
-            async def note(step: int) -> None:
-                await files.in_thread(lambda: note_step(marker, step))
-
             try:
-                yield note
+                yield lambda step: note_step(marker, step)
             finally:
                 await self._close(subscription)
         finally:

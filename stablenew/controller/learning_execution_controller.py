@@ -41,10 +41,6 @@ Begin = Callable[[StoredPlan], Awaitable[Resumption]]
 """Makes a plan's folder ready and says where the plan begins."""
 
 
-async def _note_nothing(step: int) -> None:
-    """Take the number of a step and do nothing."""
-
-
 class LearningExecutionController:
     """Starts plans, cancels them or a step of them, and keeps the last result.
 
@@ -60,7 +56,7 @@ class LearningExecutionController:
             last_result=lambda: engine.runner.last_result,
             clock=engine.clock,
         )
-        self._note_step: Callable[[int], Awaitable[None]] = _note_nothing
+        self._note_step: Callable[[int], None] | None = None
         self._last_result: LearningExecutionResult | None = None
 
     @property
@@ -236,7 +232,8 @@ class LearningExecutionController:
         """Run a step of a plan; if that kills the process, the next start knows which it was."""
         index = request.metadata["step_index"]
         assert isinstance(index, int), "every run of a plan is tagged with its step"
-        await self._note_step(index)
+        assert self._note_step is not None, "it runs inside the journal"
+        self._note_step(index)
         return await self._engine.runner.run(request)
 
     async def _store(self, stored: StoredPlan) -> Resumption:

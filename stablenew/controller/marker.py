@@ -42,13 +42,12 @@ def hold(base_dir: Path, name: str) -> int:
 
 
 def note_step(descriptor: int, step: int) -> None:
-    """Note which step of a plan is under way, on disk when this returns.
+    """Note which step is under way: a few bytes that outlive the process, not a power cut.
 
     Raises:
         OSError: The disk said no.
     """
     system.write_state(descriptor, b"%d\n" % step)
-    system.sync(descriptor)
 
 
 def release(base_dir: Path, name: str, descriptor: int) -> None:

@@ -63,8 +63,10 @@ class PlanExecution:
     def out_of_time(self, elapsed: float) -> bool:
         """Return whether another step, as long as the longest so far, would take too long."""
         limit = self.context.max_seconds
+        if limit is None:
+            return False
         longest = max((each.duration for each in self.results), default=0.0)
-        return limit is not None and longest > 0 and elapsed + longest > limit
+        return longest > 0 and elapsed + longest > limit
 
     def extend(self, values: Sequence[Setting]) -> tuple[LearningRunStep, ...]:
         """Add steps for an adaptive plan's next values; return those of them that are to be run."""

@@ -86,6 +86,8 @@ class ImageStore:
         Raises:
             OSError: The disk said no.
         """
+        if not self._index.may_have(fingerprint):
+            return None
         return await files.in_thread(lambda: self._reuse(run_id, stage, number, fingerprint))
 
     async def load(self, output: StageOutput) -> bytes:

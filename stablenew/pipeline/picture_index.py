@@ -10,10 +10,12 @@ Everything here blocks: for a worker thread.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from time import monotonic
 
 import attrs
 import msgspec
@@ -27,6 +29,9 @@ from stablenew.storage import files
 logger = logging.getLogger(__name__)
 
 INDEX_FILE = ".pictures.jsonl"
+
+_LOOK_EVERY = 0.1
+"""Seconds for which what was read last is believed to be all there is."""
 
 
 def stored_output(data: Mapping[str, object]) -> StageOutput:
@@ -64,7 +69,17 @@ class PictureIndex:
         self._places: dict[str, list[tuple[int, int]]] = {}
         self._inode = -1
         self._read_to = 0
+        self._looked_at = -math.inf
+        self._added: set[str] = set()
         self._lock = threading.Lock()
+
+    def may_have(self, fingerprint: str) -> bool:
+        """Return whether it is worth looking; does not block.
+
+        What another process adds is found a tenth of a second later at the latest.
+        """
+        known = fingerprint in self._places or fingerprint in self._added
+        return known or monotonic() - self._looked_at > _LOOK_EVERY
 
     def add(self, output: StageOutput) -> None:
         """Note a picture that was kept; a disk that says no costs making it again, no more."""
@@ -74,6 +89,7 @@ class PictureIndex:
                 file.seek(max(size - 1, 0))
                 torn = file.read(1) not in (b"", b"\n")  # by a power cut
                 file.write((b"\n" if torn else b"") + json_line(output) + b"\n")
+            self._added.add(output.fingerprint)  # once it can be read
         except OSError as error:
             logger.warning("%s: %s", self._path, error)
 
@@ -104,6 +120,8 @@ class PictureIndex:
 
     def _catch_up(self) -> None:
         """Read what was added since the last look; everything, where the file is another one."""
+        self._looked_at = monotonic()
+        self._added.clear()
         try:
             now = self._path.stat()
         except FileNotFoundError:
