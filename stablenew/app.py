@@ -85,6 +85,13 @@ class App:
     interrupted: tuple[Interruption, ...] = ()
     closing: anyio.Event = attrs.field(factory=anyio.Event)
 
+    async def idle(self) -> None:
+        """Wait until nothing is under way, and what ended is recorded.
+
+        A task that was made before this is called counts: it has begun by then.
+        """
+        await self.pipeline.idle()
+
 
 @asynccontextmanager
 async def open_app(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
+from functools import wraps
 from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import anyio
 
 from stablenew._cancelling import insist
 from stablenew._clock import Clock
 from stablenew.config.settings import Settings
-from stablenew.controller.activity import Activity
+from stablenew.controller.activity import Activity, cancels_before
 from stablenew.controller.marker import hold, note_step, release
 from stablenew.events.bus import GRACE, EventBus, Subscription
 from stablenew.events.event import Event
@@ -21,6 +23,10 @@ from stablenew.learning.learning_record_writer import LearningRecordWriter
 from stablenew.learning.learning_recorder import LearningRecorder, RecordWriter
 from stablenew.pipeline.pipeline_runner import PipelineRunner
 from stablenew.storage import files
+
+P = ParamSpec("P")
+T = TypeVar("T")
+C = TypeVar("C", bound="_Controller")
 
 
 class Engine:
@@ -118,3 +124,29 @@ class Engine:
             return not scope.cancelled_caught
         finally:
             subscription.close()
+
+
+class _Controller(Protocol):
+    _engine: Engine
+
+
+def cancellable_once_called(
+    method: Callable[Concatenate[C, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[C, P], Coroutine[Any, Any, T]]:
+    """Have a cancel count from the call of a controller's method, not from its first step.
+
+    When `create_task(controller.run_pipeline(…))` returns, nothing of the run has begun; a cancel
+    that comes then is for it all the same, and one from before the call is not.
+    """
+
+    @wraps(method)
+    def call(controller: C, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
+        cancels = controller._engine.activity.cancels
+
+        async def run() -> T:
+            cancels_before.set(cancels)
+            return await method(controller, *args, **kwargs)
+
+        return run()
+
+    return call

@@ -16,7 +16,7 @@ from stablenew.backends.base import Capabilities
 from stablenew.config.overrides import with_seed
 from stablenew.config.pipeline_config import PipelineConfig
 from stablenew.controller.activity import State
-from stablenew.controller.engine import Engine
+from stablenew.controller.engine import Engine, cancellable_once_called
 from stablenew.controller.plan_progress import PlanProgress, read_plan_progress
 from stablenew.errors import ConfigError
 from stablenew.learning.gallery import PLAN_FILE, plan_runs
@@ -98,6 +98,7 @@ class LearningExecutionController:
         """Cancel the step under way; the plan goes on with the next."""
         self._runner.cancel_step()
 
+    @cancellable_once_called
     async def run_learning_plan(
         self,
         plan: LearningPlan | Mapping[str, object],
@@ -153,6 +154,7 @@ class LearningExecutionController:
         )
         return await self._execute(stored, self._store, max_seconds, rate)
 
+    @cancellable_once_called
     async def resume_plan(
         self,
         plan_id: str,
@@ -191,7 +193,7 @@ class LearningExecutionController:
         """Run a plan, as the one thing that is under way, and keep what became of it."""
         plan_id = stored.plan_id
         with anyio.CancelScope() as scope, self._engine.activity.under(scope):
-            self._runner.resume()
+            self._runner.make_ready()
             try:
                 await self._run(stored, begin, max_seconds, rate)
             except anyio.get_cancelled_exc_class():
@@ -206,6 +208,7 @@ class LearningExecutionController:
     async def _run(
         self, stored: StoredPlan, begin: Begin, max_seconds: float | None, rate: Rate | None
     ) -> None:
+        await checkpoint()  # a cancel that came before this began leaves nothing behind
         capabilities = await self._engine.runner.capabilities()
         stored = attrs.evolve(stored, plan=spelled_plan(stored.plan, capabilities))
         await anyio.to_thread.run_sync(check_steps, stored.plan, stored.config, capabilities)

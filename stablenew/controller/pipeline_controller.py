@@ -11,7 +11,7 @@ from anyio.lowlevel import checkpoint
 from stablenew.backends.base import Capabilities
 from stablenew.config.pipeline_config import PipelineConfig
 from stablenew.controller.activity import State
-from stablenew.controller.engine import Engine
+from stablenew.controller.engine import Engine, cancellable_once_called
 from stablenew.learning.learning_recorder import LearningRecorder
 from stablenew.pipeline.results import Outcome, PipelineRunResult
 from stablenew.pipeline.run_request import RunRequest
@@ -69,6 +69,14 @@ class PipelineController:
         """Cancel the run under way; `run_pipeline` then returns what was done."""
         self._engine.activity.cancel()
 
+    async def idle(self) -> None:
+        """Wait until no run and no plan is under way, and what they left is recorded.
+
+        A task that was made before this is called counts: it has begun by then.
+        """
+        await self._engine.activity.ended()
+
+    @cancellable_once_called
     async def run_pipeline(
         self,
         config: PipelineConfig | Mapping[str, object],
@@ -112,6 +120,7 @@ class PipelineController:
         return self.last_result
 
     async def _run(self, request: RunRequest, scope: anyio.CancelScope) -> None:
+        await checkpoint()  # a cancel that came before this began leaves nothing behind
         # A config that cannot run, or a backend that is not there, leaves no folder behind.
         plan_stages(request.config, await self.capabilities())
         folder = self._engine.settings.out / request.run_id

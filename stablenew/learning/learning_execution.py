@@ -118,6 +118,11 @@ class LearningExecutionRunner:
         self._resumed.set()
         self._resumed = anyio.Event()
 
+    def make_ready(self) -> None:
+        """Forget the plan that ended last, and that somebody paused it: another one begins."""
+        self._execution = None
+        self.resume()
+
     async def run(
         self, context: LearningExecutionContext, explorer: NextValues | None = None
     ) -> LearningExecutionResult:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -13,9 +15,14 @@ from stablenew.config.settings import Settings
 from stablenew.controller.activity import State
 from stablenew.errors import ConfigError, StableNewError
 from stablenew.events.bus import EventBus
-from stablenew.pipeline.results import Outcome
+from stablenew.learning.learning_plan import LearningExecutionResult
+from stablenew.pipeline.results import Outcome, PipelineRunResult
 from stablenew.pipeline.stage_events import StageProgress, StageStarted
-from tests.support import config, leftovers
+from tests.support import config, leftovers, lines
+
+Result = PipelineRunResult | LearningExecutionResult
+
+PLAN = {"target_variable": "txt2img.steps", "sweep_values": [1, 2, 3]}
 
 
 def state(app: App) -> State:
@@ -100,6 +107,51 @@ async def test_a_run_can_start_again_from_error(app: App) -> None:
     app.backend.free = True
     assert (await app.pipeline.run_pipeline(config())).success
     assert state(app) == State.IDLE
+
+
+@pytest.mark.parametrize("what", ["a run", "a plan", "a resume"])
+async def test_a_cancel_counts_for_what_was_called_for_and_has_not_begun(
+    app: App, runs: Path, what: str
+) -> None:
+    assert isinstance(app.backend, Hanging)
+    app.backend.free = True
+    works: dict[str, Callable[[], Coroutine[Any, Any, Result]]] = {
+        "a run": lambda: app.pipeline.run_pipeline(config()),
+        "a plan": lambda: app.learning.run_learning_plan(PLAN, config()),
+        "a resume": lambda: app.learning.resume_plan("plan-1"),
+    }
+    work = works[what]
+    if what == "a resume":
+        await app.learning.run_learning_plan(PLAN, config(), plan_id="plan-1", max_steps=1)
+        await app.reports.drained()
+    before, calls = sorted(runs.rglob("*")), len(app.backend.calls)
+    task = asyncio.get_running_loop().create_task(work())
+    app.pipeline.cancel()
+    assert (await task).outcome is Outcome.CANCELLED
+    assert sorted(runs.rglob("*")) == before
+    assert len(app.backend.calls) == calls
+    assert (await work()).outcome is Outcome.SUCCEEDED
+
+
+async def test_a_cancel_from_before_the_call_is_not_for_it(app: App) -> None:
+    assert isinstance(app.backend, Hanging)
+    app.backend.free = True
+    app.learning.cancel_plan()
+    assert (await app.learning.run_learning_plan(PLAN, config())).outcome is Outcome.SUCCEEDED
+    app.learning.cancel_plan()
+    assert (await app.pipeline.run_pipeline(config())).success
+
+
+async def test_idle_waits_for_the_end_of_what_was_started(app: App, runs: Path) -> None:
+    await app.idle()
+    assert isinstance(app.backend, Hanging)
+    app.backend.free = True
+    app.pipeline.learning_enabled = True
+    task = asyncio.get_running_loop().create_task(app.learning.run_learning_plan(PLAN, config()))
+    await app.idle()
+    assert len(lines(app.settings.records_path)) == 3
+    assert task.done()
+    assert app.learning.last_result is task.result()
 
 
 async def test_cancelling_when_nothing_runs_does_nothing(app: App) -> None:
