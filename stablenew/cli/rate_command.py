@@ -18,7 +18,12 @@ from stablenew.cli.exit_codes import ExitCode
 from stablenew.cli.printing import say, show_drawing
 from stablenew.cli.terminal import can_draw, draw, leave_key, read_key
 from stablenew.errors import ConfigError, RecordError
-from stablenew.learning.feedback_manager import prefer, record_feedback, withdraw_feedback
+from stablenew.learning.feedback_manager import (
+    check_writable,
+    prefer,
+    record_feedback,
+    withdraw_feedback,
+)
 from stablenew.learning.feedback_reader import Rating, checked_rating, read_feedback
 from stablenew.learning.gallery import Gallery, Shown, open_gallery
 
@@ -86,9 +91,10 @@ async def rate(
         ConfigError: The folder is no plan.
     """
     gallery = open_gallery(folder, report=_tell)
+    runs = sorted({picture.run_id for picture in gallery.pictures})
+    await anyio.to_thread.run_sync(check_writable, gallery.base_dir, runs)
     if pairs:
         return await _ask_pairs(gallery, terminal)
-    runs = sorted({picture.run_id for picture in gallery.pictures})
     rated = read_feedback(gallery.base_dir, run_ids=runs, report=_tell).ratings
     asked = [each for each in gallery.pictures if again or each.key not in rated]
     # Neither in the order of the values nor with them shown: who knows the value rates the value.
@@ -234,6 +240,8 @@ async def rate_from(folder: str, file: str) -> ExitCode:
         ConfigError: No such folder or file, or a file from another plan.
     """
     gallery = open_gallery(folder, report=_tell)
+    runs = sorted({picture.run_id for picture in gallery.pictures})
+    await anyio.to_thread.run_sync(check_writable, gallery.base_dir, runs)
     ratings = _read_file(Path(file), gallery.plan_id)
     known = {picture.key for picture in gallery.pictures}
     taken, problems = 0, []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -17,24 +18,46 @@ from stablenew.learning.feedback_reader import Report
 
 METADATA = "metadata.jsonl"
 
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
+"""How a cell begins that a spreadsheet takes for a formula: it would run what a prompt says."""
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+
 
 def export_csv(base_dir: str | Path, dest: str | Path, *, report: Report | None = None) -> int:
     """Write every row of a folder's dataset to a CSV file; returns how many.
 
-    UTF-8, a line of headings, quoted where needed; an empty field is one without a value.
+    UTF-8 with a byte order mark, without which Excel takes it for the code page of its machine
+    (pandas, polars and duckdb skip it; Python's own csv wants `encoding="utf-8-sig"`); a line of
+    headings, quoted where needed; an empty field is one without a value.
+
+    A text that begins with = + - @ a tab or a line break, with or without apostrophes before it,
+    has one more apostrophe in front. Numbers stay as they are, also those that are text.
 
     Raises:
         ConfigError: The file cannot be written.
     """
     dest = Path(dest)
-    with _whole(dest) as path, path.open("w", newline="", encoding="utf-8") as file:
+    with (
+        _whole(dest) as path,
+        # Half of a surrogate pair, which UTF-8 cannot hold, becomes the six letters `\ud83d`.
+        path.open("w", newline="", encoding="utf-8-sig", errors="backslashreplace") as file,
+    ):
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         made = 0
         for row in iter_dataset(base_dir, report=report):
-            writer.writerow(row)
+            writer.writerow({name: _cell(value) for name, value in row.items()})
             made += 1
     return made
+
+
+def _cell(value: object) -> object:
+    """Return a value as a spreadsheet shows it instead of reckoning with it."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = str(value)
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
 
 
 def export_folder(base_dir: str | Path, dest: str | Path, *, report: Report | None = None) -> int:

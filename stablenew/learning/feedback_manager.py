@@ -6,7 +6,9 @@ ever added, and the last one about a picture counts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -26,6 +28,25 @@ from stablenew.learning.feedback_reader import (
 )
 from stablenew.learning.gallery import plan_runs
 from stablenew.storage.record_appender import append_lines
+
+
+def check_writable(base_dir: str | Path, run_ids: Iterable[str]) -> None:
+    """See that ratings of some runs can be kept; blocks, for a worker thread.
+
+    Raises:
+        ConfigError: A run's folder cannot be written to.
+    """
+    base = Path(base_dir)
+    folders = [base / each if (base / each).exists() else base for each in run_ids]
+    # A quick look at each, and one real file: the look says neither why nor, to root, everything.
+    suspect = next((each for each in folders if not os.access(each, os.W_OK)), None)
+    for folder in [suspect] if suspect else folders[:1]:
+        try:
+            with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe-"):
+                pass
+        except OSError as error:
+            said = f"cannot write to {str(folder)!r} ({error.strerror})"
+            raise ConfigError(f"{said}; ratings are kept beside the pictures") from error
 
 
 async def record_feedback(

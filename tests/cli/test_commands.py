@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pty
 import signal
 import subprocess
 import sys
+import tempfile
 import termios
 import tomllib
 from pathlib import Path
@@ -15,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from stablenew.cli.rate_command import Terminal, asker, rate
+from stablenew.errors import ConfigError
 from stablenew.learning.feedback_reader import read_feedback
 from stablenew.learning.gallery import Shown, open_gallery
 from tests.webui.test_command_line import run as run_plan
@@ -81,6 +84,27 @@ async def test_a_note_goes_with_the_rating(folder: Path) -> None:
     terminal = Terminal(key=lambda: next(keys), line=lambda _: "odd hands")
     await rate(str(plan_of(folder)), again=True, terminal=terminal)
     assert "odd hands" in {each.notes for each in read_feedback(folder / "runs").ratings.values()}
+
+
+@pytest.mark.parametrize("looks_fine", [False, True])  # to root, it always does
+@pytest.mark.parametrize("pairs", [False, True])
+async def test_a_folder_that_cannot_be_written_to_is_said_before_the_first_question(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, looks_fine: bool, pairs: bool
+) -> None:
+    asked: list[str] = []
+    terminal = Terminal(key=lambda: asked.append("asked") or "s")  # type: ignore[func-returns-value]
+
+    def read_only(**where: object) -> object:
+        hidden = f"{where['dir']}/{where['prefix']}0a1b2c3d"
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), hidden)
+
+    monkeypatch.setattr(os, "access", lambda *_: looks_fine)
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", read_only)
+    with pytest.raises(ConfigError) as caught:
+        await rate(str(plan_of(folder)), again=True, pairs=pairs, terminal=terminal)
+    run = plan_of(folder).with_name(f"{plan_of(folder).name}-00001")
+    assert str(caught.value).startswith(f"cannot write to {str(run)!r} (Read-only file system);")
+    assert not asked
 
 
 def test_pairs_are_asked_for_that_share_a_seed(folder: Path) -> None:

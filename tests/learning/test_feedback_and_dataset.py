@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -181,11 +182,65 @@ async def test_a_table_is_written_whole_and_read_back(runs: Path, tmp_path: Path
     record = LearningRecord(run_id="a", outputs=({**OUTPUT, "prompt": 'a "cat",\nred'},))
     await LearningRecordWriter(runs).append_record(record)
     assert export_csv(runs, tmp_path / "t.csv") == 1
-    with (tmp_path / "t.csv").open(newline="", encoding="utf-8") as file:
+    with (tmp_path / "t.csv").open(newline="", encoding="utf-8-sig") as file:
         (row,) = csv.DictReader(file)
     assert row["prompt"] == 'a "cat",\nred'
     assert row["rating"] == ""
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def _read_back(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a table as `docs/Learning_System_Spec_v2.md` says how to."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        return [
+            {
+                name: re.sub(r"^'('*[=+\-@\t\r\n＝＋－＠])", r"\1", cell)
+                for name, cell in row.items()
+            }
+            for row in csv.DictReader(file)
+        ]
+
+
+FORMULAS = ("=1+2", "@artist", "+_+", "-shot", "\t=1", "\r=1", "＝1", "'=1", "''+x", "=-5")
+
+
+@pytest.mark.parametrize("prompt", FORMULAS)
+async def test_no_cell_is_a_formula_and_every_cell_is_what_it_was(
+    runs: Path, tmp_path: Path, prompt: str
+) -> None:
+    await LearningRecordWriter(runs).append_record(
+        LearningRecord(run_id="a", outputs=({**OUTPUT, "prompt": prompt},))
+    )
+    export_csv(runs, tmp_path / "t.csv")
+    with (tmp_path / "t.csv").open(newline="", encoding="utf-8-sig") as file:
+        (row,) = csv.DictReader(file)
+    assert row["prompt"].startswith("'")
+    assert _read_back(tmp_path / "t.csv")[0]["prompt"] == prompt
+
+
+@pytest.mark.parametrize("value", [-1, -0.5, 1e-7, "-5", "+5", "-1.5e-3", "it's", "'90s", "a=b"])
+async def test_a_number_stays_a_number_in_a_table(
+    runs: Path, tmp_path: Path, value: str | float
+) -> None:
+    await LearningRecordWriter(runs).append_record(
+        LearningRecord(run_id="a", outputs=({**OUTPUT, "cfg_scale": value},))
+    )
+    export_csv(runs, tmp_path / "t.csv")
+    with (tmp_path / "t.csv").open(newline="", encoding="utf-8-sig") as file:
+        (row,) = csv.DictReader(file)
+    assert row["cfg_scale"] == str(value)
+
+
+async def test_a_table_says_that_it_is_unicode_and_takes_any_text(
+    runs: Path, tmp_path: Path
+) -> None:
+    prompt = "猫 \ud83d"
+    (runs / "a").mkdir(parents=True)
+    line = json.dumps({"run_id": "a", "outputs": [{**OUTPUT, "prompt": prompt}]})
+    (runs / "learning_records.jsonl").write_text(line + "\n")
+    export_csv(runs, tmp_path / "t.csv")
+    assert (tmp_path / "t.csv").read_bytes().startswith(b"\xef\xbb\xbfrun_id,")
+    assert _read_back(tmp_path / "t.csv")[0]["prompt"] == "猫 \\ud83d"
 
 
 async def test_a_folder_has_the_pictures_and_their_metadata(runs: Path, tmp_path: Path) -> None:
