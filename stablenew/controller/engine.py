@@ -8,9 +8,6 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-import anyio
-
-from stablenew._cancelling import insist
 from stablenew._clock import Clock
 from stablenew.config.settings import Settings
 from stablenew.controller.activity import Activity, cancels_before
@@ -119,9 +116,7 @@ class Engine:
     async def _close(self, subscription: Subscription) -> bool:
         """Wait for what a subscriber has left to do, and end it; False if it took too long."""
         try:
-            with anyio.move_on_after(self._grace, shield=True) as scope:
-                await insist(subscription.drained)
-            return not scope.cancelled_caught
+            return await subscription.drained_within(self._grace)
         finally:
             subscription.close()
 

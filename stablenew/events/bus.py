@@ -19,8 +19,10 @@ What it promises, with a test for each line:
 7. Leaving the block by any route closes the inlets at once and lets every subscriber finish what
    was accepted, under its own shield whose deadline (`grace`, 5 s) starts then. The body stays
    cancellable. What was cut is counted and logged as an error.
-8. Terminal events are published shielded, with a deadline. `await subscription.drained()` and
-   `await bus.drain()` mean: everything published so far has been handled.
+8. Terminal events are published shielded, with a deadline. It is paid once: who did not move for
+   `grace` seconds is stuck, and is not waited for again before it takes another event.
+   `await subscription.drained()` and `await bus.drain()` mean: everything published so far has
+   been handled.
 9. `with bus.stream(StageEvent) as events: async for e in events`: a stream object, never an async
    generator.
 10. The bus numbers events when they are published (`sequence`), without a gap, so that whoever
@@ -44,7 +46,7 @@ import attrs
 from anyio import AsyncContextManagerMixin
 from anyio.lowlevel import checkpoint
 
-from stablenew._cancelling import is_cancelled, leave_to_owner
+from stablenew._cancelling import insist, is_cancelled, leave_to_owner
 from stablenew.errors import BusClosedError, ReentrantPublishError, ungrouped
 from stablenew.events.event import Event
 from stablenew.events.mailbox import Mailbox, Overflow
@@ -108,6 +110,20 @@ class Subscription:
     def dropped(self) -> int:
         """How many events were dropped because the mailbox was full."""
         return self._mailbox.dropped
+
+    async def drained_within(self, seconds: float) -> bool:
+        """Wait until `drained`, whatever is cancelled, and return whether it is.
+
+        Args:
+            seconds: How long to wait at the most; not at all for a subscriber that is stuck.
+        """
+        taken = self._mailbox.taken
+        deadline = anyio.current_time() + (0 if self._mailbox.stuck else seconds)
+        with anyio.CancelScope(deadline=deadline, shield=True) as scope:
+            await insist(self.drained)
+        if scope.cancelled_caught:
+            self._bus._give_up(self._mailbox, taken)
+        return not scope.cancelled_caught
 
     async def drained(self) -> None:
         """Wait until everything published so far has been handled (or dropped).
@@ -409,10 +425,23 @@ class EventBus(AsyncContextManagerMixin):
             await subscription.drained()
 
     async def _wait_for_room(self, full: list[Mailbox], *, terminal: bool) -> None:
+        if terminal:
+            full = [box for box in full if not box.stuck]
+        taken = [box.taken for box in full]
         deadline = anyio.current_time() + self._grace if terminal else math.inf
-        with anyio.CancelScope(deadline=deadline, shield=terminal):
+        with anyio.CancelScope(deadline=deadline, shield=terminal) as scope:
             for box in full:
                 await box.wait_for_room()
+        if scope.cancelled_caught:
+            for box, before in zip(full, taken, strict=True):
+                self._give_up(box, before)
+
+    def _give_up(self, box: Mailbox, taken: int) -> None:
+        """Wait for a reader no more that has not moved since it had taken so many events."""
+        if box.waited_in_vain(taken):
+            labels = [inlet.label for inlet in self._inlets if inlet.box is box]
+            for label in labels:
+                logger.error("%s is stuck: %d events wait for it", label, len(box))
 
     def _inlet(self, kind: Kind, capacity: int, overflow: Overflow, label: str) -> Mailbox:
         if not self._open:
@@ -438,9 +467,10 @@ class EventBus(AsyncContextManagerMixin):
 
     def _close(self) -> None:
         self._open = False
-        deadline = anyio.current_time() + self._grace
+        now = anyio.current_time()
         for subscription in self._subscriptions:
-            subscription._scope.deadline = deadline
+            grace = 0 if subscription._mailbox.stuck else self._grace  # it has had its grace
+            subscription._scope.deadline = now + grace
         for inlet in self._inlets:
             inlet.tell_dropped()
             inlet.box.close()

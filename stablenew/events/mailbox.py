@@ -29,14 +29,19 @@ class Mailbox:
     Args:
         capacity: How many events it holds.
         overflow: What happens to one more.
+
+    Attributes:
+        taken: How many events the reader took.
     """
 
     def __init__(self, capacity: int, overflow: Overflow) -> None:
         self.capacity = capacity
         self.dropped = 0
+        self.taken = 0
         self.closed = False
         self._drops = overflow is Overflow.DROP_OLDEST
         self._size = 0
+        self._stuck_at = -1
         # Transient, ordinary, terminal: each in order, so the lowest number is one of three heads.
         self._shelves: tuple[deque[Event], ...] = (deque(), deque(), deque())
         self._arrival = anyio.Event()
@@ -44,6 +49,20 @@ class Mailbox:
 
     def __len__(self) -> int:
         return self._size
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the reader has taken nothing since it was waited for in vain."""
+        return self._stuck_at == self.taken
+
+    def waited_in_vain(self, taken: int) -> bool:
+        """Note that a wait for the reader was given up; return whether it is stuck since.
+
+        Args:
+            taken: How many events it had taken when the wait began.
+        """
+        self._stuck_at = taken
+        return self.stuck
 
     def put(self, event: Event) -> bool:
         """Take an event; False asks the publisher to `wait_for_room`."""
@@ -72,6 +91,7 @@ class Mailbox:
         if first is None:
             return None
         self._size -= 1
+        self.taken += 1
         if self._size == self.capacity:
             self._room.set()
             self._room = anyio.Event()

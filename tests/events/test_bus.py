@@ -466,6 +466,69 @@ async def test_a_terminal_event_waits_no_longer_than_the_grace_for_room() -> Non
                 await bus.publish(Ended(number=number))
 
 
+async def test_the_grace_for_a_stuck_subscriber_is_paid_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    heard = Heard()
+    async with EventBus(grace=0.05) as bus:
+        subscription = bus.subscribe(
+            Counted, heard.held, overflow=Overflow.WAIT, mailbox=1, name="held"
+        )
+        with anyio.fail_after(5):  # 300 times the grace is 15 s
+            for number in range(300):
+                await bus.publish(Ended(number=number))
+                await checkpoint()  # where the guard reaches, unlike in the shield
+        assert "subscriber held is stuck: 2 events wait for it" in caplog.text
+    assert subscription.cut == 300
+
+
+async def test_a_bus_that_closes_does_not_wait_again_for_a_stuck_subscriber() -> None:
+    with anyio.fail_after(5):
+        async with EventBus(grace=50.0) as bus:
+            subscription = bus.subscribe(Counted, Heard().held)
+            await bus.publish(Counted())
+            await settle()  # it is being handled
+            assert not await subscription.drained_within(0.01)
+            assert not await subscription.drained_within(50.0)
+    assert subscription.cut == 1
+
+
+async def test_a_subscriber_that_was_stuck_is_waited_for_when_it_moves_again() -> None:
+    first, second = anyio.Event(), anyio.Event()
+    handled: list[int] = []
+
+    async def held(event: Counted) -> None:
+        await (first if event.number < 3 else second).wait()
+        handled.append(event.number)
+
+    async with EventBus(grace=0.05) as bus:
+        subscription = bus.subscribe(Counted, held, overflow=Overflow.WAIT, mailbox=1)
+        for number in range(3):
+            await bus.publish(Ended(number=number))
+        first.set()
+        await subscription.drained()
+        bus._grace = 5.0
+        await bus.publish(Ended(number=3))
+        await settle()
+        await bus.publish(Ended(number=4))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_set_later, second)
+            await bus.publish(Ended(number=5))
+            assert second.is_set()
+
+
+async def test_drained_within_waits_whatever_is_cancelled() -> None:
+    heard = Heard()
+    async with EventBus(strict=True) as bus, anyio.create_task_group() as tasks:
+        subscription = bus.subscribe(Counted, heard.held)
+        await bus.publish(Counted(number=1))
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            tasks.start_soon(_set_later, heard.gate)
+            assert await subscription.drained_within(5)
+    assert heard.numbers == [1]
+
+
 async def test_drained_means_that_everything_published_so_far_was_handled() -> None:
     heard = Heard()
     async with EventBus(strict=True) as bus:
