@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from stablenew.events.bus import EventStream as EventStream
     from stablenew.events.bus import Subscription as Subscription
     from stablenew.events.event import Event as Event
+    from stablenew.events.event_log import encode_event as encode_event
     from stablenew.events.mailbox import Overflow as Overflow
     from stablenew.hosts import Ended as Ended
     from stablenew.hosts import ThreadHost as ThreadHost
@@ -103,6 +104,7 @@ if TYPE_CHECKING:
     from stablenew.learning.learning_execution import (
         LearningExecutionRunner as LearningExecutionRunner,
     )
+    from stablenew.learning.learning_execution import Rate as Rate
     from stablenew.learning.learning_plan import (
         LearningExecutionContext as LearningExecutionContext,
     )

@@ -26,7 +26,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Generic, Self, TypeVar, overload
+from typing import Any, Generic, Self, TypeVar, overload
 
 import attrs
 from anyio.from_thread import BlockingPortal, start_blocking_portal
@@ -38,7 +38,7 @@ from stablenew.config.settings import Settings
 from stablenew.controller.activity import State
 from stablenew.controller.interruption import Interruption
 from stablenew.errors import StableNewError
-from stablenew.events.bus import Kind
+from stablenew.events.bus import Kind, Subscription
 from stablenew.events.event import Event
 from stablenew.learning.learning_execution import Rate
 from stablenew.learning.learning_plan import LearningExecutionResult, LearningPlan
@@ -92,6 +92,7 @@ class ThreadHost:
         self._stack = ExitStack()
         self._portal: BlockingPortal | None = None
         self._app: App | None = None
+        self._runs: list[Future[Any]] = []
 
     def __enter__(self) -> Self:
         self.start()
@@ -107,8 +108,10 @@ class ThreadHost:
 
     @property
     def state(self) -> State:
-        """What is going on now."""
-        return self._open()[1].pipeline.state
+        """What is going on now; what was asked of this host counts before its loop begins it."""
+        state = self._open()[1].pipeline.state
+        asked = any(not run.done() for run in self._runs)
+        return State.RUNNING if asked and state is not State.STOPPING else state
 
     @property
     def last_result(self) -> LearningExecutionResult | None:
@@ -170,29 +173,47 @@ class ThreadHost:
     @overload
     def subscribe(
         self, kind: tuple[type[A], type[B]], handler: Callable[[A | B], None]
-    ) -> None: ...
+    ) -> Call: ...
 
     @overload
     def subscribe(
         self, kind: tuple[type[A], type[B], type[C]], handler: Callable[[A | B | C], None]
-    ) -> None: ...
+    ) -> Call: ...
 
     @overload
     def subscribe(
         self, kind: type[E] | tuple[type[E], ...], handler: Callable[[E], None]
-    ) -> None: ...
+    ) -> Call: ...
 
-    def subscribe(self, kind: Kind, handler: Callable[[E], None]) -> None:
-        """Have `handler` called in the GUI's thread for every event of `kind` from now on."""
+    def subscribe(self, kind: Kind, handler: Callable[[E], None]) -> Call:
+        """Have `handler` called in the GUI's thread for every event of `kind` from now on.
+
+        Returns:
+            What ends that: once it is called, in the GUI's thread, the handler hears nothing more.
+        """
         portal, app = self._open()
+        ended = False
+
+        def hear(event: Event) -> None:
+            if not ended:
+                handler(event)  # type: ignore[arg-type]  # routed by kind
 
         async def take(event: Event) -> None:
-            self._call_back(lambda: handler(event))  # type: ignore[arg-type]  # routed by kind
+            self._call_back(lambda: hear(event))
 
-        async def subscribe() -> None:
-            app.bus.subscribe(kind, take, name=getattr(handler, "__qualname__", "handler"))
+        async def subscribe() -> Subscription:
+            name = getattr(handler, "__qualname__", "handler")
+            return app.bus.subscribe(kind, take, name=name)
 
-        portal.call(subscribe)
+        subscription = portal.call(subscribe)
+
+        def unsubscribe() -> None:
+            nonlocal ended
+            ended = True
+            if self._portal is portal:  # else it ended with the app
+                portal.start_task_soon(subscription.close)
+
+        return unsubscribe
 
     def run_learning_plan(
         self,
@@ -201,13 +222,41 @@ class ThreadHost:
         metadata: Mapping[str, object] | None = None,
         *,
         max_steps: int | None = None,
+        max_seconds: float | None = None,
+        plan_id: str | None = None,
         rate: Rate | None = None,
         done: Callable[[Ended[LearningExecutionResult]], None] = lambda _: None,
     ) -> Future[LearningExecutionResult]:
-        """Start a plan; `done` hears how it ended."""
-        return self.submit(
+        """Start a plan, as the controller's method does; `done` hears how it ended.
+
+        `rate` is awaited in the app's thread.
+        """
+        return self._run(
             lambda app: app.learning.run_learning_plan(
-                plan, base_config, metadata, max_steps=max_steps, rate=rate
+                plan,
+                base_config,
+                metadata,
+                max_steps=max_steps,
+                max_seconds=max_seconds,
+                plan_id=plan_id,
+                rate=rate,
+            ),
+            done,
+        )
+
+    def resume_plan(
+        self,
+        plan_id: str,
+        *,
+        only_failed: bool = False,
+        max_seconds: float | None = None,
+        rate: Rate | None = None,
+        done: Callable[[Ended[LearningExecutionResult]], None] = lambda _: None,
+    ) -> Future[LearningExecutionResult]:
+        """Go on with a plan, as the controller's method does; `done` hears how it ended."""
+        return self._run(
+            lambda app: app.learning.resume_plan(
+                plan_id, only_failed=only_failed, max_seconds=max_seconds, rate=rate
             ),
             done,
         )
@@ -221,7 +270,7 @@ class ThreadHost:
         done: Callable[[Ended[PipelineRunResult]], None] = lambda _: None,
     ) -> Future[PipelineRunResult]:
         """Start a single run; `done` hears how it ended."""
-        return self.submit(
+        return self._run(
             lambda app: app.pipeline.run_pipeline(config, images=images, metadata=metadata), done
         )
 
@@ -272,6 +321,13 @@ class ThreadHost:
 
         future: Future[T] = portal.start_task_soon(run)
         future.add_done_callback(lambda future: self._call_back(lambda: done(_ended(future))))
+        return future
+
+    def _run(
+        self, work: Callable[[App], Awaitable[T]], done: Callable[[Ended[T]], None]
+    ) -> Future[T]:
+        future = self.submit(work, done)
+        self._runs = [*(run for run in self._runs if not run.done()), future]
         return future
 
     def _open(self) -> tuple[BlockingPortal, App]:

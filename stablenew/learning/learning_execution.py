@@ -45,8 +45,12 @@ from stablenew.pipeline.run_request import RunRequest
 logger = logging.getLogger(__name__)
 
 
-Rate = Callable[[Shown], Awaitable[Rating | int | None]]
-"""Asked for a picture's rating; None for none."""
+class Rate(Protocol):
+    """What an adaptive plan asks for ratings; any `async def` of one picture is one."""
+
+    def __call__(self, picture: Shown, /) -> Awaitable[Rating | int | None]:
+        """Return a picture's rating; None for none."""
+        ...
 
 
 class NextValues(Protocol):

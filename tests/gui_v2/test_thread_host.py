@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
+from stablenew.app import App
 from stablenew.backends.fake import Behaviour, FakeBackend
 from stablenew.config.settings import Settings
 from stablenew.errors import ConfigError, StableNewError
@@ -17,7 +19,7 @@ from stablenew.learning.learning_events import StepFinished
 from stablenew.learning.learning_plan import LearningExecutionResult
 from stablenew.learning.learning_record_reader import read_records
 from stablenew.pipeline.results import Outcome, PipelineRunResult
-from stablenew.pipeline.stage_events import StageProgress
+from stablenew.pipeline.stage_events import StageFinished, StageProgress, StageStarted
 
 PLAN = {"target_variable": "txt2img.steps", "sweep_values": [1, 2, 3]}
 CONFIG = {"txt2img": {"prompt": "a cat", "seed": 1}}
@@ -83,6 +85,77 @@ def test_a_step_can_be_cancelled_and_the_plan_goes_on(runs: Path) -> None:
     assert ended[0].result is not None
     outcomes = [step.outcome for step in ended[0].result.step_results]
     assert outcomes == [Outcome.CANCELLED, Outcome.SUCCEEDED, Outcome.SUCCEEDED]
+
+
+def test_a_plan_that_was_cut_is_gone_on_with(runs: Path) -> None:
+    backend = FakeBackend(lambda request, call: Behaviour(hang=call == 2))
+    ended: list[Ended[LearningExecutionResult]] = []
+    with ThreadHost(Settings(out=runs), backend=backend) as host:
+        host.run_learning_plan(PLAN, CONFIG, plan_id="mine", done=ended.append)
+        until(host, lambda: len(backend.calls) == 2)
+        host.cancel()
+        until(host, lambda: ended)
+        assert (runs / "mine" / "plan.json").exists()
+        host.resume_plan("mine", only_failed=True, done=ended.append)
+        until(host, lambda: len(ended) == 2)
+        assert len(backend.calls) == 2
+        host.resume_plan("mine", done=ended.append)
+        until(host, lambda: len(ended) == 3)
+    assert ended[2].result is not None
+    outcomes = [step.outcome for step in ended[2].result.step_results]
+    assert outcomes == [Outcome.REUSED, Outcome.SUCCEEDED, Outcome.SUCCEEDED]
+
+
+def test_a_limit_of_time_arrives(runs: Path) -> None:
+    with ThreadHost(Settings(out=runs), backend=FakeBackend()) as host:
+        host.run_learning_plan(PLAN, CONFIG, plan_id="mine", max_steps=1).result(10)
+        with pytest.raises(ConfigError, match="max_seconds"):
+            host.run_learning_plan(PLAN, CONFIG, max_seconds=0).result(10)
+        with pytest.raises(ConfigError, match="max_seconds"):
+            host.resume_plan("mine", max_seconds=0).result(10)
+
+
+def test_what_was_asked_for_is_running_and_can_be_cancelled_at_once(runs: Path) -> None:
+    backend = FakeBackend()
+    with ThreadHost(Settings(out=runs), backend=backend) as host:
+        starts: list[Callable[[], Future[LearningExecutionResult] | Future[PipelineRunResult]]] = [
+            lambda: host.run_learning_plan(PLAN, CONFIG),
+            lambda: host.resume_plan("mine"),
+            lambda: host.run_pipeline(CONFIG),
+        ]
+        host.run_learning_plan(PLAN, CONFIG, plan_id="mine", max_steps=1).result(10)
+        for start in starts:
+            future = start()
+            assert host.state == "running"
+            host.cancel()
+            assert future.result(10).outcome is Outcome.CANCELLED
+        assert len(backend.calls) == 1
+
+
+def test_who_has_unsubscribed_hears_nothing_more(runs: Path) -> None:
+    heard: list[str] = []
+    ended: list[Ended[PipelineRunResult]] = []
+
+    def hear(event: StageStarted | StageFinished) -> None:
+        heard.append(type(event).__name__)
+
+    async def asked_for_stages(app: App) -> bool:
+        return app.bus.asked_for(StageStarted)
+
+    with ThreadHost(Settings(out=runs), backend=FakeBackend()) as host:
+        unsubscribe = host.subscribe((StageStarted, StageFinished), hear)
+        host.run_pipeline(CONFIG).result(10)
+        host.submit(lambda app: app.bus.drain()).result(10)
+        unsubscribe()  # what waits to be called is not called
+        host.pump()
+        assert heard == []
+        unsubscribe = host.subscribe((StageStarted, StageFinished), hear)
+        host.run_pipeline(CONFIG, done=ended.append)
+        until(host, lambda: ended and len(heard) == 2)
+        unsubscribe()
+        assert not host.submit(asked_for_stages).result(10)
+        assert heard == ["StageStarted", "StageFinished"]
+    unsubscribe()
 
 
 def test_closing_in_the_middle_cancels_waits_and_leaves_no_thread(runs: Path) -> None:
