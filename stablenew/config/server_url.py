@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from stablenew.errors import ConfigError
@@ -9,21 +10,25 @@ from stablenew.errors import ConfigError
 DEFAULT_URL = "http://127.0.0.1:7860"
 """Where AUTOMATIC1111 listens unless it is told otherwise."""
 
+_PAGES = re.compile(r"/(?:(?:sdapi|internal)(?:/.*)?|docs|redoc|openapi\.json)$")
+"""What a path ends with that was copied from the address of one of a server's own pages."""
+
 
 def split_url(url: str, auth: str | None = None) -> tuple[str, str | None]:
     """Return a server's URL without credentials, and its credentials as `user:password`.
 
     Args:
         url: `http://host:port`, with a path where the server is below one; a bare `host:port` is
-            taken as http. May hold credentials.
+            taken as http. May hold credentials, and may be what stands in a browser: with `?…`,
+            `#…` or the path of a page.
         auth: `user:password`; beats those in the URL.
 
     Raises:
         ConfigError: One of them is none; what was given is not repeated where it holds a password.
     """
-    parts, port = _split(url)
+    parts, port = _split(url.strip())
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    path = parts.path.rstrip("/").removesuffix("/sdapi/v1").rstrip("/")
+    path = _PAGES.sub("", parts.path.rstrip("/")).rstrip("/")
     address = f"{parts.scheme}://{host}{port}{path}"
     if auth is None and parts.username is not None:
         auth = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
@@ -44,6 +49,6 @@ def _split(url: str) -> tuple[SplitResult, str]:
     stray = "@" in parts.path + parts.query + parts.fragment  # a password with a / in it
     if parts.scheme not in ("http", "https") or not parts.hostname or stray or parts.port == 0:
         raise ConfigError(f"url: given {shown}, {expected}")
-    if parts.query or parts.fragment or any(letter.isspace() for letter in url):
-        raise ConfigError(f"url: given {shown}, {expected} without ? or #")
+    if any(letter.isspace() for letter in url):
+        raise ConfigError(f"url: given {shown}, {expected} without blanks")
     return parts, port

@@ -59,8 +59,26 @@ def test_a_url_is_kept_without_credentials(
 
 
 @pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ("http://host:7860/?__theme=dark", "http://host:7860"),
+        ("https://host/#tab", "https://host"),
+        (" http://host:7860\n", "http://host:7860"),
+        ("host:7860/docs#/default/text2imgapi", "http://host:7860"),
+        ("http://host/sd/docs/", "http://host/sd"),
+        ("http://host/sdapi/v1/txt2img", "http://host"),
+        ("http://host/sd/sdapi/v1", "http://host/sd"),
+        ("http://host/openapi.json", "http://host"),
+        ("http://host/docs/sd", "http://host/docs/sd"),
+    ],
+)
+def test_a_url_is_taken_as_it_stands_in_a_browser(given: str, url: str) -> None:
+    assert Settings(url=given).url == url
+
+
+@pytest.mark.parametrize(
     "given",
-    ["", "ftp://x", "http://", "http://x:port", "http://x:99999", "http://a b", "http://x?a=1"],
+    ["", " ", "ftp://x", "http://", "http://x:port", "http://x:99999", "http://a b", "?a=1"],
 )
 def test_a_wrong_url_is_told(given: str) -> None:
     with pytest.raises(ConfigError, match=r"url: given .*, expected http://HOST:PORT"):
@@ -68,7 +86,12 @@ def test_a_wrong_url_is_told(given: str) -> None:
 
 
 def test_credentials_are_not_repeated_when_they_are_wrong() -> None:
-    for url, auth in (("http://x", "secret"), ("http://me:secret@x:port", None)):
+    for url, auth in (
+        ("http://x", "secret"),
+        ("http://me:secret@x:port", None),
+        ("http://me:1/secret@x", None),
+        ("http://me:1?secret@x", None),
+    ):
         with pytest.raises(ConfigError) as caught:
             Settings(url=url, auth=auth)
         assert "secret" not in str(caught.value)

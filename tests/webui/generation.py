@@ -268,7 +268,7 @@ def _infotext(made: Generation, index: int) -> str:
             pairs["Refiner switch at"] = asked["refiner_switch_at"]
     pairs["Version"] = webui.profile.version
     negative = asked["negative_prompt"]
-    line = ", ".join(f"{label}: {value}" for label, value in pairs.items())
+    line = ", ".join(f"{label}: {_quoted(value)}" for label, value in pairs.items())
     lines = [asked["prompt"], *([f"Negative prompt: {negative}"] if negative else []), line]
     return "\n".join(lines)
 
@@ -293,7 +293,14 @@ def _hires_pairs(asked: Asked) -> dict[str, object]:
     if asked["hr_second_pass_steps"]:
         pairs["Hires steps"] = asked["hr_second_pass_steps"]
     pairs["Hires upscaler"] = asked["hr_upscaler"] or "Latent"
+    if asked["hr_prompt"] not in ("", asked["prompt"]):
+        pairs["Hires prompt"] = asked["hr_prompt"]
     return pairs
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if any(c in text for c in ",:\n") else text
 
 
 def _seed(asked: Asked) -> int:

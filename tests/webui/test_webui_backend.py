@@ -207,6 +207,13 @@ async def test_hires_fix_and_the_refiner_belong_to_txt2img() -> None:
     assert picture.warnings == ()
 
 
+async def test_a_hires_prompt_may_hold_whatever_separates_lines_elsewhere() -> None:
+    prompt = "a cat\u2028hair: red, eyes: blue, dress: green"
+    with serve(A1111) as webui:
+        async with WebUIBackend(webui.url) as backend:
+            assert (await draw(backend, enable_hr=True, hr_prompt=prompt)).width == 128
+
+
 async def test_adetailer_is_sent_whole_with_a_switch_for_each_value() -> None:
     with serve(A1111) as webui:
         async with WebUIBackend(webui.url) as backend:
