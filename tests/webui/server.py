@@ -14,7 +14,9 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import attrs
 import uvicorn
@@ -184,7 +186,7 @@ class WebUI:
     async def _answer(
         self, scope: Mapping[str, Any], headers: Mapping[str, str], raw: bytes
     ) -> Reply:
-        path, method = scope["path"], scope["method"]
+        path, method = urlsplit(scope["path"]).path, scope["method"]  # a proxy is told all of it
         query = scope["query_string"].decode()
         try:
             if path.startswith("/sdapi") and self.profile.auth:
@@ -547,11 +549,18 @@ def _check_auth(header: str, expected: str) -> None:
 
 
 @contextmanager
-def serve(profile: Profile = A1111, **how: Any) -> Iterator[WebUI]:
-    """Run a server in a thread for as long as this is entered."""
+def serve(
+    profile: Profile = A1111, *, certificate: Path | None = None, **how: Any
+) -> Iterator[WebUI]:
+    """Run a server in a thread for as long as this is entered; with a certificate, over TLS."""
     webui = WebUI(profile=profile, **how)
     config = uvicorn.Config(
-        webui, port=0, log_level="critical", lifespan="off", timeout_graceful_shutdown=0
+        webui,
+        port=0,
+        log_level="critical",
+        lifespan="off",
+        timeout_graceful_shutdown=0,
+        ssl_certfile=certificate,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name=f"webui {profile.name}")
@@ -560,7 +569,7 @@ def serve(profile: Profile = A1111, **how: Any) -> Iterator[WebUI]:
         while not server.started:
             time.sleep(0.005)
         port = server.servers[0].sockets[0].getsockname()[1]
-        webui.url = f"http://127.0.0.1:{port}"
+        webui.url = f"https://localhost:{port}" if certificate else f"http://127.0.0.1:{port}"
         yield webui
     finally:
         server.should_exit = server.force_exit = True

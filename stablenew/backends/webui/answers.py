@@ -36,11 +36,13 @@ class Answer:
 
     Attributes:
         body: As the server sent it.
+        asked: How the server was asked, where somebody else may have answered; else "".
     """
 
     status: int
     content_type: str
     body: bytes | bytearray = attrs.field(repr=False)
+    asked: str = ""
 
     @property
     def size(self) -> int:
@@ -107,6 +109,8 @@ def read_info(info: str | dict[str, object] | None) -> dict[str, object]:
 def refusal(answer: Answer, doing: str) -> BackendError:
     """Return the error that an answer with a status of 400 or more stands for."""
     said = error_text(answer.body)
+    if answer.asked:
+        said = f"{said or answer.status} ({answer.asked})"
     if answer.status in AWAY:
         message = f"{doing}: the server is away ({answer.status}{': ' + said if said else ''})"
         return BackendUnavailableError(message, retryable=True)

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Self
 import anyio
 import anyio.to_thread
 
-from stablenew.backends.webui.answers import Answer, read_json, refusal
+from stablenew.backends.proxies import ServerProxy, proxy_before
+from stablenew.backends.webui.answers import AWAY, Answer, read_json, refusal
 from stablenew.errors import BackendProtocolError, BackendUnavailableError, ConfigError
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ _ON_THE_LOOP = 64 * 1024
 """Bytes of JSON up to which reading it takes less than the way to another thread."""
 
 _MISSING = (404, 405, 501)
+_BY_PROXIES = (403, 407, *AWAY)
+"""What a proxy may have answered in the server's place."""
+
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
 class WebUIClient:
@@ -56,12 +61,25 @@ class WebUIClient:
         self.url = url
         self._auth = auth
         self._answer_timeout = answer_timeout
+        self._proxy: ServerProxy | None = None
 
     async def __aenter__(self) -> Self:
-        try:  # in a thread: the import alone takes a tenth of a second
+        try:
+            self._proxy = await proxy_before(self.url)
+            # In a thread: the import alone takes a tenth of a second.
             self._gets, self._posts = await anyio.to_thread.run_sync(self._open)
-        except (ImportError, ValueError, OSError) as error:  # a proxy or a certificate of ours
+        except ImportError as error:
+            if self._proxy is None:
+                raise
+            raise ConfigError(
+                f"url: the environment's proxy {self._proxy.address} needs the package socksio;"
+                f" {self._proxy.way_around}"
+            ) from error
+        except ConfigError as error:
             raise ConfigError(f"url: cannot talk to {self.url}: {error}") from error
+        except (ValueError, OSError) as error:  # the certificates of the environment
+            name = next((name for name in _CERTIFICATES if os.environ.get(name)), "url")
+            raise ConfigError(f"{name}: cannot talk to {self.url}: {error}") from error
         return self
 
     async def __aexit__(
@@ -144,8 +162,7 @@ class WebUIClient:
                 raise BackendProtocolError(
                     f"the answer is larger than {LARGEST_ANSWER:,} bytes; it is not taken"
                 )
-            kind = response.headers.get("content-type", "")
-            return Answer(status=response.status_code, content_type=kind, body=body)
+            return self._answer(response, body)
 
     async def _ask(self, method: str, path: str, content: bytes | None, tries: int) -> Answer:
         import httpx2
@@ -162,10 +179,27 @@ class WebUIClient:
             except httpx2.RequestError as error:
                 raise self._garbled(error) from error
             else:
-                kind = response.headers.get("content-type", "")
-                return Answer(status=response.status_code, content_type=kind, body=response.content)
+                return self._answer(response, response.content)
             await _pause(attempt)
         raise AssertionError("unreachable")
+
+    def _answer(self, response: httpx2.Response, body: bytes | bytearray) -> Answer:
+        status = response.status_code
+        return Answer(
+            status=status,
+            content_type=response.headers.get("content-type", ""),
+            body=body,
+            asked=self.asked if status in _BY_PROXIES else "",
+        )
+
+    @property
+    def asked(self) -> str:
+        """How the server was asked, where that may be what is wrong; else ""."""
+        if self._proxy is None:
+            return ""
+        return (
+            f"asked through the environment's proxy {self._proxy.address}; {self._proxy.way_around}"
+        )
 
     async def _read(self, answer: Answer, doing: str) -> object:
         if answer.status >= 400:
@@ -181,11 +215,18 @@ class WebUIClient:
         user, _, password = (self._auth or "").partition(":")
         auth = (user.encode(), password.encode()) if self._auth is not None else None
         headers = {"accept-encoding": "identity", "user-agent": "stablenew"}
-        verify = self.url.startswith("https:")  # without TLS there is nothing to load
+        # Without TLS there is nothing to load.
+        verify = httpx2.create_ssl_context() if self.url.startswith("https:") else False
+        try:
+            proxy = None if self._proxy is None else httpx2.Proxy(self._proxy.url)
+        except httpx2.InvalidURL as error:
+            raise ConfigError(f"the environment's proxy is no URL: {error}") from error
         quick = httpx2.AsyncClient(
             auth=auth,
             headers=headers,
             verify=verify,
+            proxy=proxy,
+            trust_env=False,
             timeout=httpx2.Timeout(self._answer_timeout, connect=_CONNECT_TIMEOUT),
             limits=httpx2.Limits(max_connections=4, keepalive_expiry=_KEPT_ALIVE),
         )
@@ -193,6 +234,8 @@ class WebUIClient:
             auth=auth,
             headers=headers,
             verify=verify,
+            proxy=proxy,
+            trust_env=False,
             timeout=httpx2.Timeout(None, connect=_CONNECT_TIMEOUT),
             limits=httpx2.Limits(max_keepalive_connections=0),
         )
@@ -206,14 +249,24 @@ class WebUIClient:
         while reason is not None and not (isinstance(reason, OSError) and reason.errno):
             reason = reason.__cause__ or reason.__context__
         said = _said(reason) or str(error) or _SILENT.get(type(error).__name__, "no answer")
+        if self._proxy is not None:
+            said += f" ({self.asked})"
         return BackendUnavailableError(f"no answer from {self.url}: {said}", retryable=True)
 
+
+_NOT_TRUSTED = (18, 19, 20, 21, 27)
+"""OpenSSL's codes for not knowing who signed a certificate; others are its dates and names."""
 
 _SILENT = {"ReadTimeout": "it took the connection and said nothing", "ConnectTimeout": "timed out"}
 
 
 def _said(reason: BaseException | None) -> str:
     """Return what an operating system's error means."""
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        if reason.verify_code in _NOT_TRUSTED:
+            how = "name it, or who signed it, with SSL_CERT_FILE=FILE.pem"
+            return f"its certificate is not trusted ({reason.verify_message}); {how}"
+        return f"its certificate does not hold ({reason.verify_message})"
     if isinstance(reason, ssl.SSLError):
         return f"no TLS ({reason.reason or reason}); http:// perhaps?"
     if isinstance(reason, socket.gaierror):
@@ -227,7 +280,8 @@ def never_sent(error: BackendUnavailableError) -> bool:
     """Return whether there was not even a connection, so that the server knows of nothing."""
     import httpx2
 
-    return isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout)
+    refused = httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.ProxyError
+    return isinstance(error.__cause__, refused)
 
 
 async def _pieces(content: bytes) -> AsyncIterator[bytes]:

@@ -53,6 +53,7 @@ async def probe(client: WebUIClient) -> Server:
         BackendUnavailableError: Nobody answers, or somebody who does not speak this API.
         ConfigError: The server wants credentials, or others.
     """
+    through = f" ({client.asked})" if client.asked else ""
     try:
         with ungrouped():
             progress = await client.get(PROGRESS, tries=1)
@@ -66,7 +67,7 @@ async def probe(client: WebUIClient) -> Server:
             ) from error
         raise BackendUnavailableError(f"{client.url}: {error}") from error
     except BackendProtocolError as error:
-        raise BackendUnavailableError(f"{client.url} is no WebUI: {error}") from error
+        raise BackendUnavailableError(f"{client.url} is no WebUI: {error}{through}") from error
     try:
         task = await client.send(TASK, msgspec.json.encode({"id_task": "", "live_preview": False}))
     except BackendError:  # a proxy may let only /sdapi through
@@ -74,6 +75,7 @@ async def probe(client: WebUIClient) -> Server:
     if not found["samplers"] and not found["models"]:
         raise BackendUnavailableError(
             f"{client.url} answers, but has no {API}; a WebUI needs to be started with --api"
+            f"{through}"
         )
     return _server(progress, found, doors, task)
 
