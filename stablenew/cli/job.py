@@ -96,7 +96,8 @@ def read_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
         experiment_name=section.experiment_name,
     )
     options = merged(*sources, from_section, _DEFAULTS)
-    prompt = _prompt(sources)
+    beside = Path(str(flags["file"])).parent if flags.get("file") else None
+    prompt = _prompt(sources, beside)
     assigned = _assignments(flags.get("set"))
     _check_twice(sources[0], assigned)
     config = _config(file, options, prompt, assigned)
@@ -226,18 +227,25 @@ def _assignments(texts: object) -> dict[str, Setting]:
     return values
 
 
-def _prompt(sources: Sequence[RunOptions]) -> Prompt | None:
-    """Return the pack's prompt, unless a stronger source has a prompt of its own."""
+def _prompt(sources: Sequence[RunOptions], beside: Path | None) -> Prompt | None:
+    """Return the pack's prompt, unless a stronger source has a prompt of its own.
+
+    Args:
+        sources: The strongest first; the last one is the plan file.
+        beside: The plan file's folder, where a pack that it names is looked for.
+    """
     options = merged(*sources)
     if options.prompt_index is not None and not options.pack:
         raise ConfigError(f"prompt_index: given {options.prompt_index} without a pack")
     for source in sources:
-        if source.prompt and source.pack:
+        if source.prompt is not None and source.pack:
             raise ConfigError("prompt, pack: both are given, expected one of them")
-        if source.prompt:
+        if source.prompt is not None:
             return None
         if source.pack:
-            prompts = read_prompt_pack(find_prompt_pack(source.pack))
+            prompts = read_prompt_pack(
+                find_prompt_pack(source.pack, beside if source is sources[-1] else None)
+            )
             return pick_prompt(prompts, options.prompt_index or 1)
     return None
 
@@ -248,12 +256,15 @@ def _config(
     config = PipelineConfig(
         txt2img=file.txt2img, img2img=file.img2img, adetailer=file.adetailer, upscale=file.upscale
     )
+    negative = options.negative_prompt  # "" means none, and beats the pack's
+    if negative is None and prompt:
+        negative = prompt.negative or None
     values: dict[str, object] = {
         "txt2img.prompt": prompt.positive if prompt else options.prompt,
-        "txt2img.negative_prompt": options.negative_prompt or (prompt and prompt.negative),
+        "txt2img.negative_prompt": negative,
         "txt2img.seed": options.seed,
     }
-    given = {path: value for path, value in values.items() if value not in (None, "")}
+    given = {path: value for path, value in values.items() if value is not None}
     return override_all(config, {**given, **assigned})
 
 
@@ -276,8 +287,8 @@ def _exploration(text: str, options: RunOptions) -> LearningPlan:
         raise ConfigError(f"explore: given {text!r}, expected PATH=LOW..HIGH")
     ends = []
     for end in (low, high):
-        (value,) = parse_values(path.strip(), end)
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        value, *more = parse_values(path.strip(), end)
+        if more or isinstance(value, bool) or not isinstance(value, int | float):
             raise ConfigError(f"explore: given {text!r}, expected a setting that is a number")
         ends.append(float(value))
     if not ends[0] < ends[1]:

@@ -219,16 +219,34 @@ def read_table(path: Path) -> dict[str, object]:
     Raises:
         ConfigError: No such file, a folder, not text, or broken: with line and column.
     """
+    ending = path.suffix.lower()
+    if ending in (".yaml", ".yml"):
+        raise ConfigError(f"{path}: a YAML file, expected a plan file in TOML (or in JSON: .json)")
     text = read_text(path)
     try:
-        table = _parse_json(text) if path.suffix == ".json" else tomllib.loads(text)
+        table = _parse_json(text) if ending == ".json" else tomllib.loads(text)
     except ValueError as error:  # both parsers say line and column
-        raise ConfigError(f"{path}: {error}") from error
+        kind = "" if ending in (".json", ".toml") else "not TOML, which a plan file is in: "
+        raise ConfigError(f"{path}: {kind}{error}") from error
     except RecursionError:
         raise ConfigError(f"{path}: nested too deeply") from None
     if not isinstance(table, dict):
         raise ConfigError(f"{path}: given a {type(table).__name__}, expected an object of keys")
     return table
+
+
+def without_control_characters(name: str, path: str | Path) -> str | Path:
+    r"""Return a path as it is.
+
+    Raises:
+        ConfigError: It has a control character: `"D:\runs\new"` of a TOML file has a line break.
+    """
+    if any(ord(each) < 32 for each in str(path)):
+        raise ConfigError(
+            f"{name}: given {str(path)!r}, with a control character; expected a path (in a TOML"
+            " file, write one with backslashes in single quotes)"
+        )
+    return path
 
 
 def read_text(path: Path) -> str:
@@ -240,6 +258,8 @@ def read_text(path: Path) -> str:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        if error.object[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            raise ConfigError(f"{path}: UTF-16 text, expected UTF-8; save it as that") from error
         raise ConfigError(f"{path}: not a UTF-8 text file (byte {error.start})") from error
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror or error}") from error

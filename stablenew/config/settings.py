@@ -9,7 +9,7 @@ from pathlib import Path
 import attrs
 
 from stablenew._convert import structure
-from stablenew.config.pipeline_config import bounded
+from stablenew.config.pipeline_config import bounded, without_control_characters
 from stablenew.config.server_url import DEFAULT_URL, split_url
 from stablenew.errors import ConfigError
 
@@ -19,7 +19,7 @@ RECORDS_FILE = "learning_records.jsonl"
 def _to_path(value: object) -> Path:
     if not isinstance(value, str | Path) or not str(value):
         raise ConfigError(f"out: given {value!r}, expected a folder")
-    return Path(value)
+    return Path(without_control_characters("out", value))
 
 
 def _is_bool(_: object, field: attrs.Attribute[bool], value: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import re
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 
@@ -32,11 +32,11 @@ def parse_assignment(text: str) -> tuple[str, Setting]:
 def parse_sweep(text: str) -> tuple[str, tuple[Setting, ...]]:
     """Read `txt2img.steps=10,20,30:50:10` as a path and its values.
 
-    Values are separated by commas, quoted where they hold one. `start:stop:step` counts in
-    decimal arithmetic and includes the stop; integers stay integers.
+    Values are separated by commas, in double quotes where they hold one; in those, `""` is a quote.
+    `start:stop:step` counts in decimal arithmetic and includes the stop; integers stay integers.
 
     Raises:
-        OverrideError: An unknown path, a value of another type, or no value at all.
+        OverrideError: An unknown path, a value of another type, a stray quote, or no value at all.
     """
     path, values = _split(text)
     return path, parse_values(path, values)
@@ -46,9 +46,9 @@ def parse_values(path: str, text: str) -> tuple[Setting, ...]:
     """Read the values of a sweep over `path`: `1,3,5:9:2`.
 
     Raises:
-        OverrideError: A value of another type, or no value at all.
+        OverrideError: A value of another type, a stray quote, or no value at all.
     """
-    items = next(csv.reader([text], skipinitialspace=True), [])
+    items = [*_items(path, text)]
     if not any(item.strip() for item in items):
         raise OverrideError(f"{path}: given no values, expected some: {path}=1,2 or 1:9:2")
     values: list[Setting] = []
@@ -58,6 +58,26 @@ def parse_values(path: str, text: str) -> tuple[Setting, ...]:
         if len(values) > MOST_VALUES:
             raise OverrideError(f"{path}: given more than {MOST_VALUES:,} values")
     return tuple(values)
+
+
+_ITEM = re.compile(r'\s*(?:"((?:[^"]|"")*)"\s*|([^,]*))(?:,|\Z)')
+
+
+def _items(path: str, text: str) -> Iterator[str]:
+    """Yield what commas separate; a quote that quotes no whole value is refused, not guessed at."""
+    place = 0
+    while place <= len(text):
+        item = _ITEM.match(text, place)
+        assert item is not None  # anything up to a comma will do
+        quoted, bare = item.groups()
+        if bare is not None and (bare.startswith('"') or bare.count('"') % 2):
+            quote = text.index('"', place)
+            raise OverrideError(
+                f"{path}: a stray quote at {text[quote : quote + 20]!r} (character {quote + 1});"
+                ' quote a whole value, each quote in it twice: "a ""red"" cat, sitting"'
+            )
+        yield bare if quoted is None else quoted.replace('""', '"')
+        place = item.end() + (item.end() == len(text) and not item[0].endswith(","))
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -90,6 +110,7 @@ def _decimal(path: str, text: str) -> Decimal:
     except InvalidOperation:
         number = Decimal("NaN")
     if not number.is_finite() or abs(number) > MOST:
+        _refuse_webui_range(path, text)
         expected = "a whole number" if _type(path) is int else "a number"
         raise OverrideError(f"{path}: given {text!r}, expected {expected}")
     return number
@@ -110,10 +131,29 @@ def _range(path: str, text: str) -> Iterator[Setting]:
     start, stop, step = parts
     if step == 0:
         raise OverrideError(f"{path}: given {text!r}, whose step is 0; expected another")
-    if (stop - start) / step < 0:
+    if (start < stop) != (step > 0) and start != stop:
         raise OverrideError(f"{path}: given {text!r}, which has no value: the step leads away")
-    count = int((stop - start) / step) + 1
-    if count > MOST_VALUES:
-        raise OverrideError(f"{path}: given {text!r}, {count:,} values; at most {MOST_VALUES:,}")
-    for index in range(count):
+    if abs(stop - start) >= MOST_VALUES * abs(step):  # before a division that may overflow
+        raise OverrideError(f"{path}: given {text!r}, expected at most {MOST_VALUES:,} values")
+    for index in range(int((stop - start) / step) + 1):
         yield _number(path, start + index * step)
+
+
+_WEBUI_RANGE = re.compile(
+    r"(-?[\d.]+) *- *(-?[\d.]+) *(?:\( *([+-]?[\d.]+) *\)|\[ *(\d+) *\])?", re.ASCII
+)
+
+
+def _refuse_webui_range(path: str, text: str) -> None:
+    """Say how a range is written here to whoever writes `1-10 (+2)` or `1-10 [5]`."""
+    found = _WEBUI_RANGE.fullmatch(text)
+    if found is None:
+        return
+    start, stop, step, count = found.groups()
+    try:
+        if count is not None:
+            step = f"{(Decimal(stop) - Decimal(start)) / max(int(count) - 1, 1):.6g}"
+        range_ = f"{Decimal(start)}:{Decimal(stop)}:{Decimal(step or 1)}"
+    except ArithmeticError:
+        return
+    raise OverrideError(f"{path}: given {text!r}, expected start:stop:step: {range_}")

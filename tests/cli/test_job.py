@@ -100,6 +100,44 @@ def test_a_packs_prompt_is_taken_by_its_number(tmp_path: Path) -> None:
     assert own.config.txt2img.negative_prompt == "worse"
 
 
+def test_an_empty_prompt_on_the_command_line_means_none(tmp_path: Path) -> None:
+    path = tmp_path / "plan.toml"
+    path.write_text('pack = "tiny"\n[txt2img]\nnegative_prompt = "bad"\n')
+    assert job(str(path)).config.txt2img.negative_prompt == "blurry, dark"
+    assert job(str(path), "--negative-prompt", "").config.txt2img.negative_prompt == ""
+    assert job(str(path), "--prompt", "").config.txt2img.prompt == ""
+    named = job(str(path), "--prompt-index", "4")  # the pack has none for it
+    assert named.config.txt2img.negative_prompt == "bad"
+
+
+def test_a_pack_of_a_plan_file_is_found_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "plans"
+    folder.mkdir()
+    (folder / "heroes.txt").write_text("a knight")
+    path = folder / "plan.toml"
+    path.write_text('pack = "heroes"\n')
+    monkeypatch.chdir(tmp_path)
+    assert job(str(path)).config.txt2img.prompt == "a knight"
+    Path("heroes.txt").write_text("mine")
+    assert job(str(path)).config.txt2img.prompt == "a knight"
+    assert job(str(path), "--pack", "heroes").config.txt2img.prompt == "mine"
+    (folder / "heroes.txt").unlink()
+    assert job(str(path)).config.txt2img.prompt == "mine"
+    Path("heroes.txt").unlink()
+    (found,) = problems(str(path))
+    assert f"there is no file 'heroes' in {str(folder)!r} or the current folder" in found
+
+
+def test_a_plan_file_of_another_format_is_refused_by_what_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "plan.txt"
+    path.write_text("a red cat\n")
+    assert "plan.txt: not TOML, which a plan file is in: " in problems(str(path))[0]
+    path.write_text("prompt = 'a cat'", encoding="utf-16")
+    assert "plan.txt: UTF-16 text, expected UTF-8" in problems(str(path))[0]
+
+
 def test_a_prompt_of_a_stronger_source_beats_a_pack_of_a_weaker(plan_file: str) -> None:
     assert job(plan_file, "--pack", "tiny").config.txt2img.prompt != "a blue cat"
     found = job("--prompt", "mine", STABLENEW_PACK="tiny")
@@ -125,7 +163,11 @@ def test_a_prompt_of_a_stronger_source_beats_a_pack_of_a_weaker(plan_file: str) 
         (("--explore", "txt2img.steps=5"), "expected PATH=LOW..HIGH"),
         (("--explore", "txt2img.steps=9..5"), "expected a lower and a higher number"),
         (("--explore", "txt2img.prompt=a..b"), "expected a setting that is a number"),
+        (("--explore", "txt2img.steps=5,6..9"), "expected a setting that is a number"),
         (("--prompt", "a", "--pack", "tiny"), "both are given"),
+        (("--out", "runs\new"), "with a control character; expected a path (in a TOML"),
+        (("--pack", "packs\new.txt"), "pack: given 'packs\\new.txt', with a control character"),
+        (("plan.yaml",), "plan.yaml: a YAML file, expected a plan file in TOML"),
         (("--out", ""), "--out: given '', expected something"),
         (("--set", "txt2img=3"), "txt2img: a stage, expected one of its settings"),
         (("--sweep", "txt2img.cfg_scale"), "sweep: given 'txt2img.cfg_scale', expected PATH=VALUE"),

@@ -74,6 +74,67 @@ def test_a_tsv_pack_has_a_prompt_a_line(tmp_path: Path) -> None:
     ]
 
 
+def test_a_pack_without_blank_lines_and_negatives_has_a_prompt_a_line(tmp_path: Path) -> None:
+    prompts = pack(tmp_path, "# mine\na red cat,\na blue dog\r\na green mushroom\n\n")
+    assert [prompt.positive for prompt in prompts] == [
+        "a red cat",
+        "a blue dog",
+        "a green mushroom",
+    ]
+    (one,) = pack(tmp_path, "a red cat\nin the snow\nneg: blurry")
+    assert one.positive == "a red cat, in the snow"
+
+
+def test_a_negative_prompt_is_one_as_the_webui_writes_it(tmp_path: Path) -> None:
+    (prompt,) = pack(tmp_path, "1girl, solo\nNegative prompt: lowres,\nbad hands\n")
+    assert (prompt.positive, prompt.negative) == ("1girl, solo", "lowres, bad hands")
+
+
+@pytest.mark.parametrize(("name", "join"), [("p.txt", "\nneg: "), ("p.tsv", "\t")])
+def test_only_cr_and_lf_end_a_line(tmp_path: Path, name: str, join: str) -> None:
+    odd = "a\u2028red\x0bcat\x85sits\x1cthere"
+    first, second = pack(tmp_path, f"{odd}{join}blurry\r\n\r\na dog{join}bad", name)
+    assert (first.positive, first.negative) == (odd, "blurry")
+    assert (second.positive, second.negative) == ("a dog", "bad")
+
+
+def test_packs_joined_with_cat_have_no_byte_order_mark(tmp_path: Path) -> None:
+    first, second = pack(tmp_path, "\ufeffa red cat\n\n\ufeffa blue dog\nneg: bad\n")
+    assert (first.positive, second.positive) == ("a red cat", "a blue dog")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("styles.csv", "name,prompt,negative_prompt\nA,b,c\n", "a .csv file"),
+        ("p.YAML", "prompts:\n  - a red cat\n", "a .yaml file"),
+        ("p.json", '["a", "b"]', "a .json file"),
+        ("picture.png", "a", "a .png file"),
+        ("p.txt", "name,prompt,negative_prompt\nA,b,c\n", "CSV"),
+        ("p.txt", "prompts:\n  - a red cat\n", "YAML"),
+        ("p.txt", '[\n  "a red cat",\n  "a blue dog"\n]\n', "JSON"),
+        ("p.txt", '{"prompts": ["a red cat"]}', "JSON"),
+        ("p.txt", "a\nSteps: 20, Sampler: Euler a\n", "line 2: settings, 'Steps: 20, Sampler"),
+        ("p.txt", '--prompt "a cat" --steps 20\n', "line 1: settings, '--prompt"),
+        ("p.tsv", "a\tb\tc\n", "line 1: more than two columns"),
+    ],
+)
+def test_what_is_no_pack_is_refused_by_what_it_is(
+    tmp_path: Path, name: str, text: str, expected: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        pack(tmp_path, text, name)
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"{tmp_path / name}: {expected}")
+    assert "expected a .txt of prompts in blocks" in problem
+
+
+@pytest.mark.parametrize("text", ["{red|blue} cat", "[cat|dog] [x:y:0.5]", "(a:1.2), <lora:b:1>"])
+def test_the_brackets_of_prompts_are_no_other_format(tmp_path: Path, text: str) -> None:
+    (prompt,) = pack(tmp_path, text)
+    assert prompt.positive == text
+
+
 def test_prompts_are_counted_from_one(tmp_path: Path) -> None:
     prompts = pack(tmp_path, HEROES)
     assert pick_prompt(prompts, 2).index == 2

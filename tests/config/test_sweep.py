@@ -21,7 +21,10 @@ from stablenew.errors import OverrideError
         ("txt2img.cfg_scale=1,3:5:1, 9.5", (1, 3, 4, 5, 9.5)),
         ("txt2img.sampler_name=Euler, Euler a", ("Euler", "Euler a")),
         ('txt2img.prompt="a cat, sitting",a dog', ("a cat, sitting", "a dog")),
+        ('txt2img.prompt="a ""red"" cat" , a "blue" dog', ('a "red" cat', 'a "blue" dog')),
+        ("txt2img.prompt=a red\ncat,a blue dog", ("a red\ncat", "a blue dog")),
         ("txt2img.prompt=10:30:10", ("10:30:10",)),
+        ("txt2img.seed=1:100000:1", tuple(range(1, 100_001))),
         ("img2img.enabled=true,false", (True, False)),
         ("txt2img.seed=7", (7,)),
     ],
@@ -45,6 +48,16 @@ def test_a_sweep_is_read_as_typed(text: str, values: tuple[object, ...]) -> None
         ("txt2img.steps=3:1:1", "the step leads away"),
         ("txt2img.steps=1:2:0.5", "given 1.5, expected a whole number"),
         ("txt2img.cfg_scale=0:1000:0.000001", "at most 100,000"),
+        ("txt2img.cfg_scale=0:1:1e-9999", "at most 100,000"),
+        ("txt2img.cfg_scale=0:1:1e-999999999", "at most 100,000"),
+        ("txt2img.cfg_scale=0:1:-1e-999999999", "the step leads away"),
+        ("txt2img.cfg_scale=1-10", "expected start:stop:step: 1:10:1"),
+        ("txt2img.cfg_scale=1-10 (+2)", "expected start:stop:step: 1:10:2"),
+        ("txt2img.cfg_scale=3,1-10 [5]", "expected start:stop:step: 1:10:2.25"),
+        ("txt2img.cfg_scale=1-2-3", "given '1-2-3', expected a number"),
+        ('txt2img.prompt="Hello" sign,b', "a stray quote at '\"Hello\" sign,b' (character 1)"),
+        ('txt2img.prompt=a,"b', "a stray quote at '\"b' (character 3)"),
+        ('txt2img.prompt=a "x, y" b', "a stray quote at '\"x, y\" b' (character 3)"),
         ("txt2img.nope=1", "no such setting"),
         ("img2img.enabled=maybe", "expected true or false"),
     ],
@@ -60,6 +73,14 @@ def test_an_assignment_takes_the_settings_type() -> None:
     assert parse_assignment("txt2img.prompt=12") == ("txt2img.prompt", "12")
     assert parse_assignment("txt2img.prompt=a=b, c") == ("txt2img.prompt", "a=b, c")
     assert parse_assignment("img2img.enabled=True") == ("img2img.enabled", True)
+
+
+@given(st.lists(st.text(), min_size=1).filter(any))
+def test_any_texts_come_back_from_their_quotes(texts: list[str]) -> None:
+    quoted = ",".join('"' + text.replace('"', '""') + '"' for text in texts)
+    kept = [text.strip() for text in texts]
+    if any(kept):
+        assert parse_values("txt2img.prompt", quoted) == tuple(kept)
 
 
 hundredths = st.integers(0, 100_000)
