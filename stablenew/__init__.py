@@ -5,12 +5,11 @@ Names are loaded when they are first used, so that `import stablenew` stays quic
 
 from __future__ import annotations
 
-import dis
 import sys
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # `typing` takes milliseconds in which the program takes no signal yet
 if TYPE_CHECKING:
     from stablenew._clock import Clock as Clock
     from stablenew.advice.observations import Observations as Observations
@@ -157,6 +156,8 @@ def _homes() -> dict[str, str]:
     Checkers understand nothing but imports, and Python would run all of them at once. Their
     source would do as well, but a program that is frozen into one file has none.
     """
+    import dis  # not at the top: the program takes no signal yet while this module is imported
+
     homes: dict[str, str] = {}
     home = ""
     for each in dis.get_instructions(_compiled):

@@ -5,45 +5,21 @@ With `--json` the last line is the envelope, whatever happens short of a kill.
 
 from __future__ import annotations
 
-import logging
 import os
-import signal
 import sys
-from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
-from typing import TYPE_CHECKING, TextIO
 
-from stablenew.cli.arguments import run_parser
-from stablenew.cli.exit_codes import ExitCode
-from stablenew.cli.printing import printable, say, say_all, take_any_text
 from stablenew.cli.stops import Stopped, Stops
 
+# Signals are taken before anything that takes time is imported: so that is done in the functions.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable, Sequence
+    from typing import TextIO
 
     from stablenew.cli.commands import Work
     from stablenew.cli.json_lines import JsonLines
-
-
-_LOG_FORMAT = "%(levelname)s %(name)s: %(message)s"
-
-
-class _OneLine(logging.Formatter):
-    """Leaves the traceback out."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return printable(f"{record.levelname.lower()}: {record.getMessage()}")
-
-
-class _Whole(logging.Formatter):
-    """Keeps the lines of a traceback and of nothing else."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # its name there
-        return printable(super().formatMessage(record))
-
-    def format(self, record: logging.LogRecord) -> str:
-        return "\n".join(map(printable, super().format(record).split("\n")))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,37 +27,52 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Without arguments it is the program that ends with this: signals are ignored from then on.
     """
+    return _entered(_program, arguments)
+
+
+def command(arguments: Sequence[str] | None = None) -> int:
+    """Run `stablenew COMMAND …` and return its exit code; without arguments as `main` is."""
+    return _entered(_command, arguments)
+
+
+def _entered(
+    program: Callable[[Sequence[str], Stops], int], arguments: Sequence[str] | None
+) -> int:
+    """Run a program under its signals; leave them as they were where it is a part of another."""
     stops, stderr = Stops(), sys.stderr
-    _open_closed_streams()
+    stops.arm()
     try:
-        return _program(sys.argv[1:] if arguments is None else list(arguments), stops)
+        _open_closed_streams()
+        code = program(sys.argv[1:] if arguments is None else arguments, stops)
     finally:
         if arguments is not None:
             stops.restore()
             sys.stderr = stderr
+    return code
 
 
 def _program(words: Sequence[str], stops: Stops) -> int:
     if not words:
+        from stablenew.cli.arguments import run_parser
+
         run_parser().print_help()
         return 0
-    stops.arm()
-    try:
-        lines = _json_lines(words)
-    except Stopped as stopped:
-        stops.disarm()
-        lines = _json_lines(words)
-        code = 128 + stopped.number
-    else:
-        code = _main(words, stops, lines)
-    if lines is None:
-        return code
+    lines = _json_lines(words)
+    code = _stopped_or(_main(words, stops, lines), stops)
+    return code if lines is None else lines.finish(code)
+
+
+def _stopped_or(code: int, stops: Stops) -> int:
+    """Return the exit code that a signal makes of another; from here on no more signal counts."""
     stops.disarm()
-    return lines.finish(code)
+    return code if stops.received is None else 128 + stops.received
 
 
 def _main(words: Sequence[str], stops: Stops, lines: JsonLines | None) -> int:
     """Run the command line; every end of it is an exit code, but those that print help."""
+    from stablenew.cli.arguments import run_parser
+    from stablenew.cli.exit_codes import ExitCode
+
     errors = None if lines is None else lines.envelope.errors
     parser = run_parser()
 
@@ -106,38 +97,42 @@ def _main(words: Sequence[str], stops: Stops, lines: JsonLines | None) -> int:
         raise
 
 
-def command(arguments: Sequence[str] | None = None) -> int:
-    """Run `stablenew COMMAND …` and return its exit code."""
-    _open_closed_streams()
+def _command(words: Sequence[str], stops: Stops) -> int:
     from stablenew._names import suggestion
     from stablenew.cli.commands import COMMANDS, read_command, usage
+    from stablenew.cli.printing import say, say_all
 
-    words = sys.argv[1:] if arguments is None else list(arguments)
     if not words or words[0] in ("-h", "--help"):
         say_all(usage().splitlines())
         return 0
     name, *rest = words
     if name == "run":
-        return main(rest) if arguments is not None else _program(rest, Stops())
+        return _program(rest, stops)
     if name not in COMMANDS:
         say(f"stablenew: given {name!r}, {suggestion(name, COMMANDS)}", err=True)
         return 2
     verbose = "-v" in rest or "--verbose" in rest
     _set_up_logging(verbose=verbose)
-    work = read_command(name, rest)
-    return _guarded(lambda: _told(lambda: _awaited(work()), None, verbose=verbose), verbose=verbose)
+    load = read_command(name, rest)
+
+    def work() -> int:
+        return _told(lambda: _awaited(load(), stops), None, verbose=verbose)
+
+    return _stopped_or(_guarded(work, verbose=verbose), stops)
 
 
-def _awaited(work: Work) -> int:
+def _awaited(work: Callable[[], Work], stops: Stops) -> int:
     """Return a command's exit code, which may have to be awaited."""
-    if isinstance(work, int):
-        return work
+    with stops.raising():
+        begun = work()
+    if isinstance(begun, int):
+        return begun
     import anyio
 
     async def wait() -> int:
-        return await work
+        return await begun
 
-    return anyio.run(wait)
+    return anyio.run(stops.cancelling, wait)
 
 
 def _json_lines(words: Sequence[str]) -> JsonLines | None:
@@ -158,11 +153,13 @@ def _guarded(work: Callable[[], int], errors: list[str] | None = None, *, verbos
         return work()
     except Stopped as stopped:
         return 128 + stopped.number
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+    except KeyboardInterrupt:  # of somebody else's handler
+        return 130
     except OSError as error:
         if not isinstance(error, BrokenPipeError):
             if verbose:
+                import logging
+
                 logging.getLogger(__name__).exception("stopped")
             where = f"{error.filename}: " if error.filename else ""
             _say(f"{where}{error.strerror or error}", errors)
@@ -172,6 +169,8 @@ def _guarded(work: Callable[[], int], errors: list[str] | None = None, *, verbos
 
 
 def _say(line: str, errors: list[str] | None) -> None:
+    from stablenew.cli.printing import say
+
     say(f"stablenew: {line}", err=True)
     if errors is not None:
         errors.append(line)
@@ -179,6 +178,8 @@ def _say(line: str, errors: list[str] | None) -> None:
 
 def _open_closed_streams() -> None:
     """Give a stream that whoever started us has closed somewhere to write to."""
+    from stablenew.cli.printing import take_any_text
+
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115  # for good
@@ -208,8 +209,12 @@ class _Stderr:
 
 def _set_up_logging(*, verbose: bool) -> None:
     """Log to stderr: errors as lines of their own, everything with tracebacks if `verbose`."""
+    import logging
+
+    from stablenew.cli.log_format import LOG_FORMAT, OneLine, Whole
+
     handler = logging.StreamHandler()
-    handler.setFormatter((_Whole if verbose else _OneLine)(_LOG_FORMAT))
+    handler.setFormatter((Whole if verbose else OneLine)(LOG_FORMAT))
     logging.basicConfig(level=logging.DEBUG if verbose else logging.ERROR, handlers=[handler])
 
 
@@ -224,30 +229,36 @@ def _run(
         if lines is not None and flags.events_from is not None:
             from stablenew.cli.replay import read_replay, replay
 
-            return replay(read_replay(vars(flags)), lines)
+            with stops.raising():
+                return replay(read_replay(vars(flags)), lines)
+        from functools import partial
+
         from stablenew.cli.job import read_job
         from stablenew.cli.run_command import dry_run, run_job, say_finished
 
         job = read_job(vars(flags), os.environ)
+        stops.check()
         if job.resumed is not None and job.resumed.progress.complete and not flags.dry_run:
             return say_finished(job.settings.out / job.resumed.plan_id, lines)
         if flags.dry_run:
-            return anyio.run(dry_run, job, lines)
+            return anyio.run(stops.cancelling, partial(dry_run, job, lines))
         run = partial(run_job, job, stops.watch, lines=lines, quiet=flags.quiet)
-        code = anyio.run(run)
-        return code if stops.received is None else 128 + stops.received
+        return anyio.run(stops.cancelling, run)
 
     return _told(work, errors, verbose=flags.verbose)
 
 
 def _told(work: Callable[[], int], errors: list[str] | None, *, verbose: bool) -> int:
     """Return what some work returns; every error of ours is a line or two and an exit code."""
+    from stablenew.cli.exit_codes import ExitCode
     from stablenew.errors import BackendUnavailableError, ConfigError, StableNewError
 
     try:
         return work()
     except StableNewError as error:
         if verbose:
+            import logging
+
             logging.getLogger(__name__).exception("stopped")
         for line in str(error).split("\n"):
             _say(line, errors)

@@ -27,6 +27,9 @@ from stablenew.pipeline.run_request import RunRequest
 ASYNCIO = ("asyncio", {"debug": True})
 BOTH = [ASYNCIO, ("trio", {})]
 
+THOROUGH = bool(os.environ.get("STABLENEW_THOROUGH"))
+"""Whether every sweep takes all its moments, as `make test-thorough` has it."""
+
 T = TypeVar("T")
 E = TypeVar("E", bound=Event)
 
@@ -96,6 +99,11 @@ class Listener:
 
     def names(self, *without: type[Event]) -> list[str]:
         return [type(event).__name__ for event in self.events if not isinstance(event, without)]
+
+
+def rounds(few: int, all_of_them: int) -> int:
+    """Return how often a test goes round: a few times, or as often as it is worth waiting for."""
+    return all_of_them if THOROUGH else few
 
 
 async def until(condition: Callable[[], object], seconds: float = 20) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 
 from stablenew.cli.arguments import Parser
 from stablenew.cli.exit_codes import ExitCode
@@ -29,8 +30,8 @@ def usage() -> str:
     return _USAGE
 
 
-def read_command(name: str, words: list[str]) -> Callable[[], Work]:
-    """Return what a command line asks for, ready to be called, and maybe awaited.
+def read_command(name: str, words: list[str]) -> Callable[[], Callable[[], Work]]:
+    """Return what imports what a command line asks for, and returns it ready to be called.
 
     Args:
         name: One of `COMMANDS` but `run`.
@@ -41,7 +42,7 @@ def read_command(name: str, words: list[str]) -> Callable[[], Work]:
         "recommend": _recommend_parser,
         "dataset": _dataset_parser,
     }
-    works: Mapping[str, Callable[[argparse.Namespace], Work]] = {
+    works: Mapping[str, Callable[[argparse.Namespace], Callable[[], Work]]] = {
         "rate": _rate,
         "recommend": _recommend,
         "dataset": _dataset,
@@ -111,22 +112,23 @@ def _dataset_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _rate(flags: argparse.Namespace) -> Work:
+def _rate(flags: argparse.Namespace) -> Callable[[], Work]:
     from stablenew.cli.rate_command import Terminal, plan_folder, rate, rate_from
 
     if flags.file is not None and flags.pairs:
         raise ConfigError("--from, --pairs: both are given, expected one of them")
     folder = plan_folder(flags.folder, flags.out)
     if flags.file is not None:
-        return rate_from(folder, flags.file)
+        return partial(rate_from, folder, flags.file)
     terminal = Terminal(viewer=flags.viewer)
-    return rate(folder, again=flags.again, pairs=flags.pairs, terminal=terminal)
+    return partial(rate, folder, again=flags.again, pairs=flags.pairs, terminal=terminal)
 
 
-def _recommend(flags: argparse.Namespace) -> ExitCode:
+def _recommend(flags: argparse.Namespace) -> Callable[[], Work]:
     from stablenew.cli.recommend_command import recommend_command
 
-    return recommend_command(
+    return partial(
+        recommend_command,
         flags.out,
         stage=flags.stage,
         prompt=flags.prompt,
@@ -137,7 +139,7 @@ def _recommend(flags: argparse.Namespace) -> ExitCode:
     )
 
 
-def _dataset(flags: argparse.Namespace) -> ExitCode:
+def _dataset(flags: argparse.Namespace) -> Callable[[], Work]:
     from stablenew.cli.dataset_command import dataset_command
 
-    return dataset_command(flags.out, flags.to, flags.dest)
+    return partial(dataset_command, flags.out, flags.to, flags.dest)

@@ -1,21 +1,25 @@
 """What ends the program from outside: signals, and the end of its input.
 
-The first one cancels and keeps what is done; a second signal ends at once.
+The first one cancels and keeps what is done; a second signal ends at once. This is loaded before
+anything else of ours, and imports next to nothing: until it has, Ctrl-C is Python's own, which is a
+traceback. So the signals come from `_signal`, which is built into Python; `signal` itself gives its
+numbers names, which takes longer than all the rest here.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
-from collections.abc import Callable
-from contextlib import suppress
-from types import FrameType
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
+    import signal
+    from collections.abc import Callable, Coroutine, Iterator
+    from contextlib import AbstractContextManager
+    from types import FrameType
+else:
+    import _signal as signal
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 _STDIN = 0
@@ -36,6 +40,10 @@ class Stopped(KeyboardInterrupt):
 class Stops:
     """Turns the first signal into a cancel and lets the second one kill.
 
+    Its handler stays the same; what it does with a first signal is one attribute, which is set in
+    one step: there is no moment between two ways. While nothing else is said, it keeps the signal
+    for `check`: an exception out of a handler gets lost where Python calls back out of an import.
+
     Attributes:
         received: The signal that came, None while none did.
         stdin: Whether the end of the input cancels as well.
@@ -44,25 +52,63 @@ class Stops:
     def __init__(self) -> None:
         self.received: int | None = None
         self.stdin = False
+        self._act: Callable[[int], None] | None = _keep
         numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
         found = {each: signal.getsignal(each) for each in numbers}
         # What `nohup` has us ignore stays ignored.
         self._signals = {each: how for each, how in found.items() if how != signal.SIG_IGN}
 
     def arm(self) -> None:
-        """Have a signal raise `Stopped` for as long as nothing watches."""
+        """Take the signals from here on."""
         for number in self._signals:
-            signal.signal(number, _raise_stopped)
+            signal.signal(number, self._take)
 
     def disarm(self) -> None:
         """Ignore signals from here on: how it ended is being said."""
+        self._act = None  # in one step; what is still to be handled comes to nothing
         for number in self._signals:
-            signal.signal(number, signal.SIG_IGN)
+            signal.signal(number, signal.SIG_IGN)  # Python lets go of its handlers before it ends
 
     def restore(self) -> None:
         """Have signals do what they did before."""
         for number, how in self._signals.items():
             signal.signal(number, how)
+
+    def check(self) -> None:
+        """Stop here if a signal came.
+
+        Raises:
+            Stopped: One did.
+        """
+        if self.received is not None:
+            raise Stopped(self.received)
+
+    def raising(self) -> AbstractContextManager[None]:
+        """Have a signal raise `Stopped` inside: for work that blocks."""
+        from contextlib import contextmanager
+
+        @contextmanager
+        def raising() -> Iterator[None]:
+            self._act = _raise_stopped
+            try:
+                self.check()
+                yield
+            finally:
+                self._act = _keep
+
+        return raising()
+
+    async def cancelling(self, work: Callable[[], Coroutine[object, object, int]]) -> int:
+        """Return what some work returns; a signal cancels it, where `watch` has no other way."""
+        import anyio
+
+        with anyio.CancelScope() as scope:
+            self._act = _in_loop(scope.cancel)
+            try:
+                return 0 if self.received is not None else await work()
+            finally:
+                self._act = _keep
+        return 0  # `received` makes another code of it
 
     async def watch(self, cancel: Callable[[], None]) -> None:
         """Call `cancel` when it is time; runs until it is cancelled itself."""
@@ -72,29 +118,53 @@ class Stops:
 
         if self.stdin:
             _watch_stdin(asyncio.get_running_loop(), cancel)
+
+        def stop() -> None:
+            print("cancelling; once more to end at once", file=sys.stderr)
+            cancel()
+
+        self._act = _in_loop(stop)
         try:
-            receiver = anyio.open_signal_receiver(*self._signals)
-        except NotImplementedError:  # Windows: Ctrl-C arrives as KeyboardInterrupt
-            return
-        try:
-            with receiver as signals:
-                async for number in signals:
-                    if self.received is not None:
-                        signal.signal(number, signal.SIG_DFL)
-                        os.kill(os.getpid(), number)
-                    self.received = number
-                    print("cancelling; once more to end at once", file=sys.stderr)
-                    cancel()
+            if self.received is not None:
+                stop()
+            await anyio.sleep_forever()
         finally:
-            self.arm()
+            self._act = _keep
+
+    def _take(self, number: int, _: FrameType | None) -> None:
+        if self._act is None:
+            return
+        if self.received is not None:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        self.received = number
+        self._act(number)
 
 
-def _raise_stopped(number: int, _: FrameType | None) -> None:
+def _keep(_: int) -> None:
+    """Do nothing yet; `check` asks."""
+
+
+def _raise_stopped(number: int) -> None:
     raise Stopped(number)
+
+
+def _in_loop(call: Callable[[], None]) -> Callable[[int], None]:
+    """Return what has the running loop make a call, as asyncio's own handler of SIGINT does."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+
+    def act(_: int) -> None:
+        loop.call_soon_threadsafe(call)
+
+    return act
 
 
 def _watch_stdin(loop: asyncio.AbstractEventLoop, cancel: Callable[[], None]) -> None:
     """Call `cancel` in a loop when nobody can write to our input any more."""
+    import threading
+    from contextlib import suppress
 
     def closed() -> None:
         print("stdin was closed; cancelling", file=sys.stderr)

@@ -19,9 +19,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from stablenew.cli.log_format import LOG_FORMAT, OneLine, Whole
 from stablenew.cli.printing import printable
 from stablenew.cli.progress import BarDisplay
-from stablenew.run import _LOG_FORMAT, _OneLine, _Whole, command, main
+from stablenew.run import command, main
 
 MARKUP = ("[/x]", "[b]", "[cat|dog]", ":cat:", "[link=x]", "\\[", "\x1b[2J", "\u202e", "\r", "\n")
 any_text = st.lists(st.text(st.characters(), max_size=8) | st.sampled_from(MARKUP), max_size=6).map(
@@ -202,6 +203,6 @@ def test_errors_and_log_lines_show_what_they_were_given(
 @pytest.mark.parametrize("verbose", [True, False])
 def test_a_log_line_is_one_line_whatever_is_in_it(verbose: bool) -> None:
     record = logging.LogRecord("a", 40, "", 1, "a %s", ("\nERROR b: forged\x1b[2J",), None)
-    line = (_Whole(_LOG_FORMAT) if verbose else _OneLine()).format(record)
+    line = (Whole(LOG_FORMAT) if verbose else OneLine()).format(record)
     assert line.endswith(r"a \nERROR b: forged\x1b[2J")
     assert line.splitlines() == [line]
