@@ -31,9 +31,11 @@ def needed(program: str) -> str:
 def virtual_display() -> Iterator[str]:
     """Start an X server that shows its screen to nobody."""
     ours, theirs = os.pipe()
-    words = [needed("Xvfb"), "-displayfd", str(theirs), "-screen", "0", "1000x700x24", "-nolisten"]
+    words = [needed("Xvfb"), "-displayfd", str(theirs), "-screen", "0", "1000x700x24"]
+    # It resets itself when the last client leaves, and refuses who comes meanwhile.
+    words += ["-noreset", "-nolisten", "tcp"]
     server = subprocess.Popen(
-        [*words, "tcp"], pass_fds=[theirs], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        words, pass_fds=[theirs], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     os.close(theirs)
     try:

@@ -71,11 +71,16 @@ def test_automation(tmp_path: Path) -> None:
     assert lines[3] == "succeeded 0 7 files"
 
 
-def use(program: Program, runs: Path, start: object, stop: object) -> None:
-    """Start, stop, start again, and close in the middle."""
+def use(
+    program: Program, runs: Path, start: object, stop: object, *, has_both: bool = True
+) -> None:
+    """Start (twice, where a button does that alone), stop, start again, close in the middle."""
     assert callable(start)
     assert callable(stop)
     start()
+    wait_for(lambda: "StepStarted" in types(runs, 0))
+    if has_both:
+        start()
     wait_for(lambda: "StepFinished" in types(runs, 0))
     stop()
     wait_for(lambda: "PlanFinished" in types(runs, 0))
@@ -106,6 +111,7 @@ def test_a_window(tmp_path: Path, display: str, text: str, stop: float) -> None:
             tmp_path / "runs",
             lambda: program.click(0.5, first),
             lambda: program.click(0.5, stop),
+            has_both=stop != first,
         )
     finally:
         program.process.kill()
@@ -116,13 +122,13 @@ def test_a_window(tmp_path: Path, display: str, text: str, stop: float) -> None:
 
 def test_a_terminal_screen(tmp_path: Path) -> None:
     program = TerminalProgram([pasted(tmp_path, TEXTUAL)], tmp_path)
-    started = False
+    at = "start"
 
     def press(button: str) -> None:
-        nonlocal started
-        if started:  # there are two buttons and one way around
+        nonlocal at
+        if button != at:  # there are two buttons and one way around
             program.press("Tab")
-        started = True
+        at = button
         program.press("Return")
 
     try:
@@ -135,4 +141,5 @@ def test_a_terminal_screen(tmp_path: Path) -> None:
 
 def test_every_example_was_used() -> None:
     used = [TK, QT, TEXTUAL, THREAD_TK, THREAD_QT, *examples("asyncio"), *examples("Automation")]
+    used += examples("Notebook")  # by `tests/test_docs.py`
     assert sorted(re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)) == sorted(used)
