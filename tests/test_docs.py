@@ -6,20 +6,28 @@ import ast
 import asyncio
 import inspect
 import re
-from collections.abc import Mapping
+import runpy
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import attrs
 import pytest
+from PIL import Image
 
+from stablenew.app import open_app
+from stablenew.backends.base import Backend, Capabilities
+from stablenew.config.settings import Settings
 from stablenew.learning.learning_plan import LearningExecutionResult
 from stablenew.pipeline.results import Outcome
+from stablenew.pipeline.stage_events import StageProgress
 
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-def programs(document: str, heading: str) -> list[str]:
-    """Return the programs under a heading."""
-    section = (DOCS / document).read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+def programs(document: str, heading: str | None = None) -> list[str]:
+    """Return the programs under a heading, or before the first one."""
+    text = (DOCS / document).read_text()
+    section = (text.partition(f"\n## {heading}\n")[2] if heading else text).partition("\n## ")[0]
     return re.findall(r"```python\n(.*?)```", section, re.DOTALL)
 
 
@@ -45,6 +53,7 @@ async def paste(cell: str, names: dict[str, object]) -> object:
 
 
 NOTEBOOK = ("embedding.md", "Notebook")
+SETTINGS = {"txt2img": {"prompt": "a cat", "seed": 1, "width": 32, "height": 32}}
 
 
 @pytest.fixture
@@ -85,3 +94,67 @@ async def test_a_notebook_whose_app_cannot_be_opened_is_told(notebook: list[str]
     names: dict[str, object] = {}
     with pytest.raises(Exception, match="backend: given 'nope'"):
         await paste(notebook[0].replace('"fake"', '"nope"'), names)
+
+
+@pytest.fixture
+def own_backend(tmp_path: Path) -> Path:
+    (text,) = programs("backends.md")
+    path = tmp_path / "own_backend.py"
+    path.write_text(text)
+    return path
+
+
+def test_a_backend_of_ones_own_runs_a_plan(
+    own_backend: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(own_backend.parent)
+    runpy.run_path(str(own_backend), run_name="__main__")
+    assert capsys.readouterr().out.startswith("succeeded 3 steps ")
+    runs = own_backend.parent / "runs"
+    assert len(list(runs.glob("*/upscale_1.png"))) == 3
+    assert len(list(runs.glob("*/contact_sheet.png"))) == 1
+    with Image.open(next(runs.glob("*/upscale_1.png"))) as image:
+        assert image.size == (256, 256)
+
+
+async def test_a_backend_of_ones_own_stops_and_says_that_it_did(
+    own_backend: Path, runs: Path
+) -> None:
+    waves: Callable[[], Backend] = runpy.run_path(str(own_backend))["Waves"]
+    async with open_app(Settings(out=runs), backend=waves()) as app:
+
+        async def cancel(event: StageProgress) -> None:
+            app.pipeline.cancel()
+
+        subscription = app.bus.subscribe(StageProgress, cancel)
+        result = await app.pipeline.run_pipeline(SETTINGS)
+        subscription.close()
+        await subscription.drained()
+        assert result.outcome is Outcome.CANCELLED
+        (stage,) = result.stage_results
+        assert stage.receipt is not None
+        assert stage.receipt.confirmed
+        assert (await app.pipeline.run_pipeline(SETTINGS)).success
+
+
+async def test_another_version_of_a_backend_makes_the_same_picture_anew(
+    own_backend: Path, runs: Path
+) -> None:
+    waves: Callable[[], Backend] = runpy.run_path(str(own_backend))["Waves"]
+
+    async def outcome(backend: Backend) -> tuple[Outcome, str]:
+        async with open_app(Settings(out=runs), backend=backend) as app:
+            result = await app.pipeline.run_pipeline(SETTINGS)
+        return result.stage_results[0].outcome, result.outputs[0].sha256
+
+    made, sha256 = await outcome(waves())
+    assert made is Outcome.SUCCEEDED
+    assert await outcome(waves()) == (Outcome.REUSED, sha256)
+    newer = waves()
+    capabilities = attrs.evolve(await newer.capabilities(), version="2")
+
+    async def say_newer() -> Capabilities:
+        return capabilities
+
+    newer.capabilities = say_newer  # type: ignore[method-assign]
+    assert await outcome(newer) == (Outcome.SUCCEEDED, sha256)

@@ -162,6 +162,7 @@ class Backend(Protocol):
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
+        /,
     ) -> bool | None:
         """Let go of everything."""
         ...
