@@ -234,12 +234,10 @@ def _run(
         from functools import partial
 
         from stablenew.cli.job import read_job
-        from stablenew.cli.run_command import dry_run, run_job, say_finished
+        from stablenew.cli.run_command import dry_run, run_job
 
         job = read_job(vars(flags), os.environ)
         stops.check()
-        if job.resumed is not None and job.resumed.progress.complete and not flags.dry_run:
-            return say_finished(job.settings.out / job.resumed.plan_id, lines)
         if flags.dry_run:
             return anyio.run(stops.cancelling, partial(dry_run, job, lines))
         run = partial(run_job, job, stops.watch, lines=lines, quiet=flags.quiet)

@@ -134,6 +134,11 @@ def _add_how(how: argparse._ArgumentGroup) -> None:
     )
     how.add_argument("--resume", metavar="DIR", help="go on with the plan in runs/PLAN_ID")
     how.add_argument(
+        "--on-this-backend",
+        action="store_true",
+        help="with --resume: also where the backend or its model is not the plan's any more",
+    )
+    how.add_argument(
         "--only-failed",
         action="store_true",
         help="with --resume: run the steps again that failed or timed out, no others",

@@ -9,9 +9,9 @@ import attrs
 from stablenew.backends.base import Capabilities
 from stablenew.cli.job import Job
 from stablenew.config.pipeline_config import Setting
-from stablenew.controller.plan_progress import DEADLY
-from stablenew.errors import ConfigError
-from stablenew.learning.learning_plan import derive_steps, step_label
+from stablenew.controller.plan_progress import DEADLY, PlanProgress
+from stablenew.learning.learning_plan import LearningPlan, step_label
+from stablenew.learning.step_plans import plan_steps
 from stablenew.pipeline.durations import Estimate, read_durations
 from stablenew.pipeline.picture_index import PictureIndex
 from stablenew.pipeline.stage_plan import PlannedStage, StagePlan, plan_stages
@@ -27,7 +27,7 @@ class DryStep:
         images: Pictures that each stage would have.
         stages: Their names and settings.
         missing: How many pictures of each stage have to be made; None for all.
-        state: What became of the step before: `new`, `reused`, `stale`, `failed`, `quarantined`.
+        state: What became of the step before: `new`, `reused`, `failed`, `quarantined`.
     """
 
     value: Setting
@@ -64,29 +64,28 @@ def dry_steps(job: Job, capabilities: Capabilities) -> list[DryStep]:
     if job.plan is None:
         stages = plan_stages(job.config, capabilities)
         return [DryStep(value=None, images=job.images, stages=stages)]
-    found: list[DryStep] = []
-    problems: dict[str, None] = {}
-    for step in derive_steps(job.plan, job.config)[: job.max_steps]:
-        try:
-            stages = plan_stages(step.config_snapshot, capabilities)
-        except ConfigError as error:
-            problems.update(dict.fromkeys(error.problems))
-            continue
-        found.append(
-            DryStep(
-                value=step.value,
-                y_value=step.y_value,
-                images=step.images_requested,
-                stages=stages,
-            )
+    defaults: Mapping[str, Setting] = {}
+    if job.resumed is not None:
+        defaults = job.resumed.pinned(capabilities).defaults
+    return [
+        DryStep(
+            value=step.value,
+            y_value=step.y_value,
+            images=step.images_requested,
+            stages=stages,
         )
-    if problems:
-        raise ConfigError(*problems)
-    return found
+        for step, stages in plan_steps(job.plan, job.config, capabilities, defaults)
+    ][: job.max_steps]
 
 
-def look_up(job: Job, steps: list[DryStep]) -> list[DryStep]:
-    """Return steps with what is there of them, or will be; blocks, for a worker thread."""
+def look_up(job: Job, steps: list[DryStep], progress: PlanProgress | None) -> list[DryStep]:
+    """Return steps with what is there of them, or will be; blocks, for a worker thread.
+
+    Args:
+        job: What to do.
+        steps: What it would run.
+        progress: Of a plan that goes on: how far it got.
+    """
     index = PictureIndex(job.settings.out)
     known: set[str] = set()
 
@@ -98,21 +97,20 @@ def look_up(job: Job, steps: list[DryStep]) -> list[DryStep]:
             known.add(fingerprint)
         return found
 
-    return [_looked_up(job, there, number, step) for number, step in enumerate(steps)]
+    return [_looked_up(progress, there, number, step) for number, step in enumerate(steps)]
 
 
-def _looked_up(job: Job, there: Callable[[str], bool], number: int, step: DryStep) -> DryStep:
+def _looked_up(
+    progress: PlanProgress | None, there: Callable[[str], bool], number: int, step: DryStep
+) -> DryStep:
     wanted = step.stages.fingerprints(step.images)
     missing = tuple(sum(not there(each) for each in stage) for stage in wanted)
     nothing = (0,) * len(wanted)
     step = attrs.evolve(step, missing=missing, state="new" if any(missing) else "reused")
-    if job.resumed is None:
+    if progress is None:
         return step
-    progress, last = job.resumed.progress, set(wanted[-1])
     if number in progress.finished:
-        known = {output.fingerprint for output in progress.finished[number]}
-        state = "reused" if known <= last or known == {""} else "stale"
-        return attrs.evolve(step, missing=nothing, state=state)
+        return attrs.evolve(step, missing=nothing, state="reused")
     if progress.deaths[number] >= DEADLY:
         return attrs.evolve(step, missing=nothing, state="quarantined")
     return attrs.evolve(step, state="failed") if number in progress.failed else step
@@ -126,20 +124,20 @@ def estimated(job: Job, steps: list[DryStep]) -> Estimate | None:
 
 def describe(job: Job, steps: list[DryStep], estimate: Estimate | None) -> Iterator[str]:
     """Yield lines for a person: the totals, then each step with its stages' settings."""
-    made = sum(step.images for step in steps)
     calls = sum(step.calls for step in steps)
-    took = "" if estimate is None or not calls else f", {estimate}"
-    yield f"steps: {len(steps)}, pictures: {made}, backend calls: {calls}{took}"
+    pictures = sum(step.images for step in steps)
+    took = f", {estimate}" if estimate is not None and calls else ""
+    yield f"steps: {len(steps)}, pictures: {pictures}, backend calls: {calls}{took}"
     for number, step in enumerate(steps, start=1):
-        if job.plan is None:
-            yield "a single run"
-        else:
-            plan = job.plan
-            label = step_label(plan.path, step.value, plan.y_variable, step.y_value)
-            there = f", {step.there} pictures there" if step.there and step.calls else ""
-            yield f"step {number}  {label}  {step.state}{there}"
+        yield "a single run" if job.plan is None else _step_line(job.plan, number, step)
         for stage in step.stages.stages:
             yield f"  {stage.name}: {_settings(stage.settings)}"
+
+
+def _step_line(plan: LearningPlan, number: int, step: DryStep) -> str:
+    label = step_label(plan.path, step.value, plan.y_variable, step.y_value)
+    there = f", {step.there} pictures there" if step.there and step.calls else ""
+    return f"step {number}  {label}  {step.state}{there}"
 
 
 def plain(steps: list[DryStep], estimate: Estimate | None) -> dict[str, object]:

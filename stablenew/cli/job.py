@@ -8,6 +8,7 @@ from pathlib import Path
 
 import attrs
 
+from stablenew.backends.base import Capabilities
 from stablenew.cli.options import (
     LearningSection,
     RunFile,
@@ -23,11 +24,11 @@ from stablenew.config.prompt_pack import Prompt, find_prompt_pack, pick_prompt, 
 from stablenew.config.server_url import DEFAULT_URL
 from stablenew.config.settings import Settings
 from stablenew.config.sweep import parse_assignment, parse_sweep, parse_values
-from stablenew.controller.plan_progress import PlanProgress, read_plan_progress
+from stablenew.controller.pinned_plan import resumed_plan
 from stablenew.errors import ConfigError
 from stablenew.learning.learning_adapter import build_learning_plan_from_dict
 from stablenew.learning.learning_plan import LearningPlan
-from stablenew.learning.plan_file import read_plan_file
+from stablenew.learning.plan_file import StoredPlan, read_plan_file
 
 _DEFAULTS = RunOptions(images_per_step=1, learn=False, out="runs")
 
@@ -62,13 +63,23 @@ class Resumed:
     """A plan that goes on.
 
     Attributes:
-        progress: How far it got.
+        stored: What was kept of it.
         only_failed: Whether only what failed is run again.
+        on_this_backend: Whether it goes on with whatever backend there is.
     """
 
     plan_id: str
-    progress: PlanProgress
+    stored: StoredPlan
     only_failed: bool = False
+    on_this_backend: bool = False
+
+    def pinned(self, capabilities: Capabilities) -> StoredPlan:
+        """Return the plan as it goes on with a backend.
+
+        Raises:
+            ConfigError: That backend is not the plan's, or lacks something.
+        """
+        return resumed_plan(self.stored, capabilities, on_this_backend=self.on_this_backend)
 
 
 def read_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
@@ -139,6 +150,7 @@ def _seconds(text: str | None) -> float | None:
 
 _WITH_RESUME = (
     *("resume", "only_failed", "url", "auth", "wait_for_server", "step_timeout", "stall_timeout"),
+    *("backend", "on_this_backend"),
     *("dry_run", "json", "quiet", "verbose", "cancel_on_stdin_close", "max_time"),
 )
 
@@ -160,7 +172,7 @@ def _read_resumed(flags: Mapping[str, object], environ: Mapping[str, str]) -> Jo
     values = {name: getattr(given, name) for name in named}
     settings = Settings(
         out=folder.parent,
-        backend=stored.backend,
+        backend=given.backend or stored.backend or "embedded",
         url=given.url or stored.url or DEFAULT_URL,
         learning_enabled=stored.learning_enabled,
         step_timeout=given.step_timeout or stored.step_timeout,
@@ -175,8 +187,9 @@ def _read_resumed(flags: Mapping[str, object], environ: Mapping[str, str]) -> Jo
         metadata=stored.metadata,
         resumed=Resumed(
             plan_id=folder.name,
-            progress=read_plan_progress(folder, stored),
+            stored=stored,
             only_failed=bool(flags.get("only_failed")),
+            on_this_backend=bool(flags.get("on_this_backend")),
         ),
         max_seconds=_seconds(given.max_time),
     )

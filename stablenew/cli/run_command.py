@@ -13,7 +13,7 @@ import anyio.to_thread
 import attrs
 
 from stablenew.app import App, make_backend, open_app
-from stablenew.backends.base import Settling
+from stablenew.backends.base import Capabilities, Settling
 from stablenew.cli.dry_run import DryStep, describe, dry_steps, estimated, look_up, plain
 from stablenew.cli.exit_codes import ExitCode, exit_code
 from stablenew.cli.job import Job
@@ -24,6 +24,7 @@ from stablenew.cli.progress import LineDisplay, Progress, make_display
 from stablenew.cli.rate_command import asker
 from stablenew.cli.unfinished import resume_line, unfinished
 from stablenew.config.settings import prepare_out_folder
+from stablenew.controller.plan_progress import PlanProgress, read_plan_progress
 from stablenew.errors import ungrouped
 from stablenew.events.event import Event
 from stablenew.events.mailbox import Overflow
@@ -61,8 +62,10 @@ class Ended:
 async def dry_run(job: Job, lines: JsonLines | None) -> ExitCode:
     """Print what would run, as lines for a person or as one of JSON."""
     async with make_backend(job.settings) as backend:
-        steps = dry_steps(job, await backend.capabilities())
-    steps = await anyio.to_thread.run_sync(look_up, job, steps)
+        capabilities = await backend.capabilities()
+    steps = await anyio.to_thread.run_sync(dry_steps, job, capabilities)
+    progress = await anyio.to_thread.run_sync(_progress, job, capabilities)
+    steps = await anyio.to_thread.run_sync(look_up, job, steps, progress)
     estimate = await anyio.to_thread.run_sync(estimated, job, steps)
     if lines is not None:
         lines.tell("dry_run", **plain(steps, estimate))
@@ -94,6 +97,9 @@ async def run_job(
             # Everything that can be wrong is said before there is a folder.
             capabilities = await app.pipeline.capabilities()
             steps = await anyio.to_thread.run_sync(dry_steps, job, capabilities)
+            progress = await anyio.to_thread.run_sync(_progress, job, capabilities)
+            if job.resumed is not None and progress is not None and progress.complete:
+                return _say_finished(job.settings.out / job.resumed.plan_id, lines)
             await anyio.to_thread.run_sync(prepare_out_folder, job.settings.out)
             stopped = anyio.Event()
             beside.start_soon(watch, stopped.set)
@@ -104,10 +110,10 @@ async def run_job(
             if not quiet:
                 asks = job.plan is not None and job.plan.mode == "adaptive"
                 display = LineDisplay() if asks else make_display()  # a bar and questions quarrel
-                progress = Progress(stack.enter_context(display), str(job.settings.out))
-                app.bus.subscribe(Event, progress.take, name="progress")
+                bar = Progress(stack.enter_context(display), str(job.settings.out))
+                app.bus.subscribe(Event, bar.take, name="progress")
                 await _tell_unfinished(job)
-                estimate = await _tell_estimate(job, steps)
+                estimate = await _tell_estimate(job, steps, progress)
             ended = await _run(app, job, asks=lines is None and not quiet and sys.stdin.isatty())
             left = await _settle(app)
             await app.reports.drained()
@@ -129,7 +135,7 @@ async def run_job(
     return exit_code(ended.outcome)
 
 
-def say_finished(folder: Path, lines: JsonLines | None) -> ExitCode:
+def _say_finished(folder: Path, lines: JsonLines | None) -> ExitCode:
     """Say that a plan has nothing left to do."""
     if lines is not None:
         lines.envelope.plan_id = folder.name
@@ -139,9 +145,19 @@ def say_finished(folder: Path, lines: JsonLines | None) -> ExitCode:
     return ExitCode.SUCCEEDED
 
 
-async def _tell_estimate(job: Job, steps: list[DryStep]) -> Estimate | None:
+def _progress(job: Job, capabilities: Capabilities) -> PlanProgress | None:
+    """Return how far a plan got that goes on; None for any other job. Blocks."""
+    if job.resumed is None:
+        return None
+    folder = job.settings.out / job.resumed.plan_id
+    return read_plan_progress(folder, job.resumed.pinned(capabilities), capabilities)
+
+
+async def _tell_estimate(
+    job: Job, steps: list[DryStep], progress: PlanProgress | None
+) -> Estimate | None:
     """Say how long it will take, where that is known and worth saying."""
-    steps = await anyio.to_thread.run_sync(look_up, job, steps)
+    steps = await anyio.to_thread.run_sync(look_up, job, steps, progress)
     estimate = await anyio.to_thread.run_sync(estimated, job, steps)
     if estimate is not None and estimate.seconds >= _WORTH_SAYING:
         say(estimate, err=True)
@@ -216,7 +232,11 @@ async def _run(app: App, job: Job, *, asks: bool) -> Ended:
     if job.resumed is not None:
         only_failed = job.resumed.only_failed
         result = await app.learning.resume_plan(
-            job.resumed.plan_id, only_failed=only_failed, max_seconds=job.max_seconds, rate=rate
+            job.resumed.plan_id,
+            only_failed=only_failed,
+            max_seconds=job.max_seconds,
+            rate=rate,
+            on_this_backend=job.resumed.on_this_backend,
         )
     else:
         result = await app.learning.run_learning_plan(

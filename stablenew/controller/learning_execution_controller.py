@@ -14,9 +14,10 @@ from anyio.lowlevel import checkpoint
 from stablenew._clock import PLAN_ID_LENGTH, checked_id
 from stablenew.backends.base import Capabilities
 from stablenew.config.overrides import with_seed
-from stablenew.config.pipeline_config import PipelineConfig
+from stablenew.config.pipeline_config import PipelineConfig, Setting
 from stablenew.controller.activity import State
 from stablenew.controller.engine import Engine, cancellable_once_called
+from stablenew.controller.pinned_plan import new_plan, resumed_plan
 from stablenew.controller.plan_progress import PlanProgress, read_plan_progress
 from stablenew.errors import ConfigError
 from stablenew.learning.gallery import PLAN_FILE, plan_runs
@@ -28,16 +29,18 @@ from stablenew.learning.learning_plan import (
     LearningExecutionResult,
     LearningPlan,
     Resumption,
-    derive_steps,
     summarize,
 )
 from stablenew.learning.plan_file import StoredPlan, encode_plan_file, read_plan_file
 from stablenew.pipeline.results import Outcome, PipelineRunResult
 from stablenew.pipeline.run_request import RunRequest
-from stablenew.pipeline.stage_plan import plan_stages
+from stablenew.pipeline.stage_plan import with_defaults
 from stablenew.storage import files
 
-Begin = Callable[[StoredPlan], Awaitable[Resumption]]
+Pin = Callable[[Capabilities], StoredPlan]
+"""Returns a plan with everything settled that a backend decides, once it says what it has."""
+
+Begin = Callable[[StoredPlan, Capabilities], Awaitable[Resumption]]
 """Makes a plan's folder ready and says where the plan begins."""
 
 
@@ -57,6 +60,7 @@ class LearningExecutionController:
             clock=engine.clock,
         )
         self._note_step: Callable[[int], None] | None = None
+        self._defaults: Mapping[str, Setting] = {}
         self._last_result: LearningExecutionResult | None = None
 
     @property
@@ -147,12 +151,13 @@ class LearningExecutionController:
             config=with_seed(base_config, self._engine.clock.draw_seed),
             max_steps=max_steps,
             step_timeout=settings.step_timeout,
-            backend=settings.backend,
             url=settings.url if settings.backend == "webui" else None,
             learning_enabled=self._engine.learning_enabled,
             metadata=metadata or {},
         )
-        return await self._execute(stored, self._store, max_seconds, rate)
+        return await self._execute(
+            stored, partial(new_plan, stored), self._store, max_seconds, rate
+        )
 
     @cancellable_once_called
     async def resume_plan(
@@ -162,21 +167,28 @@ class LearningExecutionController:
         only_failed: bool = False,
         max_seconds: float | None = None,
         rate: Rate | None = None,
+        on_this_backend: bool = False,
     ) -> LearningExecutionResult:
         """Go on with a plan that was cancelled, killed, or had steps that failed.
 
-        What is finished is neither run nor recorded again; a step that was cut goes on after its
-        last finished stage. A step that was under way when the process was killed, twice, is set
-        aside. The backend is the app's, learning is as it was.
+        What is finished is neither run nor recorded again: what is finished is what was made with
+        the settings that the step has now, so that an edited plan makes the difference. A step that
+        was cut goes on after its last finished stage. A step that was under way when the process
+        was killed, twice, is set aside. Learning is as it was, and so is everything that the
+        backend chose when the plan began: its defaults, its model.
 
         Args:
             plan_id: Its folder is in the folder of all runs.
             only_failed: Run the steps again that failed, timed out or were set aside; no others.
             max_seconds: Begin no step that would not be done by then.
             rate: As for `run_learning_plan`.
+            on_this_backend: Go on though the app's backend is another one than the plan's, or of
+                another version, or has another model under the plan's name; every run is tagged
+                `resumed_on` then.
 
         Raises:
-            ConfigError: There is no such plan, or the backend lacks something; nothing ran.
+            ConfigError: There is no such plan, the app's backend is not the plan's, or lacks
+                something; nothing ran.
             BackendUnavailableError: The backend cannot be reached; nothing ran.
             StableNewError: Something is under way already.
         """
@@ -185,17 +197,23 @@ class LearningExecutionController:
         step_timeout = self._engine.settings.step_timeout or stored.step_timeout
         stored = attrs.evolve(stored, plan_id=plan_id, step_timeout=step_timeout)
         take_up = partial(self._take_up, only_failed=only_failed)
-        return await self._execute(stored, take_up, max_seconds, rate)
+        pin = partial(resumed_plan, stored, on_this_backend=on_this_backend)
+        return await self._execute(stored, pin, take_up, max_seconds, rate)
 
     async def _execute(
-        self, stored: StoredPlan, begin: Begin, max_seconds: float | None, rate: Rate | None
+        self,
+        stored: StoredPlan,
+        pin: Pin,
+        begin: Begin,
+        max_seconds: float | None,
+        rate: Rate | None,
     ) -> LearningExecutionResult:
         """Run a plan, as the one thing that is under way, and keep what became of it."""
         plan_id = stored.plan_id
         with anyio.CancelScope() as scope, self._engine.activity.under(scope):
             self._runner.make_ready()
             try:
-                await self._run(stored, begin, max_seconds, rate)
+                await self._run(pin, begin, max_seconds, rate)
             except anyio.get_cancelled_exc_class():
                 self._last_result = self._runner.result_of(plan_id) or _not_begun(stored)
                 raise
@@ -206,16 +224,16 @@ class LearningExecutionController:
         return self._last_result
 
     async def _run(
-        self, stored: StoredPlan, begin: Begin, max_seconds: float | None, rate: Rate | None
+        self, pin: Pin, begin: Begin, max_seconds: float | None, rate: Rate | None
     ) -> None:
         await checkpoint()  # a cancel that came before this began leaves nothing behind
         capabilities = await self._engine.runner.capabilities()
-        stored = attrs.evolve(stored, plan=spelled_plan(stored.plan, capabilities))
-        await anyio.to_thread.run_sync(check_steps, stored.plan, stored.config, capabilities)
+        stored = await anyio.to_thread.run_sync(pin, capabilities)
         folder = self._folder(stored.plan_id)
         ends = (StepFinished, PlanFinished)
         async with self._engine.journal(folder, ends, stored.plan_id) as self._note_step:
-            resumption = await begin(stored)
+            resumption = await begin(stored, capabilities)
+            self._defaults = stored.defaults
             context = LearningExecutionContext(
                 plan=stored.plan,
                 base_config=stored.config,
@@ -237,9 +255,10 @@ class LearningExecutionController:
         assert isinstance(index, int), "every run of a plan is tagged with its step"
         assert self._note_step is not None, "it runs inside the journal"
         self._note_step(index)
-        return await self._engine.runner.run(request)
+        config = with_defaults(request.config, self._defaults)
+        return await self._engine.runner.run(attrs.evolve(request, config=config))
 
-    async def _store(self, stored: StoredPlan) -> Resumption:
+    async def _store(self, stored: StoredPlan, _: Capabilities) -> Resumption:
         """Begin a plan that is new.
 
         Raises:
@@ -258,10 +277,12 @@ class LearningExecutionController:
             ) from None
         return Resumption()
 
-    async def _take_up(self, stored: StoredPlan, *, only_failed: bool) -> Resumption:
+    async def _take_up(
+        self, stored: StoredPlan, capabilities: Capabilities, *, only_failed: bool
+    ) -> Resumption:
         """Go on with a plan, now that nobody else can change what there is of it."""
         folder = self._folder(stored.plan_id)
-        progress = await anyio.to_thread.run_sync(_prepared, folder, stored)
+        progress = await anyio.to_thread.run_sync(_prepared, folder, stored, capabilities)
         self._engine.bus.sequence = max(self._engine.bus.sequence, progress.sequence)
         return progress.resumption(only_failed=only_failed)
 
@@ -287,36 +308,8 @@ def _not_begun(stored: StoredPlan) -> LearningExecutionResult:
     )
 
 
-def _prepared(folder: Path, stored: StoredPlan) -> PlanProgress:
+def _prepared(folder: Path, stored: StoredPlan, capabilities: Capabilities) -> PlanProgress:
     """Return how far a plan got, rid of what was half-written; blocks, for a worker thread."""
     for each in (folder, *plan_runs(folder)):  # a kill may come after the end, over the page
         files.clear_temporaries(each)
-    return read_plan_progress(folder, stored)
-
-
-def spelled_plan(plan: LearningPlan, capabilities: Capabilities) -> LearningPlan:
-    """Return a plan with its values spelled as the backend spells them; records keep those."""
-    y_name = (plan.y_variable or "").partition(".")[2]
-    return attrs.evolve(
-        plan,
-        sweep_values=tuple(
-            capabilities.spelled(plan.target_variable, v) for v in plan.sweep_values
-        ),
-        y_values=tuple(capabilities.spelled(y_name, value) for value in plan.y_values),
-    )
-
-
-def check_steps(plan: LearningPlan, config: PipelineConfig, capabilities: Capabilities) -> None:
-    """See that every step can be planned on a backend. Pure.
-
-    Raises:
-        ConfigError: With every problem of every step, each once.
-    """
-    problems: dict[str, None] = {}
-    for step in derive_steps(plan, config):
-        try:
-            plan_stages(step.config_snapshot, capabilities)
-        except ConfigError as error:
-            problems.update(dict.fromkeys(error.problems))
-    if problems:
-        raise ConfigError(*problems)
+    return read_plan_progress(folder, stored, capabilities)

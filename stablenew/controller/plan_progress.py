@@ -1,25 +1,33 @@
-"""How far a plan got, as its files say: what is finished, what failed, what killed its process."""
+"""How far a plan got, as its files say: what is finished, what failed, what killed its process.
+
+What is finished is what has the fingerprint: a step's pictures are those that were made with the
+settings that it has now, whatever its number was when they were made.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import attrs
 import msgspec
 
 from stablenew._convert import json_line
+from stablenew.backends.base import Capabilities
 from stablenew.config.pipeline_config import Setting
 from stablenew.config.settings import RECORDS_FILE
 from stablenew.errors import ConfigError
 from stablenew.events.event_log import EVENTS_FILE, read_events
 from stablenew.learning.gallery import plan_runs
-from stablenew.learning.learning_plan import Resumption
+from stablenew.learning.learning_plan import FinishedStep, Resumption, extend_steps, step_run_id
 from stablenew.learning.plan_file import StoredPlan
+from stablenew.learning.step_plans import plan_steps
 from stablenew.pipeline.picture_index import stored_output
 from stablenew.pipeline.results import Outcome, StageOutput
-from stablenew.pipeline.run_metadata import METADATA_FILE, final_outputs
+from stablenew.pipeline.run_metadata import METADATA_FILE
+from stablenew.pipeline.stage_plan import StagePlan, plan_stages, with_defaults
 from stablenew.storage import files
 from stablenew.storage.record_reader import read_lines
 
@@ -35,7 +43,8 @@ class PlanProgress:
     """How far a plan got.
 
     Attributes:
-        finished: The pictures of each step that succeeded, and is recorded where that was wanted.
+        finished: The steps that succeeded, and are recorded where that was wanted.
+        run_ids: Of steps whose own run id is that of a finished run of something else.
         failed: The steps that failed, timed out, or were set aside.
         deaths: How often the process was killed in each step.
         added_values: The values that an adaptive plan chose on the way.
@@ -45,7 +54,8 @@ class PlanProgress:
         recorded: The runs that have a record.
     """
 
-    finished: dict[int, tuple[StageOutput, ...]]
+    finished: Mapping[int, FinishedStep]
+    run_ids: Mapping[int, str] = attrs.field(factory=dict)
     failed: frozenset[int]
     deaths: Counter[int]
     added_values: tuple[Setting, ...]
@@ -59,6 +69,7 @@ class PlanProgress:
         deadly = frozenset(step for step, times in self.deaths.items() if times >= DEADLY)
         return Resumption(
             finished=self.finished,
+            run_ids=self.run_ids,
             quarantined=frozenset() if only_failed else deadly,
             only=self.failed | deadly if only_failed else None,
             added_values=self.added_values,
@@ -69,7 +80,7 @@ class PlanProgress:
 _ENDS = ("PlanStarted", "PlanFinished")
 
 
-class _Told(msgspec.Struct):
+class _Event(msgspec.Struct):
     """What is read of an event."""
 
     type: str
@@ -78,7 +89,33 @@ class _Told(msgspec.Struct):
     outcome: str | None = None
 
 
-def read_plan_progress(folder: Path, stored: StoredPlan) -> PlanProgress:
+@attrs.frozen(kw_only=True)
+class _Run:
+    """A run of the plan.
+
+    Attributes:
+        step: The index of the step that it was made for.
+        outputs: The pictures of each stage.
+    """
+
+    run_id: str
+    step: int
+    outcome: str = ""
+    outputs: Mapping[str, tuple[StageOutput, ...]] = attrs.field(factory=dict)
+
+    @property
+    def final(self) -> tuple[StageOutput, ...]:
+        """The pictures of the last stage."""
+        return list(self.outputs.values())[-1] if self.outputs else ()
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        return tuple(output.fingerprint for output in self.final)
+
+
+def read_plan_progress(
+    folder: Path, stored: StoredPlan, capabilities: Capabilities | None = None
+) -> PlanProgress:
     """Read how far a plan got; blocks, for a worker thread.
 
     With learning on, a step without a record is not finished: its pictures are there, so that
@@ -87,37 +124,112 @@ def read_plan_progress(folder: Path, stored: StoredPlan) -> PlanProgress:
     Args:
         folder: The plan's.
         stored: What its `plan.json` says.
+        capabilities: Of the backend that it goes on with. If given, the pictures are held against
+            the settings that each step has now, and against their hashes; else a step's run and
+            its files are believed.
+
+    Raises:
+        ConfigError: Its runs are somewhere else.
     """
-    finished: dict[int, tuple[StageOutput, ...]] = {}
-    failed: set[int] = set()
-    records = frozenset(_recorded(folder))
-    for run in plan_runs(folder):
-        index = int(run.name.rpartition("-")[2]) - 1
-        outcome, outputs = _read_run(run / METADATA_FILE)
-        there = all(_is_there(folder.parent / output.path) for output in outputs)
-        recorded = run.name in records or not stored.learning_enabled
-        if outcome == Outcome.SUCCEEDED and there and recorded:
-            finished[index] = outputs
-        elif outcome in (Outcome.FAILED, Outcome.TIMED_OUT):
-            failed.add(index)
-    told = list(read_events(folder / EVENTS_FILE, _Told))
-    ends = [event for event in told if event.type in _ENDS][-1:]
+    events = list(read_events(folder / EVENTS_FILE, _Event))
+    runs = [_read_run(run) for run in plan_runs(folder)]
+    if not runs and any(event.type == "StepFinished" for event in events):
+        raise ConfigError(
+            f"{folder}: the runs of its steps are not beside it, expected"
+            f" {step_run_id(folder.name, 0)} in {folder.resolve().parent}"
+        )
+    recorded = frozenset(_recorded(folder))
+    added = tuple(v for event in events if event.type == "PlanExtended" for v in event.values)
+    finished = {
+        run.step: run
+        for run in runs
+        if run.outcome == Outcome.SUCCEEDED
+        and all(_is_there(folder.parent / output.path) for output in run.final)
+    }
+    run_ids: dict[int, str] = {}
+    if capabilities is not None:
+        wanted = _wanted(stored, capabilities, added)
+        finished, run_ids = _matched(folder, stored, runs, wanted)
+    if stored.learning_enabled:
+        finished = {step: run for step, run in finished.items() if run.run_id in recorded}
+    ends = [event for event in events if event.type in _ENDS][-1:]
     count = min(stored.plan.count, stored.max_steps or stored.plan.count)
     complete = set(finished) >= set(range(count))
     if stored.plan.mode == "adaptive":  # which says itself when it is at its end
         complete = any(event.outcome == Outcome.SUCCEEDED for event in ends)
+    failed = (Outcome.FAILED, Outcome.TIMED_OUT)
     return PlanProgress(
-        finished=finished,
-        failed=frozenset(failed),
+        finished={
+            step: FinishedStep(run_id=run.run_id, outputs=run.final)
+            for step, run in finished.items()
+        },
+        run_ids=run_ids,
+        failed=frozenset(run.step for run in runs if run.outcome in failed) - finished.keys(),
         deaths=Counter(_deaths(folder / DEATHS_FILE)),
-        added_values=tuple(
-            v for event in told if event.type == "PlanExtended" for v in event.values
-        ),
-        sequence=max((event.sequence for event in told), default=0),
+        added_values=added,
+        sequence=max((event.sequence for event in events), default=0),
         ended=any(event.type == "PlanFinished" for event in ends),
         complete=complete,
-        recorded=records,
+        recorded=recorded,
     )
+
+
+def _wanted(
+    stored: StoredPlan, capabilities: Capabilities, added: tuple[Setting, ...]
+) -> Iterator[tuple[int, int, StagePlan]]:
+    """Yield the index of each step, its pictures, and the stages that it would run now."""
+    first = 0
+    for step, stages in plan_steps(stored.plan, stored.config, capabilities, stored.defaults):
+        first = step.index + 1
+        yield step.index, step.images_requested, stages
+    plan, images = stored.plan, stored.plan.images_per_step
+    more = extend_steps(plan, stored.config, added, first=first, images=images) if added else ()
+    for step in more:
+        config = with_defaults(step.config_snapshot, stored.defaults)
+        yield step.index, step.images_requested, plan_stages(config, capabilities)
+
+
+def _matched(
+    folder: Path,
+    stored: StoredPlan,
+    runs: Iterable[_Run],
+    wanted: Iterable[tuple[int, int, StagePlan]],
+) -> tuple[dict[int, _Run], dict[int, str]]:
+    """Return the finished run of each step, and new ids for steps whose own id is taken."""
+    succeeded = [run for run in runs if run.outcome == Outcome.SUCCEEDED]
+    by_id = {run.run_id: run for run in succeeded}
+    by_fingerprint = {run.fingerprints: run for run in reversed(succeeded)}
+    hashes = {
+        output.settings.get("model"): output.settings.get("model_hash")
+        for run in succeeded
+        for output in run.final
+        if output.settings.get("model_hash")
+    }
+    finished: dict[int, _Run] = {}
+    run_ids: dict[int, str] = {}
+    number = max([stored.plan.count, *(int(run.run_id.rpartition("-")[2]) for run in runs)])
+    for index, images, stages in wanted:
+        own = by_id.get(step_run_id(stored.plan_id, index))
+        keys = [
+            tuple(stages.fingerprints(images, each)[-1])
+            for each in (hashes, {})  # as the backend told it, and as it is known beforehand
+        ]
+        if own is not None and (own.fingerprints in keys or _is_older(own, stages, images)):
+            found: _Run | None = own
+        else:
+            found = next((by_fingerprint[key] for key in keys if key in by_fingerprint), None)
+        if found is not None and all(_is_whole(folder.parent, each) for each in found.final):
+            finished[index] = found
+        elif own is not None and own is not found:
+            run_ids[index] = step_run_id(stored.plan_id, number)
+            number += 1
+    return finished, run_ids
+
+
+def _is_older(run: _Run, stages: StagePlan, images: int) -> bool:
+    """Return whether a run was made before pictures had fingerprints, and is believed."""
+    named = tuple(run.outputs) == stages.names and len(run.final) == images
+    return named and set(run.fingerprints) == {""}
 
 
 def note_death(folder: Path, step: int) -> None:
@@ -137,21 +249,41 @@ def _deaths(path: Path) -> Iterator[int]:
             continue
 
 
-def _read_run(path: Path) -> tuple[str | None, tuple[StageOutput, ...]]:
-    """Return a run's outcome and the pictures of its last stage; None where it has not ended."""
+def _read_run(folder: Path) -> _Run:
+    """Return what a run's metadata says; a run that has not ended has no outcome."""
+    run = _Run(run_id=folder.name, step=int(folder.name.rpartition("-")[2]) - 1)
     try:
-        data = msgspec.json.decode(path.read_bytes())
-        return str(data["outcome"]), tuple(map(stored_output, final_outputs(data)))
-    except (OSError, msgspec.DecodeError, KeyError, TypeError, ConfigError):
-        return None, ()
+        data = msgspec.json.decode((folder / METADATA_FILE).read_bytes())
+        outputs = [stored_output(each) for each in data["stage_outputs"]]
+        step = (data.get("metadata") or {}).get("step_index", run.step)
+        return attrs.evolve(
+            run,
+            step=step if isinstance(step, int) else run.step,
+            outcome=str(data["outcome"]),
+            outputs={
+                stage["stage"]: tuple(each for each in outputs if each.stage == stage["stage"])
+                for stage in data["stages"]
+            },
+        )
+    except (OSError, msgspec.DecodeError, KeyError, TypeError, AttributeError, ConfigError):
+        return run
 
 
 def _is_there(path: Path) -> bool:
-    """Return whether a picture is there, at a glance; its hash is looked at when it is used."""
+    """Return whether a picture is there, at a glance."""
     try:
         return path.stat().st_size > 0
     except OSError:
         return False
+
+
+def _is_whole(base_dir: Path, output: StageOutput) -> bool:
+    """Return whether a picture is the one that was kept."""
+    try:
+        data = (base_dir / output.path).read_bytes()
+    except OSError:
+        return False
+    return hashlib.sha256(data).hexdigest() == output.sha256
 
 
 def _recorded(folder: Path) -> Iterator[str]:

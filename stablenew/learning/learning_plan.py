@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Set
 
 import attrs
 
@@ -132,18 +132,33 @@ class LearningRunResult:
 
 
 @attrs.frozen(kw_only=True)
+class FinishedStep:
+    """A step that is not run again.
+
+    Attributes:
+        run_id: The run that made its pictures.
+        outputs: The pictures of its last stage.
+    """
+
+    run_id: str
+    outputs: tuple[StageOutput, ...]
+
+
+@attrs.frozen(kw_only=True)
 class Resumption:
     """Where a plan goes on that was begun before.
 
     Attributes:
-        finished: The pictures of the steps that are not run again.
+        finished: The steps that are not run again.
+        run_ids: Of steps whose own run id is that of a finished run of something else.
         quarantined: Steps that killed the process and are set aside.
         only: Run these steps and no others; None for all.
         added_values: Values that an adaptive plan had chosen.
         recorded: The runs that have a record.
     """
 
-    finished: Mapping[int, tuple[StageOutput, ...]] = attrs.field(factory=dict)
+    finished: Mapping[int, FinishedStep] = attrs.field(factory=dict)
+    run_ids: Mapping[int, str] = attrs.field(factory=dict)
     quarantined: frozenset[int] = frozenset()
     only: frozenset[int] | None = None
     added_values: tuple[Setting, ...] = ()
@@ -242,21 +257,34 @@ def derive_steps(
     return tuple(steps)
 
 
+def step_run_id(plan_id: str, index: int) -> str:
+    """Return the id of a step's run: the plan's and the step's number, from 1."""
+    return f"{plan_id}-{index + 1:05d}"
+
+
 def extend_steps(
     plan: LearningPlan,
     base_config: PipelineConfig,
     values: Iterable[Setting],
-    after: Sequence[LearningRunStep],
+    *,
+    first: int,
+    images: int,
 ) -> tuple[LearningRunStep, ...]:
     """Derive the steps of an adaptive plan's next values; their numbers go on.
+
+    Args:
+        plan: The plan.
+        base_config: What each step's config is derived from.
+        values: Those.
+        first: The index of the first of them.
+        images: Pictures for each.
 
     Raises:
         OverrideError: A value that does not fit.
     """
     more = derive_steps(attrs.evolve(plan, sweep_values=tuple(values)), base_config)
-    images = after[0].images_requested if after else plan.images_per_step
     return tuple(
-        attrs.evolve(step, index=len(after) + step.index, images_requested=images) for step in more
+        attrs.evolve(step, index=first + step.index, images_requested=images) for step in more
     )
 
 

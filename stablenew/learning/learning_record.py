@@ -38,6 +38,8 @@ class LearningRecord:
         stage_plan: The names of the stages, in order.
         stage_events: One object per stage: status, started_at, finished_at, duration_s, images.
         outputs: One object per picture: stage, path, sha256, what it was made with.
+        backend: What made the pictures, as it says itself; None in older records.
+        backend_version: Its version, likewise.
         extra: Keys that this program does not know, as they came.
     """
 
@@ -61,6 +63,8 @@ class LearningRecord:
     plan_id: str | None = None
     prompt_pack_id: str | None = None
     prompt_id: str | None = None
+    backend: str | None = None
+    backend_version: str | None = None
     extra: Table = attrs.field(factory=dict, converter=frozen_mapping)
 
     def to_json(self) -> str:
@@ -110,7 +114,7 @@ class LearningRecord:
 
 _NAMES = {field.name for field in attrs.fields(LearningRecord)} - {"extra"}
 _NOTHING: Table = MappingProxyType({})
-_ADDED = ("schema_version", "plan_id", "prompt_pack_id", "prompt_id")
+_ADDED = ("schema_version", "plan_id", "prompt_pack_id", "prompt_id", "backend", "backend_version")
 
 
 def _is_absent(name: str, value: object) -> bool:

@@ -37,6 +37,8 @@ def build_learning_record(result: PipelineRunResult) -> LearningRecord:
         schema_version=SCHEMA_VERSION,
         prompt_pack_id=_text(tags.get("prompt_pack_id")),
         prompt_id=_text(tags.get("prompt_id")),
+        backend=result.stage_plan.backend,
+        backend_version=result.stage_plan.version,
     )
 
 

@@ -13,6 +13,7 @@ from stablenew.learning.learning_plan import (
     LearningRunResult,
     LearningRunStep,
     extend_steps,
+    step_run_id,
     summarize,
 )
 from stablenew.pipeline.results import Failure, Outcome, StageOutput
@@ -71,7 +72,13 @@ class PlanExecution:
     def extend(self, values: Sequence[Setting]) -> tuple[LearningRunStep, ...]:
         """Add steps for an adaptive plan's next values; return those of them that are to be run."""
         context, before = self.context, len(self.steps)
-        self.steps += extend_steps(context.plan, context.base_config, values, self.steps)
+        self.steps += extend_steps(
+            context.plan,
+            context.base_config,
+            values,
+            first=before,
+            images=self.steps[0].images_requested if before else context.plan.images_per_step,
+        )
         return self.to_run[before:]
 
     def passed_over(
@@ -82,8 +89,8 @@ class PlanExecution:
         result = LearningRunResult(
             step=step, outcome=Outcome.REUSED, run_id=request.run_id, tags=request.metadata
         )
-        if step.index in resumption.finished:
-            return result, resumption.finished[step.index]
+        if (before := resumption.finished.get(step.index)) is not None:
+            return attrs.evolve(result, run_id=before.run_id), before.outputs
         if step.index in resumption.quarantined:
             return attrs.evolve(result, outcome=Outcome.QUARANTINED, error=_KILLED_TWICE), ()
         return None
@@ -105,7 +112,8 @@ class PlanExecution:
         if step.y_variable is not None:
             tags |= {"y_variable": step.y_variable, "y_value": step.y_value}
         return RunRequest(
-            run_id=f"{self.plan_id}-{step.index + 1:05d}",
+            run_id=self.context.resumption.run_ids.get(step.index)
+            or step_run_id(self.plan_id, step.index),
             plan_id=self.plan_id,
             config=step.config_snapshot,
             images=step.images_requested,

@@ -11,7 +11,8 @@ import attrs
 import msgspec
 
 from stablenew._convert import frozen_mapping, given, json_line
-from stablenew.config.pipeline_config import PipelineConfig
+from stablenew.config.overrides import override_all, setting_types
+from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
 from stablenew.errors import ConfigError
 from stablenew.learning.gallery import PLAN_FILE
 from stablenew.learning.learning_adapter import build_learning_plan_from_dict
@@ -24,8 +25,11 @@ class StoredPlan:
 
     Attributes:
         config: What each step's config is derived from, the seed resolved.
-        backend: Which backend made the pictures.
+        backend: Which backend makes the pictures, as it says itself; "" where it was never asked.
+        backend_version: Its version, likewise.
         url: The server's, without credentials; None for backends without one.
+        defaults: What that backend takes where nobody gives a value, by path.
+        model_hashes: Of the models that the plan names, where that backend tells them.
     """
 
     plan_id: str
@@ -34,10 +38,18 @@ class StoredPlan:
     config: PipelineConfig
     max_steps: int | None = None
     step_timeout: float | None = None
-    backend: str = "embedded"
+    backend: str = ""
+    backend_version: str = ""
     url: str | None = None
     learning_enabled: bool = False
     metadata: Mapping[str, object] = attrs.field(factory=dict, converter=frozen_mapping)
+    defaults: Mapping[str, Setting] = attrs.field(factory=dict, converter=frozen_mapping)
+    model_hashes: Mapping[str, str] = attrs.field(factory=dict, converter=frozen_mapping)
+
+    @property
+    def made_by(self) -> str:
+        """The backend and its version, in words."""
+        return f"{self.backend} {self.backend_version}".strip()
 
 
 def encode_plan_file(stored: StoredPlan) -> bytes:
@@ -56,6 +68,7 @@ def read_plan_file(folder: Path) -> StoredPlan:
     path = folder / PLAN_FILE
     try:
         content: dict[str, Any] = msgspec.json.decode(path.read_bytes())
+        _check_place(folder, content)
         return StoredPlan(
             plan_id=folder.resolve().name,
             created_at=datetime.fromisoformat(content["created_at"]),
@@ -63,10 +76,13 @@ def read_plan_file(folder: Path) -> StoredPlan:
             config=PipelineConfig.from_dict(content["config"]),
             max_steps=content.get("max_steps"),
             step_timeout=content.get("step_timeout"),
-            backend=content.get("backend") or "embedded",
+            backend=content.get("backend") or "",
+            backend_version=content.get("backend_version") or "",
             url=content.get("url"),
             learning_enabled=bool(content.get("learning_enabled")),
             metadata=content.get("metadata") or {},
+            defaults=_read_defaults(content.get("defaults") or {}),
+            model_hashes=content.get("model_hashes") or {},
         )
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; expected a plan's folder") from error
@@ -74,3 +90,29 @@ def read_plan_file(folder: Path) -> StoredPlan:
         raise ConfigError(*(f"{path}: {problem}" for problem in error.problems)) from error
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise ConfigError(f"{path}: no plan: {error!r}") from error
+
+
+def _check_place(folder: Path, content: Mapping[str, object]) -> None:
+    """See that a plan's folder has its name, which those of its runs begin with.
+
+    Raises:
+        ConfigError: It was renamed.
+    """
+    name, plan_id = folder.resolve().name, content.get("plan_id")
+    if isinstance(plan_id, str) and plan_id != name:
+        raise ConfigError(
+            f"the plan {plan_id} in a folder that is named {name}; expected the name {plan_id},"
+            " which those of its runs begin with"
+        )
+
+
+def _read_defaults(values: Mapping[str, Setting]) -> Mapping[str, Setting]:
+    """Return stored defaults, checked; settings that this version does not have are left out.
+
+    Raises:
+        ConfigError: A value that is none of its setting's.
+    """
+    known = {f"{stage}.{name}" for stage in STAGES for name in setting_types(stage)}
+    defaults = {path: value for path, value in values.items() if path in known}
+    override_all(PipelineConfig(), defaults)
+    return defaults

@@ -26,6 +26,8 @@ def build_run_metadata(result: PipelineRunResult) -> dict[str, object]:
         "outcome": str(result.outcome),
         "error": unstructure(result.error),
         "plan_id": result.plan_id,
+        "backend": result.stage_plan.backend,
+        "backend_version": result.stage_plan.version,
         "duration": result.duration,
         "stages": [
             {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 import attrs
 
@@ -129,13 +130,22 @@ class StagePlan:
             source=source,
         )
 
-    def fingerprints(self, images: int) -> list[list[str]]:
-        """Return for each stage the fingerprints of its pictures, as they are known beforehand."""
+    def fingerprints(
+        self, images: int, model_hashes: Mapping[Setting, Setting] = MappingProxyType({})
+    ) -> list[list[str]]:
+        """Return for each stage the fingerprints of its pictures, as they are known beforehand.
+
+        Args:
+            images: How many pictures each stage has.
+            model_hashes: What the backend said of models when it made pictures with them.
+        """
         found: list[list[str]] = []
         sources = [""] * images
         for stage in self.stages:
             sources = [
-                self.fingerprint(stage, number, source)
+                self.fingerprint(
+                    stage, number, source, model_hashes.get(stage.settings.get("model"))
+                )
                 for number, source in enumerate(sources, start=1)
             ]
             found.append(sources)
@@ -176,6 +186,43 @@ def plan_stages(config: PipelineConfig, capabilities: Capabilities) -> StagePlan
     return StagePlan(
         stages=tuple(planned), backend=capabilities.backend, version=capabilities.version
     )
+
+
+def backend_defaults(capabilities: Capabilities) -> dict[str, Setting]:
+    """Return what a backend takes where nobody gives a value, by path: `txt2img.sampler_name`."""
+    return {
+        f"{stage}.{name}": value
+        for stage, settings in capabilities.stages.items()
+        for name, value in settings.items()
+        if value not in (None, "") and name not in ("seed", "subseed")  # those are drawn
+    }
+
+
+def with_defaults(config: PipelineConfig, defaults: Mapping[str, Setting]) -> PipelineConfig:
+    """Return a config with what its stages were not given filled in, but for what they inherit.
+
+    Args:
+        config: What was asked for; left as it is.
+        defaults: By path; settings that the config does not have are left out.
+    """
+    for stage in STAGES:
+        asked = _asked(config, stage)
+        own = {name: defaults.get(f"{stage}.{name}") for name in asked_names(stage)}
+        inherited = _inherited(stage, {**own, **asked})
+        missing = {
+            name: value
+            for name, value in own.items()
+            if value is not None and name not in asked and name not in inherited
+        }
+        if missing and getattr(config, stage).enabled:
+            changed = attrs.evolve(getattr(config, stage), **missing)
+            config = attrs.evolve(config, **{stage: changed})
+    return config
+
+
+def asked_names(stage: str) -> tuple[str, ...]:
+    """Return the names of the settings that a config has for a stage."""
+    return tuple(field.name for field in _fields(stage))
 
 
 def _asked(config: PipelineConfig, stage: str) -> dict[str, Setting]:

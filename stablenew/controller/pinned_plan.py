@@ -1,0 +1,83 @@
+"""A plan is one plan: what its backend decided when it began holds to its end. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+
+from stablenew.backends.base import Capabilities
+from stablenew.errors import ConfigError
+from stablenew.learning.plan_file import StoredPlan
+from stablenew.learning.step_plans import plan_steps, spelled_plan
+from stablenew.pipeline.stage_plan import backend_defaults
+
+
+def new_plan(stored: StoredPlan, capabilities: Capabilities) -> StoredPlan:
+    """Return a plan that begins, with what the backend decides: names, defaults, models.
+
+    Raises:
+        ConfigError: With every problem of every step.
+    """
+    stored = attrs.evolve(
+        stored,
+        plan=spelled_plan(stored.plan, capabilities),
+        backend=capabilities.backend,
+        backend_version=capabilities.version,
+        defaults=backend_defaults(capabilities),
+    )
+    return attrs.evolve(stored, model_hashes=_checked(stored, capabilities))
+
+
+def resumed_plan(
+    stored: StoredPlan, capabilities: Capabilities, *, on_this_backend: bool = False
+) -> StoredPlan:
+    """Return a plan that goes on, as it was when it began.
+
+    Args:
+        stored: What was kept of it.
+        capabilities: Of the backend that it goes on with.
+        on_this_backend: Take that backend though it is not what the plan began with.
+
+    Raises:
+        ConfigError: It is not, with both names; or with every problem of every step.
+    """
+    differences = list(_differences(stored, capabilities))
+    if differences and not on_this_backend:
+        raise ConfigError(*differences)
+    if differences:
+        now = f"{capabilities.backend} {capabilities.version}".strip()
+        tags = {"resumed_on": now, "began_on": stored.made_by}
+        stored = attrs.evolve(stored, metadata={**stored.metadata, **tags})
+    if not stored.defaults or stored.backend != capabilities.backend:
+        stored = attrs.evolve(stored, defaults=backend_defaults(capabilities))
+    stored = attrs.evolve(stored, plan=spelled_plan(stored.plan, capabilities))
+    _checked(stored, capabilities)
+    return stored
+
+
+def _checked(stored: StoredPlan, capabilities: Capabilities) -> dict[str, str]:
+    """See that every step can be planned; return the hashes of the models that they name."""
+    hashes: dict[str, str] = {}
+    for _, stages in plan_steps(stored.plan, stored.config, capabilities, stored.defaults):
+        for stage in stages.stages:
+            if stage.model_hash:
+                hashes[str(stage.settings["model"])] = stage.model_hash
+    return hashes
+
+
+def _differences(stored: StoredPlan, capabilities: Capabilities) -> Iterator[str]:
+    now = f"{capabilities.backend} {capabilities.version}".strip()
+    ways = "go on with that one, or take this one with --on-this-backend (on_this_backend=True)"
+    if stored.backend and stored.backend != capabilities.backend:
+        yield f"backend: the plan began on {stored.made_by}, and this is {now}; {ways}"
+        return
+    if stored.backend_version and stored.backend_version != capabilities.version:
+        yield f"backend: the plan began on {stored.made_by}, and this is {now}; {ways}"
+    for model, model_hash in stored.model_hashes.items():
+        there = capabilities.model_hashes.get(model)
+        if there and there != model_hash:
+            yield (
+                f"model: the plan began with {model} [{model_hash}], and what has that name now is"
+                f" [{there}]; {ways}"
+            )
