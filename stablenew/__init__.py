@@ -62,11 +62,11 @@ if TYPE_CHECKING:
     from stablenew.errors import StableNewError as StableNewError
     from stablenew.errors import StageTimeoutError as StageTimeoutError
     from stablenew.events.bus import EventBus as EventBus
-    from stablenew.events.bus import EventStream as EventStream
-    from stablenew.events.bus import Subscription as Subscription
     from stablenew.events.event import Event as Event
     from stablenew.events.event_log import encode_event as encode_event
+    from stablenew.events.event_stream import EventStream as EventStream
     from stablenew.events.mailbox import Overflow as Overflow
+    from stablenew.events.subscription import Subscription as Subscription
     from stablenew.hosts import Ended as Ended
     from stablenew.hosts import ThreadHost as ThreadHost
     from stablenew.learning.dataset_builder import build_learning_dataset as build_learning_dataset

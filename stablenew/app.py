@@ -27,7 +27,8 @@ from stablenew.controller.interruption import Interruption, find_interruptions
 from stablenew.controller.learning_execution_controller import LearningExecutionController
 from stablenew.controller.pipeline_controller import PipelineController
 from stablenew.errors import ConfigError, StableNewError
-from stablenew.events.bus import GRACE, EventBus, Subscription
+from stablenew.events.bus import GRACE, EventBus
+from stablenew.events.subscription import Subscription
 from stablenew.pipeline.image_store import ImageStore
 from stablenew.pipeline.pipeline_runner import PipelineRunner
 from stablenew.pipeline.stage_sequencer import StageSequencer

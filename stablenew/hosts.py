@@ -38,8 +38,9 @@ from stablenew.config.settings import Settings
 from stablenew.controller.activity import State
 from stablenew.controller.interruption import Interruption
 from stablenew.errors import StableNewError
-from stablenew.events.bus import Kind, Subscription
+from stablenew.events.bus import Kind
 from stablenew.events.event import Event
+from stablenew.events.subscription import Subscription
 from stablenew.learning.learning_execution import Rate
 from stablenew.learning.learning_plan import LearningExecutionResult, LearningPlan
 from stablenew.pipeline.results import PipelineRunResult

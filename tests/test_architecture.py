@@ -40,7 +40,7 @@ HOMES = {"aiofiles": "storage.files", "cattrs": "_convert"}
 
 BROAD = {
     "backends.webui.job": "whatever goes wrong in a request is an error of its job alone",
-    "events.bus": "a broken subscriber harms nobody else",
+    "events.subscription": "a handler that raises does not end its subscription",
     "pipeline.stage_call": "a failing interrupt must not replace a cancellation",
     "pipeline.stage_sequencer": "whatever a backend or a disk raises is an outcome",
     "hosts": "a broken handler of a GUI must not end its pump",
@@ -195,5 +195,8 @@ def test_every_shield_has_a_deadline() -> None:
                 continue
             bounded = ast.unparse(node.func).endswith(("fail_after", "move_on_after"))
             # A subscriber's shield gets its deadline when the bus is left (promise 7).
-            own = name == "events.bus" and ast.unparse(node) == "anyio.CancelScope(shield=True)"
+            own = (
+                name == "events.subscription"
+                and ast.unparse(node) == "anyio.CancelScope(shield=True)"
+            )
             assert bounded or "deadline" in keywords or own, f"{name}:{node.lineno}"

@@ -12,10 +12,11 @@ from stablenew._clock import Clock
 from stablenew.config.settings import Settings
 from stablenew.controller.activity import Activity, cancels_before
 from stablenew.controller.marker import hold, note_step, release
-from stablenew.events.bus import GRACE, EventBus, Subscription
+from stablenew.events.bus import GRACE, EventBus
 from stablenew.events.event import Event
 from stablenew.events.event_log import EVENTS_FILE, EventLog
 from stablenew.events.mailbox import Overflow
+from stablenew.events.subscription import Subscription
 from stablenew.learning.learning_record_writer import LearningRecordWriter
 from stablenew.learning.learning_recorder import LearningRecorder, RecordWriter
 from stablenew.pipeline.pipeline_runner import PipelineRunner

@@ -35,21 +35,19 @@ import logging
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
 from inspect import CORO_CREATED, getcoroutinestate
-from time import monotonic
-from types import TracebackType
-from typing import Generic, Self, TypeVar, overload
+from typing import Self, TypeVar, overload
 
 import anyio
 import attrs
 from anyio import AsyncContextManagerMixin
 from anyio.lowlevel import checkpoint
 
-from stablenew._cancelling import insist, is_cancelled, leave_to_owner
-from stablenew.errors import BusClosedError, ReentrantPublishError, ungrouped
+from stablenew.errors import BusClosedError, ungrouped
 from stablenew.events.event import Event
+from stablenew.events.event_stream import EventStream
 from stablenew.events.mailbox import Mailbox, Overflow
+from stablenew.events.subscription import Subscription, refuse_handlers
 
 logger = logging.getLogger(__name__)
 
@@ -63,179 +61,7 @@ Kind = type[Event] | tuple[type[Event], ...]
 GRACE = 5.0
 """Seconds that a shielded wait may take at the most."""
 
-# The task that handles events; a task started by a handler inherits it but has another id.
-_handling: ContextVar[int | None] = ContextVar("_handling", default=None)
-
 _PUBLISHES_PER_YIELD = 64
-_SECONDS_PER_YIELD = 0.002
-"""How long a subscriber may go on without letting others run."""
-
-
-def _refuse_handlers(doing: str) -> None:
-    if (handler := _handling.get()) and handler == anyio.get_current_task().id:
-        raise ReentrantPublishError(f"{doing} from a handler")
-
-
-class Subscription:
-    """One subscriber: its mailbox, its task, and what became of its events.
-
-    Attributes:
-        name: How the log calls it.
-        handled: Events handled without an exception.
-        failed: Events whose handler raised.
-        work: What handles the events, awaited in a task of the bus.
-        cut: Events accepted but not handled when the bus closed and `grace` was over.
-    """
-
-    def __init__(
-        self,
-        bus: EventBus,
-        handler: Callable[[Event], Awaitable[None]],
-        mailbox: Mailbox,
-        name: str,
-    ) -> None:
-        self.name = name
-        self.handled = 0
-        self.failed = 0
-        self.cut = 0
-        self._bus = bus
-        self._handler = handler
-        self._mailbox = mailbox
-        self._current: Event | None = None
-        self._turn: anyio.Event | None = None
-        self._scope = anyio.CancelScope(shield=True)
-        self.work = self._run()
-
-    @property
-    def dropped(self) -> int:
-        """How many events were dropped because the mailbox was full."""
-        return self._mailbox.dropped
-
-    async def drained_within(self, seconds: float) -> bool:
-        """Wait until `drained`, whatever is cancelled, and return whether it is.
-
-        Args:
-            seconds: How long to wait at the most; not at all for a subscriber that is stuck.
-        """
-        taken = self._mailbox.taken
-        deadline = anyio.current_time() + (0 if self._mailbox.stuck else seconds)
-        with anyio.CancelScope(deadline=deadline, shield=True) as scope:
-            await insist(self.drained)
-        if scope.cancelled_caught:
-            self._bus._give_up(self._mailbox, taken)
-        return not scope.cancelled_caught
-
-    async def drained(self) -> None:
-        """Wait until everything published so far has been handled (or dropped).
-
-        Raises:
-            ReentrantPublishError: A handler called this: it would wait for itself.
-        """
-        _refuse_handlers("waiting for subscribers")
-        target = self._bus.sequence
-        while (oldest := self._oldest()) is not None and oldest <= target:
-            if self._turn is None:
-                self._turn = anyio.Event()
-            await self._turn.wait()
-
-    def close(self) -> None:
-        """Take no more events; what was accepted is still handled."""
-        self._bus._forget(self._mailbox)
-        self._mailbox.close()
-
-    def _oldest(self) -> int | None:
-        return self._current.sequence if self._current else self._mailbox.oldest()
-
-    async def _run(self) -> None:
-        """Handle events until the mailbox is closed and empty, or the shield's deadline."""
-        leave_to_owner()
-        handling = _handling.set(anyio.get_current_task().id)
-        try:
-            with self._scope:
-                since = monotonic()
-                while (event := await self._mailbox.next()) is not None:
-                    self._current = event
-                    await self._handle(event)
-                    self._current = None
-                    self._tell_turn()
-                    if monotonic() - since > _SECONDS_PER_YIELD:
-                        await checkpoint()
-                        since = monotonic()
-        finally:
-            _handling.reset(handling)
-            self.close()
-            self._end()
-            self._bus._subscriptions.remove(self)
-
-    async def _handle(self, event: Event) -> None:
-        try:
-            await self._handler(event)
-        except Exception as error:  # noqa: BLE001  # promise 3: it harms nobody else
-            self._note_failure(event, error)
-        except anyio.get_cancelled_exc_class() as error:
-            if is_cancelled():
-                raise
-            # It awaited something else that was cancelled; nobody cancelled this.
-            self._note_failure(event, RuntimeError(f"a cancel leaked: {error!r}"))
-        else:
-            self.handled += 1
-
-    def _note_failure(self, event: Event, error: Exception) -> None:
-        self.failed += 1
-        logger.error("subscriber %s failed at %r", self.name, event, exc_info=error)
-        if self._bus._strict:
-            self._bus._failures.append(error)
-
-    def _end(self) -> None:
-        self.cut = self._mailbox.clear() + (self._current is not None)
-        self._current = None
-        self._tell_turn()
-        if self.cut:
-            logger.error("subscriber %s was cut with %d events left", self.name, self.cut)
-
-    def _tell_turn(self) -> None:
-        if self._turn is not None:
-            self._turn.set()
-            self._turn = None
-
-
-class EventStream(Generic[E]):
-    """Events to iterate over, for a reader with a task of its own.
-
-    Use as `with bus.stream(StageEvent) as events: async for event in events: …`. The iteration
-    ends when the bus has closed and everything accepted was read.
-    """
-
-    def __init__(self, bus: EventBus, mailbox: Mailbox) -> None:
-        self._bus = bus
-        self._mailbox = mailbox
-
-    @property
-    def dropped(self) -> int:
-        """How many events were dropped because nobody read them in time."""
-        return self._mailbox.dropped
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._bus._forget(self._mailbox)
-        self._mailbox.close()
-        self._mailbox.clear()
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> E:
-        event = await self._mailbox.next()
-        if event is None:
-            raise StopAsyncIteration
-        return event  # type: ignore[return-value]  # the mailbox holds what `stream` was asked for
 
 
 @attrs.frozen
@@ -407,7 +233,7 @@ class EventBus(AsyncContextManagerMixin):
         """
         if not self._open:
             raise BusClosedError(f"publishing {type(event).__name__}: the event bus is not open")
-        _refuse_handlers(f"publishing {type(event).__name__}")
+        refuse_handlers(f"publishing {type(event).__name__}")
         if event.sequence:
             event = attrs.evolve(event)
         self.sequence += 1
@@ -450,6 +276,13 @@ class EventBus(AsyncContextManagerMixin):
         self._inlets.append(_Inlet(kind, box, label))
         self._routes.clear()
         return box
+
+    def _note_failure(self, error: Exception) -> None:
+        if self._strict:
+            self._failures.append(error)
+
+    def _note_end(self, subscription: Subscription) -> None:
+        self._subscriptions.remove(subscription)
 
     def _forget(self, box: Mailbox) -> None:
         for inlet in self._inlets:

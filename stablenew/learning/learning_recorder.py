@@ -7,8 +7,9 @@ from collections import deque
 from collections.abc import Collection
 from typing import Protocol
 
-from stablenew.events.bus import EventBus, Subscription
+from stablenew.events.bus import EventBus
 from stablenew.events.mailbox import Overflow
+from stablenew.events.subscription import Subscription
 from stablenew.learning.learning_record import LearningRecord
 from stablenew.learning.learning_record_builder import build_learning_record
 from stablenew.pipeline.stage_events import RunFinished

@@ -12,9 +12,10 @@ import attrs
 
 from stablenew._clock import Clock
 from stablenew.config.pipeline_config import Setting
-from stablenew.events.bus import EventBus, Subscription
+from stablenew.events.bus import EventBus
 from stablenew.events.event import Event
 from stablenew.events.mailbox import Overflow
+from stablenew.events.subscription import Subscription
 from stablenew.learning.learning_events import (
     PlanEvent,
     PlanExtended,

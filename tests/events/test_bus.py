@@ -14,8 +14,9 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from stablenew.errors import BusClosedError, ReentrantPublishError
-from stablenew.events.bus import EventBus, EventStream
+from stablenew.events.bus import EventBus
 from stablenew.events.event import Event
+from stablenew.events.event_stream import EventStream
 from stablenew.events.mailbox import Overflow
 
 BOTH_LOOPS = True
