@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from stablenew.errors import BusClosedError as BusClosedError
     from stablenew.errors import BusError as BusError
     from stablenew.errors import ConfigError as ConfigError
+    from stablenew.errors import LeakedCancelError as LeakedCancelError
     from stablenew.errors import OverrideError as OverrideError
     from stablenew.errors import RecordError as RecordError
     from stablenew.errors import ReentrantPublishError as ReentrantPublishError

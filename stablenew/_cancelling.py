@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 import anyio
 
+from stablenew.errors import LeakedCancelError
+
 T = TypeVar("T")
 
 
@@ -21,16 +23,24 @@ async def insist(work: Callable[[], Awaitable[T]]) -> T:
     """Await what may be begun again until it is done; the shield around it alone gives it up.
 
     A cancel of asyncio's own that came meanwhile is given again at the next checkpoint.
+
+    Raises:
+        LeakedCancelError: It ends in a cancel again and again, which nobody gives.
     """
     cancelled = False
+    before, pending = _cancels(), True
     while True:
         try:
             result = await work()
             break
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             if anyio.current_effective_deadline() == -math.inf:
                 raise
-            cancelled = True
+            if (now := _cancels()) == before:
+                if now == 0 or not pending:
+                    raise _leaked("what has to be done", error) from error
+                pending = False  # it was given before, and came now
+            before, cancelled = now, True
     if cancelled:
         cancel_again()
     return result
@@ -53,13 +63,35 @@ async def in_own_task(work: Coroutine[Any, Any, None], seconds: float) -> None:
     task.result()
 
 
-def is_cancelled() -> bool:
-    """Return whether somebody cancels the running task; if not, a cancel that it sees leaked."""
+def leak_of(source: str, error: BaseException) -> LeakedCancelError:
+    """Return the error of code that ends in a cancel which nobody gave.
+
+    Whoever awaits something that was cancelled elsewhere sees asyncio's `CancelledError`, though
+    nobody cancels it. For every place that calls code of others:
+
+        except anyio.get_cancelled_exc_class() as error:
+            raise leak_of("the handler", error) from error
+
+    Args:
+        source: What the cancel came out of.
+        error: The cancel; raised as it is where somebody does cancel the running task.
+    """
+    if _cancels() > 0:
+        raise error
+    return _leaked(source, error)
+
+
+def _leaked(source: str, error: BaseException) -> LeakedCancelError:
+    return LeakedCancelError(f"{source} ended in {error!r}, but nobody had cancelled it")
+
+
+def _cancels() -> int:
+    """Return how many cancels of the running task are under way; 1 where nobody can tell."""
     try:
         task = asyncio.current_task()
     except RuntimeError:  # another library's loop, whose cancels do not leak
-        return True
-    return task is None or task.cancelling() > 0
+        return 1
+    return task.cancelling() if task is not None else 1
 
 
 def cancel_again() -> None:

@@ -9,6 +9,7 @@
     │   ├── BackendProtocolError      an answer that cannot be read or is not what was asked for
     │   └── StageTimeoutError         no progress for too long
     ├── RecordError              path, line number where there is one
+    ├── LeakedCancelError        code of others ended in a cancel that nobody gave
     └── BusError
         ├── BusClosedError            published or subscribed outside the bus's block
         └── ReentrantPublishError     published from a handler
@@ -24,7 +25,19 @@ from pathlib import Path
 
 
 class StableNewError(Exception):
-    """What every error of this package is."""
+    """What every error of this package is; it can be copied and pickled, for other processes."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
+
+def _rebuilt(
+    kind: type[StableNewError], args: tuple[object, ...], values: dict[str, object]
+) -> StableNewError:
+    """Return an error as it was pickled; `__init__` would want what became the message."""
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(values)
+    return error
 
 
 class ConfigError(StableNewError):
@@ -109,6 +122,10 @@ class RecordError(StableNewError):
         super().__init__(f"{where}: {message}")
         self.path = path
         self.line = line
+
+
+class LeakedCancelError(StableNewError):
+    """Code of others (a backend, a scorer, a handler) ended in a cancel that nobody gave."""
 
 
 class BusError(StableNewError):

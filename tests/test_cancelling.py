@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from stablenew._cancelling import insist, leave_to_owner
+from stablenew.errors import LeakedCancelError
 
 
 async def test_what_is_insisted_on_is_done_and_the_cancel_comes_after_it() -> None:
@@ -73,3 +74,32 @@ async def test_a_task_that_is_left_to_its_owner_is_not_among_all_tasks() -> None
     assert task not in asyncio.all_tasks()
     told.set()
     await task
+
+
+async def test_what_leaks_a_cancel_is_not_insisted_on() -> None:
+    async def leak() -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(LeakedCancelError):
+        await insist(leak)
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+async def test_what_leaks_cancels_while_the_task_is_cancelled_does_not_hang_it() -> None:
+    leaks = 0
+
+    async def leak() -> None:
+        nonlocal leaks
+        leaks += 1
+        raise asyncio.CancelledError
+
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.move_on_after(10, shield=True), pytest.raises(LeakedCancelError):
+                await insist(leak)
+    assert leaks == 2

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from stablenew.errors import (
     OverrideError,
     RecordError,
     StableNewError,
+    StageTimeoutError,
     ungrouped,
 )
 
@@ -45,3 +49,24 @@ def test_one_error_of_a_group_leaves_as_itself() -> None:
 def test_several_errors_leave_as_a_group() -> None:
     with pytest.raises(ExceptionGroup), ungrouped():
         raise ExceptionGroup("group", [ValueError("one"), KeyError("two")])
+
+
+def _kinds(kind: type[StableNewError]) -> Iterator[type[StableNewError]]:
+    yield kind
+    for each in kind.__subclasses__():
+        yield from _kinds(each)
+
+
+@pytest.mark.parametrize("kind", list(_kinds(StableNewError)))
+def test_every_error_can_be_pickled_and_copied(kind: type[StableNewError]) -> None:
+    given: dict[type[StableNewError], dict[str, object]] = {
+        BackendRejectedError: {"stage": "upscale", "status": 500, "excerpt": "OOM"},
+        StageTimeoutError: {"stage": "txt2img", "retryable": True},
+        RecordError: {"path": Path("r.jsonl"), "line": 7},
+    }
+    error = kind("what happened", **given.get(kind, {}))
+    error.add_note("while testing")
+    for other in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+        assert type(other) is kind
+        assert str(other) == str(error)
+        assert vars(other) == vars(error)

@@ -53,6 +53,7 @@ PUBLIC = [
     "LearningRecorder",
     "LearningRunResult",
     "LearningRunStep",
+    "LeakedCancelError",
     "Observations",
     "Outcome",
     "Overflow",

@@ -11,7 +11,7 @@ from typing import Protocol
 import anyio
 from anyio.lowlevel import checkpoint
 
-from stablenew._cancelling import insist, is_cancelled, leave_to_owner
+from stablenew._cancelling import insist, leak_of, leave_to_owner
 from stablenew.errors import ReentrantPublishError
 from stablenew.events.event import Event
 from stablenew.events.mailbox import Mailbox
@@ -146,14 +146,12 @@ class Subscription:
 
     async def _handle(self, event: Event) -> None:
         try:
-            await self._handler(event)
-        except Exception as error:  # noqa: BLE001  # promise 3: the next event goes on
+            try:
+                await self._handler(event)
+            except anyio.get_cancelled_exc_class() as error:
+                raise leak_of("the handler", error) from error
+        except Exception as error:  # noqa: BLE001  # promise 3: it harms nobody else
             self._note_failure(event, error)
-        except anyio.get_cancelled_exc_class() as error:
-            if is_cancelled():
-                raise
-            # It awaited something else that was cancelled; nobody cancelled this.
-            self._note_failure(event, RuntimeError(f"a cancel leaked: {error!r}"))
         else:
             self.handled += 1
 

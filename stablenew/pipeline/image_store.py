@@ -18,12 +18,7 @@ from stablenew.storage import files
 
 logger = logging.getLogger(__name__)
 
-_ENDINGS = {
-    b"\x89PNG": "png",
-    b"\xff\xd8\xff\xe0": "jpg",
-    b"\xff\xd8\xff\xe1": "jpg",
-    b"RIFF": "webp",
-}
+_ENDINGS = {b"\x89PN": "png", b"\xff\xd8\xff": "jpg", b"RIF": "webp"}
 _HASHED_HERE = 64 * 1024
 """Bytes up to which a hash is quicker than the way to another thread."""
 
@@ -57,7 +52,7 @@ class ImageStore:
             OSError: The disk said no.
         """
         image_id = f"{stage}_{number}"
-        path = Path(run_id, f"{image_id}.{_ENDINGS.get(picture.data[:4], 'png')}")
+        path = Path(run_id, f"{image_id}.{_ENDINGS.get(picture.data[:3], 'png')}")
         sha256 = await _sha256(picture.data)  # before: once the picture is there, it is told
         output = StageOutput(
             stage=stage,

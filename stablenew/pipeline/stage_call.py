@@ -1,4 +1,8 @@
-"""One call to a backend: watched for signs of life, and stopped for good when it is cut short."""
+"""One call to a backend: watched for signs of life, stopped for good when it is cut short, checked.
+
+A backend is code of others: what it returns may be no picture, and it may end in a cancel that
+nobody gave.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,10 @@ from collections.abc import Callable
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
-from stablenew._cancelling import insist
+from stablenew._cancelling import insist, leak_of
 from stablenew.backends.base import Backend, InterruptReceipt, Picture, Report, StageRequest
-from stablenew.errors import BackendProtocolError, StageTimeoutError
+from stablenew.errors import StageTimeoutError
+from stablenew.pipeline.picture_check import checked_picture
 
 logger = logging.getLogger(__name__)
 
@@ -45,9 +50,11 @@ class StageCall:
 
         Raises:
             StageTimeoutError: There was no sign of life for too long.
-            BackendError: The backend could not make it, or returned no image.
+            BackendProtocolError: What the backend returned is not one picture.
+            BackendError: The backend could not make it.
+            LeakedCancelError: It ended in a cancel that nobody gave.
         """
-        pictures: tuple[Picture, ...] = ()
+        returned: object = ()
         with anyio.CancelScope() as stall:
 
             async def alive(
@@ -62,18 +69,16 @@ class StageCall:
 
             stall.deadline = anyio.current_time() + self._stall_timeout
             try:
-                pictures = tuple(await self._backend.run_stage(request, alive))
-            except anyio.get_cancelled_exc_class():
+                returned = await self._backend.run_stage(request, alive)
+            except anyio.get_cancelled_exc_class() as error:
                 stopped(await self._interrupt(request.request_id))
-                raise
+                raise leak_of(f"the backend's {request.stage}", error) from error
         if stall.cancelled_caught:
             raise StageTimeoutError(
                 f"no progress for {self._stall_timeout:g} s", stage=request.stage, retryable=True
             )
         await checkpoint_if_cancelled()  # what a cancelled call returned late is thrown away
-        if not pictures:
-            raise BackendProtocolError("the backend returned no image", stage=request.stage)
-        return pictures[0]
+        return await checked_picture(returned)
 
     async def _interrupt(self, request_id: str) -> InterruptReceipt:
         """Ask the backend to stop; never raises, for a cancellation is on its way out."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from stablenew.app import open_app
 from stablenew.backends.base import Picture, Report, StageRequest
@@ -117,14 +119,14 @@ async def test_a_run_id_that_is_not_safe_as_a_file_name_is_refused(runs: Path, r
     assert not runs.exists()
 
 
-@pytest.mark.parametrize(
-    ("start", "ending"),
-    [(b"\xff\xd8\xff\xe0", "jpg"), (b"RIFF\0\0\0\0WEBP", "webp"), (b"\x89PNG\r\n", "png")],
-)
-async def test_the_ending_follows_the_bytes(runs: Path, start: bytes, ending: str) -> None:
+@pytest.mark.parametrize(("kind", "ending"), [("JPEG", "jpg"), ("WEBP", "webp"), ("PNG", "png")])
+async def test_the_ending_follows_the_bytes(runs: Path, kind: str, ending: str) -> None:
+    encoded = io.BytesIO()
+    Image.new("RGB", (9, 7)).save(encoded, kind)
+
     class Odd(FakeBackend):
         async def run_stage(self, request: StageRequest, report: Report) -> list[Picture]:
-            return [Picture(data=start + b"rest", width=1, height=1, settings={})]
+            return [Picture(data=encoded.getvalue(), width=9, height=7, settings={})]
 
     result = await run_once(runs, request(), Odd())
     assert result.outputs[0].path == f"run-1/txt2img_1.{ending}"

@@ -6,7 +6,6 @@ a picture that somebody interrupted. What it really used stands in `info` and in
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping
 
 import attrs
@@ -14,6 +13,7 @@ import msgspec
 
 from stablenew.backends.base import Picture
 from stablenew.backends.infotext import read_infotext
+from stablenew.backends.picture_header import read_picture_header
 from stablenew.backends.webui.answers import Answer, Pictures, read_info, read_pictures
 from stablenew.backends.webui.calls import Call
 from stablenew.backends.webui.server import Flavour, Server
@@ -61,8 +61,9 @@ def read_picture(answer: Answer, call: Call, server: Server) -> Made:
     if encoded is None:
         raise BackendProtocolError("asked for 1 picture, got 0")
     data = _decoded(encoded)
-    size, text = _opened(data)
-    pairs = read_infotext(_infotext(info) or text)
+    header = read_picture_header(data)
+    size = (header.width, header.height)
+    pairs = read_infotext(_infotext(info) or header.infotext)
     problems = [*_differences(call, info, pairs, server), *_wrong_size(call, size)]
     if problems:
         raise BackendProtocolError("; ".join(problems))
@@ -99,34 +100,6 @@ def _decoded(encoded: msgspec.Raw) -> bytes:
         return pybase64.b64decode(msgspec.json.decode(encoded), validate=True)
     except (ValueError, TypeError) as error:
         raise BackendProtocolError(f"the picture is no base64: {error}", retryable=True) from error
-
-
-def _opened(data: bytes) -> tuple[tuple[int, int], str]:
-    """Return a picture's size, and its infotext where it carries one."""
-    from PIL import Image
-
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            size, kind = image.size, image.format
-            text = str(image.info.get("parameters") or "")
-            if kind in ("JPEG", "WEBP"):
-                text = _user_comment(image.getexif().get_ifd(0x8769).get(0x9286))
-            elif kind == "PNG":
-                image.verify()  # reads every checksum, decodes nothing
-    except Image.DecompressionBombError as error:
-        raise BackendProtocolError(f"the picture is too large: {error}") from error
-    except Exception as error:  # Pillow raises SyntaxError, OSError, struct.error and others
-        message = f"the picture ({len(data):,} bytes) cannot be read as PNG, JPEG or WebP"
-        raise BackendProtocolError(message) from error
-    return size, text
-
-
-def _user_comment(raw: object) -> str:
-    """Return the text of EXIF's UserComment, which says its encoding in its first 8 bytes."""
-    if not isinstance(raw, bytes):
-        return str(raw or "")
-    encoding = {b"UNICODE\0": "utf-16-be", b"ASCII\0\0\0": "ascii"}.get(raw[:8], "utf-8")
-    return raw[8:].decode(encoding, errors="replace")
 
 
 def _infotext(info: Mapping[str, object]) -> str:
