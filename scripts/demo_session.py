@@ -152,7 +152,7 @@ class Session:
             return
         await self._progress.drained()
         await self._pictures.drained()
-        done = sum(row.state == "succeeded" for row in self.rows)
+        done = sum(row.state in ("succeeded", "reused") for row in self.rows)
         text = f"{outcome}: {done} of {len(self.rows)} succeeded"
         if self.dropped:
             text += f"; {self.dropped} events dropped"

@@ -91,12 +91,15 @@ def envelope_schema(parts: dict[str, Schema]) -> Schema:
         "required": ["kind", "path"],
     }
     outcomes = ["succeeded", "failed", "cancelled", "timed_out", "interrupted", None]
+    count = {"type": "integer", "minimum": 0}
     properties: Schema = {
         "outcome": {"enum": outcomes},
         "exit_code": {"type": "integer", "minimum": 0, "maximum": 255},
         "files": {"type": "array", "items": file},
         "errors": {"type": "array", "items": text},
         "interrupted": {"type": "array", "items": schema_of(Interruption, parts)},
+        "pictures": count,
+        "reused": count,
     }
     return {
         "description": (Envelope.__doc__ or "").partition(",")[0] + "; it comes once.",

@@ -28,6 +28,8 @@ class Envelope:
         files: What it left, each with what it is.
         errors: What was said on stderr about what went wrong.
         interrupted: What an earlier process was at when it was killed.
+        pictures: How many there are of the runs that got as far as a result.
+        reused: How many of those an earlier run made.
     """
 
     plan_id: str | None = None
@@ -36,6 +38,8 @@ class Envelope:
     files: list[tuple[str, Path]] = attrs.field(factory=list)
     errors: list[str] = attrs.field(factory=list)
     interrupted: tuple[Interruption, ...] = ()
+    pictures: int = 0
+    reused: int = 0
 
 
 class JsonLines:
@@ -105,6 +109,8 @@ class JsonLines:
                     files=[{"kind": kind, "path": str(path)} for kind, path in envelope.files],
                     errors=envelope.errors,
                     interrupted=envelope.interrupted,
+                    pictures=envelope.pictures,
+                    reused=envelope.reused,
                 )
             except OSError as error:
                 self.problem = error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -17,6 +18,7 @@ from stablenew.learning.learning_events import (
     StepStarted,
 )
 from stablenew.learning.learning_plan import step_label
+from stablenew.pipeline.results import StageOutput
 from stablenew.pipeline.stage_events import (
     BackendAwaited,
     BackendLost,
@@ -27,6 +29,13 @@ from stablenew.pipeline.stage_events import (
     StageProgress,
     StageStarted,
 )
+
+
+def counted(outputs: Collection[StageOutput]) -> str:
+    """Say how many pictures there are: `pictures: 4, 3 of them reused`."""
+    reused = sum(output.reused for output in outputs)
+    how_many = "all" if reused == len(outputs) else str(reused)
+    return f"pictures: {len(outputs)}" + (f", {how_many} of them reused" if reused else "")
 
 
 class Display(Protocol):
@@ -125,7 +134,7 @@ class Progress:
     def _step_line(self, event: StepFinished) -> str:
         line = f"step {event.index + 1}/{event.steps}  {self._about(event)}  {event.outcome}"
         if event.outcome.good:
-            return f"{line}, pictures: {len(event.outputs)}"
+            return f"{line}, {counted(event.outputs)}"
         return f"{line}: {event.error}" if event.error else line
 
 

@@ -30,6 +30,12 @@ class _Result(msgspec.Struct):
     outcome: str
 
 
+class _Output(msgspec.Struct):
+    """What is read of a picture."""
+
+    reused_from: str | None = None
+
+
 class _Head(msgspec.Struct):
     """What is read of a line."""
 
@@ -39,6 +45,7 @@ class _Head(msgspec.Struct):
     run_id: str | None = None
     outcome: str | None = None
     result: _Result | None = None
+    output: _Output | None = None
 
 
 @attrs.frozen
@@ -137,6 +144,9 @@ class _Told:
         envelope.plan_id = head.plan_id
         if head.plan_id is None:
             envelope.run_id = head.run_id
+        if head.output is not None:
+            envelope.pictures += 1
+            envelope.reused += head.output.reused_from is not None
         if head.type == ("RunStarted" if head.plan_id is None else "PlanStarted"):
             self.outcome = None  # it goes on, or its id was run again: with numbers of its own
             self._last = None

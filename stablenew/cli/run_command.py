@@ -20,7 +20,7 @@ from stablenew.cli.job import Job
 from stablenew.cli.json_lines import Envelope, JsonLines
 from stablenew.cli.outputs import left_in
 from stablenew.cli.printing import say, say_all
-from stablenew.cli.progress import LineDisplay, Progress, make_display
+from stablenew.cli.progress import LineDisplay, Progress, counted, make_display
 from stablenew.cli.rate_command import asker
 from stablenew.cli.unfinished import resume_line, unfinished
 from stablenew.config.settings import prepare_out_folder
@@ -187,14 +187,15 @@ def _fill_in(
     problems: list[str],
 ) -> None:
     out = job.settings.out
-    pictures = [out / output.path for run in ended.runs for output in run.outputs]
+    outputs = [output for run in ended.runs for output in run.outputs]
     if job.plan is None:
         envelope.run_id = ended.folder
     else:
         envelope.plan_id = ended.folder
     envelope.outcome = ended.outcome
     envelope.files = [(kind.partition(" ")[0], path) for kind, path in files if kind != "pictures"]
-    envelope.files += [("picture", path) for path in pictures]
+    envelope.files += [("picture", out / output.path) for output in outputs]
+    envelope.pictures, envelope.reused = len(outputs), sum(output.reused for output in outputs)
     envelope.errors += problems
 
 
@@ -225,7 +226,7 @@ async def _run(app: App, job: Job, *, asks: bool) -> Ended:
             outcome=run.outcome,
             folder=run.run_id,
             runs=(run,),
-            summary=f"the run {run.outcome}{reason}",
+            summary="the run was reused" if run.reused else f"the run {run.outcome}{reason}",
         )
     # A person at a terminal is asked here; else the ratings come from `rate`, or from the page.
     rate = asker() if job.plan.mode == "adaptive" and asks else None
@@ -269,11 +270,11 @@ def _takes_part(job: Job) -> bool:
 def _closing_lines(
     files: list[tuple[str, Path]], ended: Ended, seconds: float, estimate: Estimate | None
 ) -> Iterator[str]:
-    pictures = sum(len(run.outputs) for run in ended.runs)
+    pictures = [output for run in ended.runs for output in run.outputs]
     expected = ""
     if estimate is not None and estimate.seconds >= _WORTH_SAYING:
         expected = f" (estimated: {estimate.low:.0f} to {estimate.high:.0f} s)"
-    yield f"{ended.summary}; pictures: {pictures}, in {seconds:.1f} s{expected}"
+    yield f"{ended.summary}; {counted(pictures)}, in {seconds:.1f} s{expected}"
     words = dict.fromkeys(word for run in ended.runs for word in _ignored(run))
     if words:
         yield f"words that the model does not know: {', '.join(words)}"

@@ -244,7 +244,8 @@ class LearningExecutionRunner:
         except Exception as error:  # a failed step does not end the plan
             logger.warning("run %s failed: %s", request.run_id, error, exc_info=True)
             return attrs.evolve(result, outcome=Outcome.FAILED, error=Failure.of(error))
-        return attrs.evolve(result, outcome=run.outcome, error=run.error, run_result=run)
+        outcome = Outcome.REUSED if run.reused else run.outcome
+        return attrs.evolve(result, outcome=outcome, error=run.error, run_result=run)
 
     def _cut(
         self, result: LearningRunResult, request: RunRequest, scope: anyio.CancelScope

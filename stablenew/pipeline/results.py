@@ -96,6 +96,11 @@ class StageOutput:
     reused_from: str | None = None
     seconds: float | None = attrs.field(default=None, eq=False)
 
+    @property
+    def reused(self) -> bool:
+        """Whether an earlier run made it."""
+        return self.reused_from is not None
+
 
 @attrs.frozen(kw_only=True)
 class StageResult:
@@ -150,6 +155,12 @@ class PipelineRunResult:
     def success(self) -> bool:
         """Whether every stage made its pictures."""
         return self.outcome is Outcome.SUCCEEDED
+
+    @property
+    def reused(self) -> bool:
+        """Whether every picture is from before: the backend was asked for none."""
+        made = [result for result in self.stage_results if result.outcome is not Outcome.REUSED]
+        return self.success and bool(self.stage_results) and not made
 
     @property
     def final_outputs(self) -> tuple[StageOutput, ...]:

@@ -102,6 +102,7 @@ class Page:
             "thumb": None if small else thumb,
             "width": output["width"],
             "height": output["height"],
+            "reused_from": output.get("reused_from"),
             "settings": dict(list((output.get("settings") or {}).items())[:_SHOWN]),
             "warnings": list(output.get("warnings") or []),
         }

@@ -85,6 +85,17 @@ def test_it_opens_from_disk_as_an_x_y_grid_with_its_axes_in_order(grid: tuple[Pa
     assert page.locator(".shot img").first.evaluate("image => image.decode().then(() => true)")
 
 
+def test_pictures_of_earlier_runs_are_marked(runs: Path, browser_page: Page) -> None:
+    half = {**GRID, "y_values": [10]}
+    make(runs, half)
+    folder = make(runs, GRID)
+    browser_page.goto((folder / "report.html").as_uri())
+    assert browser_page.locator(".shot").count() == 12
+    assert browser_page.locator(".shot i").all_inner_texts() == ["reused"] * 6
+    browser_page.locator(".shot").first.click()
+    assert "reused from" in browser_page.locator("#big dt").all_inner_texts()
+
+
 def test_axes_can_be_turned_around_and_chosen(grid: tuple[Path, Page]) -> None:
     _, page = grid
     page.click("#flipx")
