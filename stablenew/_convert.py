@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
+from datetime import date, time
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
@@ -30,6 +31,80 @@ T = TypeVar("T")
 def frozen_mapping(value: Mapping[str, object]) -> Mapping[str, object]:
     """Return a copy of `value` that nobody can change (an attrs converter)."""
     return MappingProxyType(dict(value))
+
+
+def as_python(value: object) -> object:
+    """Return numpy's scalars and arrays, and kinds of text and numbers, as Python's own.
+
+    Everything else is returned as it is: what may come in somewhere is checked there.
+    """
+    if type(value) in _OWN:
+        return value
+    if any(each.__module__ == "numpy" for each in type(value).__mro__):  # nothing imports it here
+        value = value.tolist()  # type: ignore[attr-defined]
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int(value)
+    return float(value) if isinstance(value, float) else value
+
+
+_OWN = frozenset({str, int, float, bool, type(None)})
+
+
+def takes_numpy(_: type, fields: list[attrs.Attribute[object]]) -> list[attrs.Attribute[object]]:
+    """Have a class take numpy's numbers where it takes Python's (a field transformer of attrs)."""
+    return [each if each.converter else each.evolve(converter=as_python) for each in fields]
+
+
+def as_metadata(given: object) -> Mapping[str, object]:
+    """Return tags as plain data that nobody can change (an attrs converter); dates become text.
+
+    Raises:
+        ConfigError: With every key whose value JSON cannot hold; a record could not, either.
+    """
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"metadata: given {given!r}, expected a table of keys and values")
+    problems: list[str] = []
+    try:
+        plain = _json_value(given, "metadata", problems)
+    except RecursionError:
+        raise ConfigError("metadata: nested too deeply") from None
+    if problems:
+        raise ConfigError(*problems)
+    assert isinstance(plain, Mapping)
+    return MappingProxyType(plain)
+
+
+def _json_value(value: object, path: str, problems: list[str]) -> object:
+    """Return `value` as JSON has it; what it has not is named in `problems`."""
+    value = as_python(value)
+    if isinstance(value, Mapping):
+        wrong = [key for key in value if not isinstance(key, str)]
+        problems += [f"{path}: given the key {key!r}, expected text" for key in wrong]
+        return {
+            as_python(key): _json_value(each, _join(path, str(key)), problems)
+            for key, each in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_json_value(each, f"{path}[{index}]", problems) for index, each in enumerate(value)]
+    if isinstance(value, date | time):  # TOML has them
+        return value.isoformat()
+    if isinstance(value, Path):
+        return str(value)
+    if value is not None and not isinstance(value, str | int | float):
+        problems.append(f"{path}: given {value!r}, expected text, a number, true or false, a list")
+    elif isinstance(value, float) and not math.isfinite(value):
+        problems.append(f"{path}: given {value!r}, expected a finite number")
+    elif isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        problems.append(
+            f"{path}: given a number of {value.bit_length()} bits, expected a smaller one"
+        )
+    return value
+
+
+_MOST_BITS = 10_000
+"""Beyond this Python writes no whole number out."""
 
 
 def structure(data: object, kind: type[T], path: str = "") -> T:
@@ -208,18 +283,21 @@ def _checked(field: attrs.Attribute[object]) -> Callable[[object, type], object]
     return hook
 
 
+def _taking_numpy(hook: Callable[[object, type], object]) -> Callable[[object, type], object]:
+    return lambda value, kind: hook(as_python(value), kind)
+
+
 def _unchanged(value: object, _: type) -> object:
     return value
 
 
 _strict = Converter(detailed_validation=True, forbid_extra_keys=True)
-_strict.register_structure_hook(str, _to_str)
-_strict.register_structure_hook(int, _to_int)
-_strict.register_structure_hook(float, _to_float)
-_strict.register_structure_hook(bool, _to_bool)
+for _kind, _hook in ((str, _to_str), (int, _to_int), (float, _to_float), (bool, _to_bool)):
+    _strict.register_structure_hook(_kind, _taking_numpy(_hook))
 _strict.register_structure_hook(Path, _to_path)
 _strict.register_structure_hook_func(lambda kind: kind is object, _unchanged)
+_strict.register_structure_hook_func(lambda kind: kind == Mapping[str, object], _unchanged)
 _strict.register_structure_hook_func(
-    lambda kind: kind == str | int | float | bool | None, _to_scalar
+    lambda kind: kind == str | int | float | bool | None, _taking_numpy(_to_scalar)
 )
 _strict.register_structure_hook_factory(attrs.has, _attrs_hook)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Protocol, Self, runtime_checkable
 
 import attrs
 
-from stablenew._convert import frozen_mapping
+from stablenew._convert import as_python, frozen_mapping, takes_numpy
 from stablenew.config.pipeline_config import Setting
 
 
@@ -26,6 +27,21 @@ class Report(Protocol):
             preview: What it looks like so far, encoded, where the request asked for previews.
         """
         ...
+
+
+def _as_settings(settings: Mapping[str, Setting]) -> Mapping[str, Setting]:
+    """Return settings that any file can hold: NaN and infinities, which JSON lacks, as text."""
+    plain = {name: as_python(value) for name, value in settings.items()}
+    for name, value in plain.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            plain[name] = str(value)
+    return frozen_mapping(plain)  # type: ignore[return-value]  # as they came, but for numpy
+
+
+def _as_stages(
+    stages: Mapping[str, Mapping[str, Setting]],
+) -> Mapping[str, Mapping[str, Setting]]:
+    return MappingProxyType({name: _as_settings(settings) for name, settings in stages.items()})
 
 
 @attrs.frozen(kw_only=True)
@@ -50,7 +66,7 @@ class Capabilities:
 
     backend: str
     version: str = ""
-    stages: Mapping[str, Mapping[str, Setting]] = attrs.field(converter=frozen_mapping)
+    stages: Mapping[str, Mapping[str, Setting]] = attrs.field(converter=_as_stages)
     samplers: tuple[str, ...] = ()
     schedulers: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
@@ -91,7 +107,7 @@ class StageRequest:
     previews: bool = False
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=takes_numpy)
 class Picture:
     """A picture as the backend made it.
 
@@ -107,7 +123,7 @@ class Picture:
     data: bytes = attrs.field(repr=False)
     width: int
     height: int
-    settings: Mapping[str, Setting] = attrs.field(converter=frozen_mapping)
+    settings: Mapping[str, Setting] = attrs.field(converter=_as_settings)
     ignored_words: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 

@@ -33,7 +33,7 @@ flags beat the environment beats the file beats the defaults; the environment ha
   STABLENEW_PROMPT, _NEGATIVE_PROMPT, _PACK, _PROMPT_INDEX, _SEED, _SWEEP, _EXPLORE,
   _MAX_PICTURES, _IMAGES_PER_STEP, _MAX_STEPS, _MAX_TIME, _LEARN, _EXPERIMENT_NAME, _BACKEND, _URL,
   _AUTH, _WAIT_FOR_SERVER, _OUT, _STEP_TIMEOUT, _STALL_TIMEOUT, _FRESH
-exit codes: 0 all steps succeeded, 1 some did not, 2 the input is wrong,
+exit codes: 0 all steps succeeded, 1 some did not or a record was lost, 2 the input is wrong,
             3 the backend cannot be reached, 130 and 143 for SIGINT and SIGTERM
 """
 

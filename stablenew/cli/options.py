@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 import attrs
 
-from stablenew._convert import structure
+from stablenew._convert import as_metadata, structure
 from stablenew.config.pipeline_config import (
     ADetailerConfig,
     Img2ImgConfig,
@@ -66,7 +66,7 @@ class LearningSection:
     images_per_step: int | None = attrs.field(default=None, validator=bounded(1, 100_000))
     max_steps: int | None = attrs.field(default=None, validator=bounded(1, 10**9))
     experiment_name: str | None = None
-    metadata: Mapping[str, object] = attrs.field(factory=dict)
+    metadata: Mapping[str, object] = attrs.field(factory=dict, converter=as_metadata)
 
 
 @attrs.frozen(kw_only=True)

@@ -132,7 +132,13 @@ async def run_job(
         say(f"stablenew: {ended.summary}", err=True)
     for line in problems:
         say(line, err=True)
-    return exit_code(ended.outcome)
+    return _exit_code(app, ended)
+
+
+def _exit_code(app: App, ended: Ended) -> ExitCode:
+    """Return how it ended; where a record was lost it was no success, whatever the steps did."""
+    recorder = app.pipeline.recorder
+    return ExitCode.FAILED if recorder and recorder.failed else exit_code(ended.outcome)
 
 
 def _say_finished(folder: Path, lines: JsonLines | None) -> ExitCode:

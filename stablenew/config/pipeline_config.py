@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import attrs
 
-from stablenew._convert import given, structure
+from stablenew._convert import given, structure, takes_numpy
 from stablenew.errors import ConfigError
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ _fraction = bounded(0, 1)
 _seed = bounded(-1, 2**63 - 1)  # 2⁶⁴ is an overflow on AUTOMATIC1111
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=takes_numpy)
 class Txt2ImgConfig:
     """Settings of `txt2img`, hires fix and refiner included.
 
@@ -95,7 +95,7 @@ class Txt2ImgConfig:
     refiner_switch_at: float | None = attrs.field(default=None, validator=_fraction)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=takes_numpy)
 class Img2ImgConfig:
     """Settings of `img2img`.
 
@@ -123,7 +123,7 @@ class Img2ImgConfig:
     resize_mode: int | None = attrs.field(default=None, validator=bounded(0, 3))
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=takes_numpy)
 class ADetailerConfig:
     """Settings of the ADetailer script.
 
@@ -159,7 +159,7 @@ class ADetailerConfig:
     ad_scheduler: str | None = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=takes_numpy)
 class UpscaleConfig:
     """Settings of `extra-single-image`, or of the upscaling by `img2img`.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import attrs
 
-from stablenew._convert import structure
+from stablenew._convert import structure, takes_numpy
 from stablenew.config.pipeline_config import bounded, without_control_characters
 from stablenew.config.server_url import DEFAULT_URL, split_url
 from stablenew.errors import ConfigError
@@ -27,7 +27,7 @@ def _is_bool(_: object, field: attrs.Attribute[bool], value: bool) -> None:
         raise ConfigError(f"{field.name}: given {value!r}, expected true or false")
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=takes_numpy)
 class Settings:
     """Where things go, what makes the pictures, and how long to wait.
 

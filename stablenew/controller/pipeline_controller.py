@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import anyio
 from anyio.lowlevel import checkpoint
 
+from stablenew._convert import as_metadata
 from stablenew.backends.base import Capabilities
 from stablenew.config.pipeline_config import PipelineConfig
 from stablenew.controller.activity import State
@@ -102,7 +103,7 @@ class PipelineController:
             run_id=self._engine.clock.new_id(),
             config=config,
             images=images,
-            metadata={**(metadata or {}), "run_type": "single"},
+            metadata={**as_metadata(metadata or {}), "run_type": "single"},
             timeout=self._engine.settings.step_timeout,
         )
         runner = self._engine.runner

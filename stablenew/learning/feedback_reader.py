@@ -12,7 +12,7 @@ from pathlib import Path
 import attrs
 import msgspec
 
-from stablenew._convert import frozen_mapping
+from stablenew._convert import as_python, frozen_mapping
 from stablenew.errors import ConfigError, RecordError
 from stablenew.storage.record_reader import read_lines
 
@@ -71,6 +71,7 @@ def checked_rating(name: str, rating: object) -> int:
     Raises:
         ConfigError: It is none of 1 to 5.
     """
+    rating = as_python(rating)
     if isinstance(rating, bool) or not isinstance(rating, int) or not 1 <= rating <= 5:
         raise ConfigError(f"{name}: given {rating!r}, expected a whole number from 1 to 5")
     return rating

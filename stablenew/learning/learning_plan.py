@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Set
 
 import attrs
 
-from stablenew._convert import frozen_mapping
+from stablenew._convert import as_metadata, as_python, frozen_mapping, takes_numpy
 from stablenew._names import suggestion
 from stablenew.config.overrides import override, split_path
 from stablenew.config.pipeline_config import PipelineConfig, Setting, bounded
@@ -22,15 +23,33 @@ per pair of values of two, `adaptive` goes on with what the ratings of the first
 
 def as_values(given: object) -> tuple[Setting, ...]:
     """Return the values of a sweep; a scalar is a sweep of one value."""
+    given = as_python(given)
     if given is None or isinstance(given, str | int | float):
         given = () if given is None else (given,)
     if not isinstance(given, Iterable) or isinstance(given, Mapping | Set):
         raise ConfigError(f"sweep_values: given {given!r}, expected a list of values")
-    values = tuple(given)
-    for value in values:
+    values: list[Setting] = []
+    for value in map(as_python, given):
         if value is not None and not isinstance(value, str | int | float):
             raise ConfigError(f"sweep_values: given {value!r}, expected text, a number, or a bool")
-    return values
+        values.append(value)
+    return tuple(values)
+
+
+def as_bounds(given: object) -> tuple[float, float] | None:
+    """Return the lowest and the highest value of an exploration."""
+    ends = as_python(given)
+    if ends is None:
+        return None
+    values = [*map(as_python, ends)] if isinstance(ends, list | tuple) else []
+    numbers = [
+        each
+        for each in values
+        if isinstance(each, int | float) and type(each) is not bool and math.isfinite(each)
+    ]
+    if len(values) != 2 or len(numbers) != 2:
+        raise ConfigError(f"bounds: given {given!r}, expected the lowest and the highest number")
+    return numbers[0], numbers[1]
 
 
 def _known_mode(_: object, __: attrs.Attribute[str], mode: str) -> None:
@@ -38,7 +57,7 @@ def _known_mode(_: object, __: attrs.Attribute[str], mode: str) -> None:
         raise ConfigError(f"mode: given {mode!r}, {suggestion(mode, MODES)}")
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=takes_numpy)
 class LearningPlan:
     """One setting or two to explore, by running the pipeline once for each value or pair of values.
 
@@ -59,10 +78,10 @@ class LearningPlan:
     target_variable: str
     sweep_values: tuple[Setting, ...] = attrs.field(converter=as_values)
     images_per_step: int = attrs.field(default=1, validator=bounded(1, 100_000))
-    metadata: Mapping[str, object] = attrs.field(factory=dict, converter=frozen_mapping)
+    metadata: Mapping[str, object] = attrs.field(factory=dict, converter=as_metadata)
     y_variable: str | None = None
     y_values: tuple[Setting, ...] = attrs.field(default=(), converter=as_values)
-    bounds: tuple[float, float] | None = None
+    bounds: tuple[float, float] | None = attrs.field(default=None, converter=as_bounds)
     max_pictures: int = attrs.field(default=24, validator=bounded(1, 100_000))
     mode: str = attrs.field(validator=_known_mode)  # last, for its default looks at the others
 
@@ -165,7 +184,7 @@ class Resumption:
     recorded: frozenset[str] = frozenset()
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=takes_numpy)
 class LearningExecutionContext:
     """A plan made ready to run.
 
@@ -185,7 +204,7 @@ class LearningExecutionContext:
     max_steps: int | None = attrs.field(default=None, validator=bounded(1, 10**9))
     max_images_per_step: int | None = attrs.field(default=None, validator=bounded(1, 10**9))
     step_timeout: float | None = attrs.field(default=None, validator=bounded(0.001, 1e9))
-    metadata: Mapping[str, object] = attrs.field(factory=dict, converter=frozen_mapping)
+    metadata: Mapping[str, object] = attrs.field(factory=dict, converter=as_metadata)
     plan_id: str | None = None
     max_seconds: float | None = attrs.field(default=None, validator=bounded(0.001, 1e9))
     resumption: Resumption = Resumption()

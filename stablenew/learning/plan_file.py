@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from stablenew._convert import frozen_mapping, given, json_line
+from stablenew._convert import as_metadata, frozen_mapping, given, json_line, takes_numpy
 from stablenew.config.overrides import override_all, setting_types
 from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
 from stablenew.errors import ConfigError
@@ -19,7 +19,7 @@ from stablenew.learning.learning_adapter import build_learning_plan_from_dict
 from stablenew.learning.learning_plan import LearningPlan
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=takes_numpy)
 class StoredPlan:
     """A plan as it is kept.
 
@@ -42,7 +42,7 @@ class StoredPlan:
     backend_version: str = ""
     url: str | None = None
     learning_enabled: bool = False
-    metadata: Mapping[str, object] = attrs.field(factory=dict, converter=frozen_mapping)
+    metadata: Mapping[str, object] = attrs.field(factory=dict, converter=as_metadata)
     defaults: Mapping[str, Setting] = attrs.field(factory=dict, converter=frozen_mapping)
     model_hashes: Mapping[str, str] = attrs.field(factory=dict, converter=frozen_mapping)
 

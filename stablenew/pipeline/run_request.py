@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import attrs
 
-from stablenew._convert import frozen_mapping
+from stablenew._convert import as_metadata, takes_numpy
 from stablenew.config.pipeline_config import PipelineConfig, bounded
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=takes_numpy)
 class RunRequest:
     """One run of the pipeline.
 
@@ -28,5 +28,5 @@ class RunRequest:
     config: PipelineConfig
     images: int = attrs.field(default=1, validator=bounded(1, 100_000))
     plan_id: str | None = None
-    metadata: Mapping[str, object] = attrs.field(factory=dict, converter=frozen_mapping)
+    metadata: Mapping[str, object] = attrs.field(factory=dict, converter=as_metadata)
     timeout: float | None = None

@@ -111,3 +111,17 @@ def test_what_says_nothing_to_the_model_is_told_whole_in_any_script(model: Model
     prompt = "un gato montañoso, 猫 <lora:add-detail:0.7>"
     left_out = model.tokenizer.left_out(prompt)
     assert set(left_out) >= {"montañoso", "猫", "<lora:add-detail:0.7>"}
+
+
+def test_syntax_that_the_model_reads_as_plain_words_is_told(model: Model) -> None:
+    prompt = (
+        "{red|blue} cat in __places/by_night__, [cat|dog] [a:b:0.5], (blue:1.2) [dark] <lora:x:1>"
+    )
+    assert model.tokenizer.left_out(prompt)[-5:] == (
+        "<lora:x:1>",
+        "{red|blue}",
+        "__places/by_night__",
+        "[cat|dog]",
+        "[a:b:0.5]",
+    )
+    assert model.tokenizer.left_out("(blue:1.2) [dark] cat, {cat") == ()

@@ -15,6 +15,8 @@ from stablenew.backends.embedded.network import CROSS_ATTENTION, Conditioning
 _START, _PADDING = 1, 0
 _HIDDEN = np.float32(-1e9)
 _TAG = re.compile(r"<[^>]*>")
+# What others expand before or while they draw: {a|b}, __wildcard__, [a|b], [from:to:when].
+_UNEXPANDED = re.compile(r"\{[^{}]*\}|__\S+?__|\[[^\[\]]*[|:][^\[\]]*\]")
 _WORD = re.compile(r"[^\W_]+")  # of any script, so that a word it does not know is told whole
 # The WebUI's attention syntax: (words:1.3), (words) for 1.1, [words] for 0.9.
 _WEIGHTED = re.compile(
@@ -82,8 +84,13 @@ class Tokenizer:
         )
 
     def left_out(self, prompt: str) -> tuple[str, ...]:
-        """Return what a prompt says to no effect: unknown words, and tags such as `<lora:…>`."""
-        return (*self(prompt).ignored, *_TAG.findall(prompt))
+        """Return what a prompt says to no effect.
+
+        Unknown words, tags such as `<lora:…>`, and what is read as plain words: `{a|b}`, `__a__`.
+        """
+        bare = _TAG.sub(" ", prompt)
+        tags, unexpanded = _TAG.findall(prompt), _UNEXPANDED.findall(bare)
+        return (*self(prompt).ignored, *tags, *unexpanded)
 
     def _known(self, word: str) -> str | None:
         if word in self._numbers:
