@@ -13,7 +13,7 @@ else
   INSTALL := $(BIN)/python -m pip install -q -c $(CONSTRAINTS)
 endif
 
-.PHONY: run test test-desktop bench lint type ci clean
+.PHONY: run test test-desktop bench lint type docs ci clean
 
 run: .venv/.run
 	$(BIN)/python -m stablenew.run --pack tiny --prompt-index 1 --sweep txt2img.cfg_scale=1,3,5,8 \
@@ -45,7 +45,11 @@ lint: .venv/.dev
 type: .venv/.dev
 	$(BIN)/mypy
 
-ci: lint type test test-desktop
+docs: .venv/.docs
+	$(BIN)/python -m sphinx -qEW --keep-going -b html -d site/.doctrees docs site
+	@echo "site/index.html"
+
+ci: lint type docs test test-desktop
 	$(BIN)/python scripts/check_main_job.py
 
 .venv/bin/python:
@@ -63,9 +67,13 @@ ci: lint type test test-desktop
 	$(INSTALL) -e . --group desktop
 	@touch $@ .venv/.run .venv/.test
 
+.venv/.docs: pyproject.toml $(CONSTRAINTS) | .venv/bin/python
+	$(INSTALL) -e . --group docs
+	@touch $@ .venv/.run
+
 .venv/.dev: pyproject.toml $(CONSTRAINTS) | .venv/bin/python
 	$(INSTALL) -e . --group dev
 	@touch $@ .venv/.run .venv/.test .venv/.desktop
 
 clean:
-	rm -rf .venv runs .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf .venv runs site .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

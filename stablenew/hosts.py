@@ -190,7 +190,7 @@ class ThreadHost:
         """Have `handler` called in the GUI's thread for every event of `kind` from now on.
 
         Returns:
-            What ends that: once it is called, in the GUI's thread, the handler hears nothing more.
+            What ends that. Once it is called, in the GUI's thread, the handler hears nothing more.
         """
         portal, app = self._open()
         ended = False

@@ -14,6 +14,7 @@ import attrs
 import pytest
 from PIL import Image
 
+import stablenew
 from stablenew.app import open_app
 from stablenew.backends.base import Backend, Capabilities
 from stablenew.config.settings import Settings
@@ -158,3 +159,17 @@ async def test_another_version_of_a_backend_makes_the_same_picture_anew(
 
     newer.capabilities = say_newer  # type: ignore[method-assign]
     assert await outcome(newer) == (Outcome.SUCCEEDED, sha256)
+
+
+def test_every_public_name_is_on_one_page_of_the_reference() -> None:
+    pages = "".join(page.read_text() for page in (DOCS / "reference").glob("*.md"))
+    packages = " ".join(re.findall(r"```{public}\n(.*?)```", pages, re.DOTALL)).split()
+    for name, home in stablenew._homes().items():
+        on = [package for package in packages if f"{home}.".startswith(f"{package}.")]
+        assert len(on) == 1, f"{name} of {home} is on {on}"
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    listed = (DOCS / "index.md").read_text().splitlines()
+    pages = [page.relative_to(DOCS).with_suffix("").as_posix() for page in DOCS.rglob("*.md")]
+    assert [page for page in pages if page not in listed] == ["index"]

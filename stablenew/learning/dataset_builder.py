@@ -80,7 +80,7 @@ def build_learning_dataset(
         report: Told of each line that cannot be read; logged if not given.
 
     Returns:
-        `{"runs": […], "feedback": […]}`, both as plain data.
+        Both as plain data, under `runs` and `feedback`.
     """
     base = Path(base_dir)
     report = report or BadLines()

@@ -145,7 +145,7 @@ def package_feedback(
     """Return a plan and what was said about its pictures, as plain data to hand on.
 
     Returns:
-        `{"plan_id", "plan", "feedback": [ratings that count], "choices": […]}`.
+        The plan under `plan_id` and `plan`, the ratings that count under `feedback`, and `choices`.
 
     Raises:
         ConfigError: There is no such plan.
