@@ -100,6 +100,7 @@ def envelope_schema(parts: dict[str, Schema]) -> Schema:
         "interrupted": {"type": "array", "items": schema_of(Interruption, parts)},
         "pictures": count,
         "reused": count,
+        "blank": count,
     }
     return {
         "description": (Envelope.__doc__ or "").partition(",")[0] + "; it comes once.",

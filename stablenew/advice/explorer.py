@@ -134,6 +134,7 @@ class Explorer:
                 seconds=run.duration if run else 0.0,
             )
             for output in (run.final_outputs if run and run.success else ())
+            if not output.blank
         ]
 
     async def _rated(self, fresh: Sequence[Shown]) -> list[Picture]:

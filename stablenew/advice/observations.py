@@ -100,9 +100,10 @@ def gather_observations(
         if record is not None:
             records[run_id] = record
     found = observe(records.values(), feedback)
+    known = {*found.pictures, *found.origins, *_blank(records.values())}
     for key in [*feedback.ratings, *(key for choice in feedback.choices for key in
                                      (choice.winner, choice.loser))]:  # fmt: skip
-        if key not in {**found.pictures, **found.origins} and report is not None:
+        if key not in known and report is not None:
             said = f"a rating of {key[0]}/{key[1]}, which is no picture that is known"
             report(RecordError(said, path=base / key[0] / FEEDBACK_FILE))
     return found
@@ -125,11 +126,19 @@ def _unrecorded(path: Path) -> LearningRecord | None:
         return None
 
 
+def _blank(records: Iterable[LearningRecord]) -> Iterator[Key]:
+    """Yield the pictures that are one single colour: a rating of them says nothing."""
+    for record in records:
+        for output in record.pictures:
+            if output.get("blank"):
+                yield record.run_id, _text(output, "image_id")
+
+
 def observe(records: Iterable[LearningRecord], feedback: Feedback) -> Observations:
     """Join records and feedback; a later record of a run takes the place of an earlier one.
 
-    A picture that later runs used again is one picture, and its rating counts once: the last one,
-    wherever it was given.
+    A blank picture says nothing. One that later runs used again is one picture, and its rating
+    counts once: the last one, wherever it was given.
     """
     records = list(records)
     origins = _origins(records)
@@ -191,6 +200,8 @@ def _pictures(record: LearningRecord, feedback: Feedback) -> Iterator[Picture]:
         else None
     )
     for output in outputs:
+        if output.get("blank"):
+            continue
         key = record.run_id, str(output.get("image_id") or "")
         rated = feedback.ratings.get(key)
         if output.get("stage") == last or rated:

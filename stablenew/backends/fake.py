@@ -71,6 +71,7 @@ class Behaviour:
         error: Raised in the end instead of a picture.
         hang: Whether it reports its progress and then never ends.
         images: How many pictures it returns.
+        blank: Whether they are one single colour.
     """
 
     delay: float = 0.0
@@ -78,10 +79,11 @@ class Behaviour:
     error: Exception | None = None
     hang: bool = False
     images: int = 1
+    blank: bool = False
 
 
 class FakeBackend:
-    """Makes tiny valid PNG pictures whose colour follows from the settings.
+    """Makes tiny valid PNG pictures whose colours follow from the settings.
 
     Args:
         behaviour: What every call does, or a function of the request and the call's number from 1.
@@ -153,13 +155,14 @@ class FakeBackend:
             await anyio.Event().wait()
         if behaviour.error is not None:
             raise behaviour.error
-        return [fake_picture(request) for _ in range(behaviour.images)]
+        return [fake_picture(request, blank=behaviour.blank) for _ in range(behaviour.images)]
 
 
-def fake_picture(request: StageRequest, side: int = 8) -> Picture:
-    """Return a square PNG of one colour that follows from the request's settings."""
-    red, green, blue = zlib.crc32(json_line(request.settings)).to_bytes(4, "big")[:3]
-    rows = (b"\0" + bytes((red, green, blue)) * side) * side
+def fake_picture(request: StageRequest, side: int = 8, *, blank: bool = False) -> Picture:
+    """Return a square PNG in two colours, or one, that follow from the request's settings."""
+    upper = zlib.crc32(json_line(request.settings)).to_bytes(4, "big")[:3]
+    lower = upper if blank else bytes(value ^ 0x40 for value in upper)
+    rows = b"".join(b"\0" + (lower if y > side // 2 else upper) * side for y in range(side))
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     data = (
         b"\x89PNG\r\n\x1a\n"

@@ -30,6 +30,7 @@ class Envelope:
         interrupted: What an earlier process was at when it was killed.
         pictures: How many there are of the runs that got as far as a result.
         reused: How many of those an earlier run made.
+        blank: How many of those are one single colour.
     """
 
     plan_id: str | None = None
@@ -40,6 +41,7 @@ class Envelope:
     interrupted: tuple[Interruption, ...] = ()
     pictures: int = 0
     reused: int = 0
+    blank: int = 0
 
 
 class JsonLines:
@@ -111,6 +113,7 @@ class JsonLines:
                     interrupted=envelope.interrupted,
                     pictures=envelope.pictures,
                     reused=envelope.reused,
+                    blank=envelope.blank,
                 )
             except OSError as error:
                 self.problem = error

@@ -32,10 +32,12 @@ from stablenew.pipeline.stage_events import (
 
 
 def counted(outputs: Collection[StageOutput]) -> str:
-    """Say how many pictures there are: `pictures: 4, 3 of them reused`."""
+    """Say how many pictures there are: `pictures: 4, 3 of them reused, blank: 1`."""
     reused = sum(output.reused for output in outputs)
     how_many = "all" if reused == len(outputs) else str(reused)
-    return f"pictures: {len(outputs)}" + (f", {how_many} of them reused" if reused else "")
+    blank = sum(output.blank for output in outputs)
+    again = f", {how_many} of them reused" if reused else ""
+    return f"pictures: {len(outputs)}{again}" + (f", blank: {blank}" if blank else "")
 
 
 class Display(Protocol):

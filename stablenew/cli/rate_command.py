@@ -93,6 +93,10 @@ async def rate(
     gallery = open_gallery(folder, report=_tell)
     runs = sorted({picture.run_id for picture in gallery.pictures})
     await anyio.to_thread.run_sync(check_writable, gallery.base_dir, runs)
+    fine = tuple(picture for picture in gallery.pictures if not picture.blank)
+    if len(fine) < len(gallery.pictures):
+        say(f"left out, for they are one single colour: {len(gallery.pictures) - len(fine)}")
+    gallery = attrs.evolve(gallery, pictures=fine)
     if pairs:
         return await _ask_pairs(gallery, terminal)
     rated = read_feedback(gallery.base_dir, run_ids=runs, report=_tell).ratings

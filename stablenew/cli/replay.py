@@ -34,6 +34,7 @@ class _Output(msgspec.Struct):
     """What is read of a picture."""
 
     reused_from: str | None = None
+    blank: bool = False
 
 
 class _Head(msgspec.Struct):
@@ -147,6 +148,7 @@ class _Told:
         if head.output is not None:
             envelope.pictures += 1
             envelope.reused += head.output.reused_from is not None
+            envelope.blank += head.output.blank
         if head.type == ("RunStarted" if head.plan_id is None else "PlanStarted"):
             self.outcome = None  # it goes on, or its id was run again: with numbers of its own
             self._last = None

@@ -202,6 +202,7 @@ def _fill_in(
     envelope.files = [(kind.partition(" ")[0], path) for kind, path in files if kind != "pictures"]
     envelope.files += [("picture", out / output.path) for output in outputs]
     envelope.pictures, envelope.reused = len(outputs), sum(output.reused for output in outputs)
+    envelope.blank = sum(output.blank for output in outputs)
     envelope.errors += problems
 
 
@@ -284,7 +285,7 @@ def _closing_lines(
     words = dict.fromkeys(word for run in ended.runs for word in _ignored(run))
     if words:
         yield f"words that the model does not know: {', '.join(words)}"
-    for warning in dict.fromkeys(w for run in ended.runs for o in run.outputs for w in o.warnings):
+    for warning in dict.fromkeys(w for output in pictures for w in output.warnings):
         yield f"note: {warning}"
     if not ended.complete and any(kind == "plan" for kind, _ in files):
         folder = next(path.parent for kind, path in files if kind == "plan")

@@ -36,6 +36,7 @@ COLUMNS = (
     *("anatomy", "composition", "prompt_adherence"),
     *("prompt", "negative_prompt", "model", "model_hash", "sampler_name", "scheduler"),
     *("steps", "cfg_scale", "seed", "width", "height", "prompt_pack_id", "experiment_name"),
+    "blank",
 )
 """The columns of a row, in order. `value_num` and `value_text` hold the varied value by its kind,
 so that a column has one type; None where there is nothing."""
@@ -150,6 +151,7 @@ def _rows(record: LearningRecord, feedback: Feedback) -> Iterator[dict[str, obje
         row["image_id"] = image_id = str(output.get("image_id") or "")
         rating = feedback.ratings.get((record.run_id, image_id))
         row["rating"] = told
+        row["blank"] = bool(output.get("blank"))
         if rating:
             tags = " ".join(rating.tags) or None
             row |= {"rating": rating.rating, "notes": rating.notes, "tags": tags}

@@ -28,6 +28,7 @@ class Shown:
         varied: The values that set its run apart, by their paths.
         settings: What it was made with.
         seconds: How long its run took.
+        blank: Whether it is one single colour: a rating of it says nothing.
     """
 
     run_id: str
@@ -36,6 +37,7 @@ class Shown:
     varied: Mapping[str, Setting] = attrs.field(converter=frozen_mapping)
     settings: Mapping[str, Setting] = attrs.field(converter=frozen_mapping)
     seconds: float = 0.0
+    blank: bool = False
 
     @property
     def key(self) -> tuple[str, str]:
@@ -116,6 +118,7 @@ def _read(data: Any, base: Path) -> list[Shown]:
             varied=varied,
             settings=output.get("settings") or {},
             seconds=float(data.get("duration") or 0.0),
+            blank=bool(output.get("blank")),
         )
         for output in final_outputs(data)
     ]

@@ -75,11 +75,13 @@ def _output(output: StageOutput) -> dict[str, object]:
     words = {"ignored_words": list(output.ignored_words)} if output.ignored_words else {}
     if output.warnings:
         words["warnings"] = list(output.warnings)
+    blank = {"blank": True} if output.blank else {}
     again = {"reused_from": output.reused_from} if output.reused_from else {}
     return {
         **settings,
         **words,
         **again,
+        **blank,
         "stage": output.stage,
         "image_id": output.image_id,
         "path": output.path,

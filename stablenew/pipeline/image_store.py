@@ -7,20 +7,17 @@ import itertools
 import logging
 from pathlib import Path
 
-import anyio.to_thread
 import attrs
 
 from stablenew.backends.base import Picture
 from stablenew.pipeline.picture_index import PictureIndex
-from stablenew.pipeline.results import PipelineRunResult, StageOutput
+from stablenew.pipeline.results import BLANK, PipelineRunResult, StageOutput
 from stablenew.pipeline.run_metadata import METADATA_FILE, build_run_metadata, encode_metadata
 from stablenew.storage import files
 
 logger = logging.getLogger(__name__)
 
 _ENDINGS = {b"\x89PN": "png", b"\xff\xd8\xff": "jpg", b"RIF": "webp"}
-_HASHED_HERE = 64 * 1024
-"""Bytes up to which a hash is quicker than the way to another thread."""
 
 
 class ImageStore:
@@ -53,22 +50,29 @@ class ImageStore:
         """
         image_id = f"{stage}_{number}"
         path = Path(run_id, f"{image_id}.{_ENDINGS.get(picture.data[:3], 'png')}")
-        sha256 = await _sha256(picture.data)  # before: once the picture is there, it is told
-        output = StageOutput(
-            stage=stage,
-            image_id=image_id,
-            path=path.as_posix(),
-            width=picture.width,
-            height=picture.height,
-            sha256=sha256,
-            settings=picture.settings,
-            ignored_words=picture.ignored_words,
-            warnings=picture.warnings,
-            fingerprint=fingerprint,
-            seconds=seconds,
-        )
-        await files.in_thread(lambda: self._write(output, picture.data))
-        return output
+
+        def keep() -> StageOutput:
+            from stablenew.pipeline.blank_picture import is_blank  # loads Pillow
+
+            blank = is_blank(picture.data)
+            output = StageOutput(
+                stage=stage,
+                image_id=image_id,
+                path=path.as_posix(),
+                width=picture.width,
+                height=picture.height,
+                sha256=hashlib.sha256(picture.data).hexdigest(),
+                settings=picture.settings,
+                ignored_words=picture.ignored_words,
+                warnings=(*picture.warnings, *([f"blank picture: {BLANK}"] if blank else [])),
+                fingerprint=fingerprint,
+                seconds=seconds,
+                blank=blank,
+            )
+            self._write(output, picture.data)
+            return output
+
+        return await files.in_thread(keep)
 
     async def reuse(
         self, run_id: str, stage: str, number: int, fingerprint: str
@@ -152,9 +156,3 @@ def _move_aside(path: Path) -> None:
         if not aside.exists():
             path.rename(aside)
             return
-
-
-async def _sha256(data: bytes) -> str:
-    if len(data) <= _HASHED_HERE:
-        return hashlib.sha256(data).hexdigest()
-    return await anyio.to_thread.run_sync(lambda: hashlib.sha256(data).hexdigest())

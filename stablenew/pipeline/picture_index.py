@@ -96,6 +96,7 @@ class PictureIndex:
     def find(self, fingerprint: str) -> Iterator[StageOutput]:
         """Yield the pictures of a fingerprint whose files are there, the last one first.
 
+        No blank one: what broke it may have been mended without a trace in the fingerprint.
         Whether the files are whole is not known.
         """
         try:
@@ -104,7 +105,9 @@ class PictureIndex:
                 places = tuple(self._places.get(fingerprint, ()))
             for place in reversed(places):
                 output = self._read(*place)
-                if output is not None and (self._base_dir / output.path).exists():
+                if output is None or output.blank:
+                    continue
+                if (self._base_dir / output.path).exists():
                     yield output
         except OSError as error:
             logger.warning("%s: %s", self._path, error)

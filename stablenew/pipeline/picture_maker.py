@@ -119,6 +119,8 @@ class PictureMaker:
 
     def _fingerprint(self, run: RunExecution, stage: StageExecution, number: int) -> str:
         source = stage.source(number)
+        if source is not None and (source.blank or not source.fingerprint):
+            return ""  # it is not what its settings make
         model_hash = self._hashes.get(stage.planned.settings.get("model"))
         before = source.fingerprint if source else ""
         return run.plan.fingerprint(stage.planned, number, before, model_hash)

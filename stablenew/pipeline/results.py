@@ -65,6 +65,13 @@ class Failure:
         return f"{self.stage}: {self.message}" if self.stage else self.message
 
 
+BLANK = (
+    "one single colour: NaN in the VAE or the model (start the server with --no-half-vae, or with"
+    " --no-half), or a safety filter"
+)
+"""What a blank picture is, and where it comes from."""
+
+
 @attrs.frozen(kw_only=True)
 class StageOutput:
     """One picture that was kept.
@@ -81,6 +88,7 @@ class StageOutput:
         fingerprint: Of what determines it; "" in what was kept before there were any.
         reused_from: The picture that this one is, made by an earlier run: `<run_id>/<image_id>`.
         seconds: How long it took to make; None where it was not made here.
+        blank: Whether it is one single colour, which says that something broke.
     """
 
     stage: str
@@ -95,6 +103,7 @@ class StageOutput:
     fingerprint: str = ""
     reused_from: str | None = None
     seconds: float | None = attrs.field(default=None, eq=False)
+    blank: bool = False
 
     @property
     def reused(self) -> bool:

@@ -8,8 +8,9 @@ import attrs
 
 from stablenew._clock import Clock
 from stablenew.backends.base import InterruptReceipt
-from stablenew.errors import StageTimeoutError
+from stablenew.errors import BackendProtocolError, StageTimeoutError
 from stablenew.pipeline.results import (
+    BLANK,
     Failure,
     Outcome,
     PipelineRunResult,
@@ -63,7 +64,12 @@ class StageExecution:
         return self.fraction
 
     def succeed(self) -> None:
-        """Note that every picture is there."""
+        """Note that every picture is there; where all of them are blank, the stage has failed."""
+        if self.outputs and all(output.blank for output in self.outputs):
+            many = len(self.outputs) > 1
+            which = "every picture is blank, each" if many else "the picture is blank,"
+            self.fail(BackendProtocolError(f"{which} {BLANK}"))
+            return
         self.outcome = Outcome.SUCCEEDED if self.made else Outcome.REUSED
 
     def fail(self, error: Exception) -> None:

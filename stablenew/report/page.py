@@ -105,6 +105,7 @@ class Page:
             "reused_from": output.get("reused_from"),
             "settings": dict(list((output.get("settings") or {}).items())[:_SHOWN]),
             "warnings": list(output.get("warnings") or []),
+            "blank": bool(output.get("blank")),
         }
 
     def write(self, *, done: bool, written: str, report: Report | None = None) -> None:

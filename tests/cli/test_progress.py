@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import attrs
 import pytest
 
 from stablenew import app
 from stablenew.backends.base import Capabilities
-from stablenew.backends.fake import FakeBackend
+from stablenew.backends.fake import Behaviour, FakeBackend
 from stablenew.cli.progress import LineDisplay, Progress
+from stablenew.config.settings import Settings
 from stablenew.errors import BackendUnavailableError
 from stablenew.events.event import Event
 from stablenew.learning.learning_events import PlanStarted, StepFinished, StepStarted
-from stablenew.pipeline.results import Failure, Outcome, PipelineRunResult
+from stablenew.pipeline.results import Failure, Outcome, PipelineRunResult, StageOutput
 from stablenew.pipeline.stage_events import (
     BackendAwaited,
     BackendLost,
@@ -98,3 +101,44 @@ async def test_a_single_run_shows_its_stage_and_why_it_failed() -> None:
         RunFinished(result=result),
     )
     assert shown == [("txt2img", 0.0), "failed: upscale: out of memory"]
+
+
+async def test_blank_pictures_are_counted_in_a_steps_line() -> None:
+    fine = StageOutput(
+        stage="txt2img",
+        image_id="txt2img_1",
+        path="a.png",
+        width=8,
+        height=8,
+        sha256="",
+        settings={},
+    )
+    outputs = (fine, attrs.evolve(fine, blank=True))
+    shown = await taken(
+        PlanStarted(steps=1, stage="txt2img", variable="steps", values=(4,), images=2),
+        StepFinished(index=0, steps=1, value=4, outcome=Outcome.SUCCEEDED, outputs=outputs),
+    )
+    assert shown == ["step 1/1  steps=4  succeeded, pictures: 2, blank: 1"]
+
+
+def test_blank_pictures_are_in_the_closing_lines_with_their_likely_cause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Broken(FakeBackend):
+        def __init__(self, _: Settings) -> None:
+            super().__init__(lambda _, call: Behaviour(blank=call in (2, 3, 4)))
+
+    monkeypatch.setitem(app.BACKENDS, "fake", Broken)
+    monkeypatch.chdir(tmp_path)
+    words = ["--sweep", "txt2img.steps=2,3", "--images-per-step", "2"]
+    assert main(["--backend", "fake", "--prompt", "a", *words]) == 1
+    out, err = capsys.readouterr()
+    assert "2 steps: 1 succeeded, 1 failed; pictures: 4, blank: 3," in out
+    assert out.count("note: blank picture: one single colour: NaN in the VAE") == 1
+    assert "failed: txt2img: every picture is blank, each one single colour" in err
+    words += ["--backend", "fake", "--prompt", "b", "--json"]
+    assert main(words) == 1
+    envelope = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert envelope["blank"] == 3
+    main(["--json", "--events-from", "0", str(tmp_path / "runs" / envelope["plan_id"])])
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["blank"] == 3
