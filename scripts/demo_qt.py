@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 import anyio
 import qasync
 from demo_session import PROMPT, SWEEP, THUMBNAIL, Row, Session, read_settings
-from PySide6.QtCore import QSize
+from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QCloseEvent, QIcon, QKeySequence, QPixmap, QShortcut
 from PySide6.QtWidgets import (
     QApplication,
@@ -54,6 +54,7 @@ class Window(QWidget):
         self.cancel_button = QPushButton("Cancel")
         self.pause_button = QPushButton("Pause")
         self.status = QLabel()
+        self.status.setTextFormat(Qt.TextFormat.PlainText)  # errors quote what they were given
         self.progress = QProgressBar()
         self.progress.setMaximum(1000)
         self.steps = QTableWidget(0, 2)

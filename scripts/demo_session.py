@@ -35,6 +35,7 @@ from stablenew import (
     StepFinished,
     parse_sweep,
 )
+from stablenew.cli.printing import printable
 from stablenew.config.pipeline_config import Setting
 from stablenew.learning.learning_plan import step_label
 
@@ -224,7 +225,7 @@ class Session:
 
 
 def _label(plan: PlanStarted, value: Setting, y_value: Setting) -> str:
-    return step_label(plan.variable, value, plan.y_variable, y_value)
+    return printable(step_label(plan.variable, value, plan.y_variable, y_value))
 
 
 def thumbnail(path: Path) -> bytes:

@@ -17,6 +17,7 @@ from PIL import Image
 from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
+from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
@@ -72,7 +73,7 @@ class Demo(App[None]):
             yield Button("Cancel", id="cancel", disabled=True)
             yield Button("Pause", id="pause", disabled=True)
             yield Checkbox("Learning records", True, id="learn")
-            yield Label("", id="status")
+            yield Label("", id="status", markup=False)  # errors quote what they were given
         yield ProgressBar(total=1.0, show_eta=False)
         yield DataTable(cursor_type="none")
         with Horizontal(id="pictures"):
@@ -133,7 +134,7 @@ class Demo(App[None]):
         table = self.query_one(DataTable)
         table.clear()
         for index, row in enumerate(rows):
-            table.add_row(row.label, row.state, key=str(index))
+            table.add_row(Text(row.label), row.state, key=str(index))  # as a str it is markup
         self.shown = 0
         for place in self.query(Picture):
             place.show("", [])

@@ -72,6 +72,22 @@ async def test_cancel_in_the_middle_and_start_again(runs: Path) -> None:
         await until(lambda: pictures(demo) == 20)
 
 
+async def test_prompts_with_markup_are_shown_as_they_are(runs: Path) -> None:
+    async with shown(runs, FakeBackend()) as (demo, pilot):
+        sweep = demo.query_one("#sweep", Input)
+        sweep.value = "txt2img.prompt=[/x] bird :cat:,a [cat|dog]\x1b[2J"
+        await pilot.click("#start")
+        await until(lambda: status(demo) == "succeeded: 2 of 2 succeeded")
+        table = demo.query_one(DataTable)
+        labels = [str(table.get_row_at(row)[0]) for row in range(table.row_count)]
+        assert labels == ["prompt=[/x] bird :cat:", r"prompt=a [cat|dog]\x1b[2J"]
+        await until(lambda: pictures(demo) == 2)
+        assert demo.query(Picture)[1].render_line(0).text == r"prompt=a [cat|dog]\x1b[2J"[:COLUMNS]
+        sweep.value = "txt2img.steps=[/x]"
+        await pilot.click("#start")
+        await until(lambda: "given '[/x]'" in status(demo))
+
+
 async def test_closing_in_the_middle_of_a_run_cancels_it(runs: Path) -> None:
     backend = FakeBackend(Behaviour(hang=True))
     async with shown(runs, backend) as (_, pilot):
