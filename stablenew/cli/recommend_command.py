@@ -124,7 +124,7 @@ def config_lines(found: Sequence[Recommendation]) -> Iterator[str]:
             name = each.parameter.partition(".")[2]
             shown = "" if each.mean is None else f"{each.mean:.1f} of 5, "
             mark = "" if each.enough else "# "
-            yield f"{mark}{name} = {_toml(each.value)}  # {shown}{each.why.replace(chr(10), ' ')}"
+            yield f"{mark}{name} = {_toml(each.value)}  # {shown}{printable(each.why)}"
 
 
 def _fits(advice: Recommendation) -> bool:
@@ -138,7 +138,9 @@ def _fits(advice: Recommendation) -> bool:
 
 def _toml(value: Setting) -> str:
     value = _whole(value)
-    return str(value).lower() if isinstance(value, bool) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", r"\u007f")  # all that TOML adds
 
 
 def _whole(value: Setting) -> Setting:

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import threading
+import tomllib
 import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,9 +20,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from stablenew.advice.recommendation import Recommendation
 from stablenew.cli.log_format import LOG_FORMAT, OneLine, Whole
 from stablenew.cli.printing import printable
 from stablenew.cli.progress import BarDisplay
+from stablenew.cli.recommend_command import config_lines
 from stablenew.run import command, main
 
 MARKUP = ("[/x]", "[b]", "[cat|dog]", ":cat:", "[link=x]", "\\[", "\x1b[2J", "\u202e", "\r", "\n")
@@ -198,6 +201,23 @@ def test_errors_and_log_lines_show_what_they_were_given(
     said = capsys.readouterr().err
     assert "\x1b" not in said
     assert "\\x1b[31m.toml: No such file" in said
+
+
+@given(st.text(), any_text)
+@example('\x7f\u2028\r\n"\\', "why\r\x7f\n")
+def test_any_text_is_written_into_a_config_that_can_be_read(value: str, why: str) -> None:
+    advice = Recommendation(
+        parameter="txt2img.sampler_name",
+        value=value,
+        mean=4.0,
+        low=3.0,
+        high=5.0,
+        ratings=9,
+        enough=True,
+        why=why,
+    )
+    table = tomllib.loads("\n".join(config_lines([advice])))
+    assert table == {"txt2img": {"sampler_name": value}}
 
 
 @pytest.mark.parametrize("verbose", [True, False])
