@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import weakref
 from collections.abc import AsyncIterator
 
 import anyio
@@ -202,3 +203,15 @@ anyio.run(main)
 assert not {"numpy", "PIL"} & set(sys.modules), "too early"
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+async def test_backends_share_the_weights_and_a_closed_one_keeps_nothing() -> None:
+    async with EmbeddedBackend() as one, EmbeddedBackend() as other:
+        for backend in (one, other):
+            await draw(backend, stage_request(steps=1))
+        studio = weakref.ref(one._studio)
+        model, same = (backend._studio._model for backend in (one, other))  # type: ignore[union-attr]
+        assert model is not same
+        assert model.encode._layers.operands is same.encode._layers.operands
+        del model, same
+    assert studio() is None

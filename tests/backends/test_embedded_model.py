@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from stablenew.backends.embedded.backend import one_blas_thread
 from stablenew.backends.embedded.capabilities import EMBEDDED_CAPABILITIES
 from stablenew.backends.embedded.model import Drawing, Model
 from stablenew.backends.embedded.samplers import SAMPLERS, SCHEDULERS, sigmas_for
@@ -19,8 +21,9 @@ SAMPLED = [case for case in CASES if case["kind"] != "denoise"]
 
 
 @pytest.fixture(scope="module")
-def model() -> Model:
-    return Model()
+def model() -> Iterator[Model]:
+    with one_blas_thread():
+        yield Model()
 
 
 def ignore_steps(step: int, steps: int) -> None:

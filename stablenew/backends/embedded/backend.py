@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -22,6 +23,8 @@ from stablenew.backends.base import (
 from stablenew.backends.embedded.capabilities import EMBEDDED_CAPABILITIES
 
 if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
+
     from stablenew.backends.embedded.studio import Studio
 
 
@@ -40,7 +43,6 @@ class EmbeddedBackend:
 
     def __init__(self) -> None:
         self._studio: Studio | None = None
-        self._one_thread: Callable[[], AbstractContextManager[object]] | None = None
         self._turn = anyio.Lock()
         self._job: str | None = None
         self._stopped: str | None = None
@@ -55,7 +57,8 @@ class EmbeddedBackend:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        return None
+        """Let go of the model's 50 MB; of the weights, every backend has the same."""
+        self._studio = None
 
     async def capabilities(self) -> Capabilities:
         """Tell what the model can do; nothing is loaded for this."""
@@ -94,18 +97,23 @@ class EmbeddedBackend:
                 raise _StoppedError
             anyio.from_thread.run(report, step / steps)
 
-        if self._studio is None or self._one_thread is None:
-            self._load()
-        assert self._studio is not None
-        assert self._one_thread is not None
-        with self._one_thread():
+        with one_blas_thread():
+            if self._studio is None:
+                from stablenew.backends.embedded.studio import Studio
+
+                self._studio = Studio()
             return self._studio.draw(request, told)
 
-    def _load(self) -> None:
-        from threadpoolctl import ThreadpoolController
 
-        from stablenew.backends.embedded.studio import Studio
+def one_blas_thread() -> AbstractContextManager[object]:
+    """Hold BLAS to one thread: beside busy processes, threads that wait cost more than the work."""
+    limited: AbstractContextManager[object] = _thread_pools().limit(limits=1, user_api="blas")
+    return limited
 
-        self._studio = Studio()
-        controller = ThreadpoolController()
-        self._one_thread = lambda: controller.limit(limits=1, user_api="blas")
+
+@cache
+def _thread_pools() -> ThreadpoolController:
+    import numpy as np  # noqa: F401  # what is loaded by then is what can be limited
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

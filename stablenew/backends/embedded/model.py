@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import TypedDict
 
@@ -56,6 +58,20 @@ class _About(TypedDict):
     alias: dict[str, str]
 
 
+@attrs.frozen(kw_only=True)
+class Weights:
+    """What a weights' file holds, ready to be multiplied with.
+
+    Attributes:
+        operands: What `as_operands` made; all models of a process share them.
+    """
+
+    name: str
+    hash: str
+    about: _About
+    operands: Mapping[str, Array]
+
+
 class Model:
     """A text-to-image diffusion model of 64×64 pixels. For one thread at a time.
 
@@ -68,12 +84,12 @@ class Model:
     size = 64
 
     def __init__(self, path: Path = WEIGHTS) -> None:
-        content = path.read_bytes()
-        self.name = path.stem
-        self.hash = hashlib.sha256(content).hexdigest()[:10]
-        weights, about = _load(path)
+        weights = load_weights(path)
+        self.name = weights.name
+        self.hash = weights.hash
+        about = weights.about
         shape = about["cfg"]
-        layers = Layers(as_operands(weights), shape["groups"])
+        layers = Layers(weights.operands, shape["groups"])
         self.tokenizer = Tokenizer(about["vocab"], about["stop"], about["alias"], shape["T"])
         self.encode = TextEncoder(layers, depth=shape["TL"], heads=shape["TH"])
         self.denoise = Denoiser(layers, heads=shape["heads"], sigma_data=shape["sd"])
@@ -125,7 +141,18 @@ class Model:
         return guided
 
 
-def _load(path: Path) -> tuple[dict[str, Array], _About]:
+@cache
+def load_weights(path: Path) -> Weights:
+    """Read a weights' file once: a process that opens many backends holds its 40 MB once."""
+    weights, about = _read(path)
+    operands = as_operands(weights)
+    for operand in operands.values():
+        operand.setflags(write=False)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Weights(name=path.stem, hash=digest[:10], about=about, operands=operands)
+
+
+def _read(path: Path) -> tuple[dict[str, Array], _About]:
     """Read the weights: int8 rows with float16 scales, and what the file says of itself."""
     weights: dict[str, Array] = {}
     with np.load(path, allow_pickle=False) as file:

@@ -30,11 +30,6 @@ class Studio:
 
     def __init__(self) -> None:
         self._model = Model()
-        self._stages: Mapping[str, Callable[[StageRequest, Told], Picture]] = {
-            "txt2img": self._txt2img,
-            "img2img": self._img2img,
-            "upscale": self._upscale,
-        }
 
     def draw(self, request: StageRequest, told: Told) -> Picture:
         """Make one picture.
@@ -43,7 +38,14 @@ class Studio:
             request: What to make.
             told: Called after each step; may raise to stop.
         """
-        return self._stages[request.stage](request, told)
+        # Bound methods kept in the object would keep it, and its 30 MB of scratch, until Python's
+        # collector comes by.
+        stages: Mapping[str, Callable[[StageRequest, Told], Picture]] = {
+            "txt2img": self._txt2img,
+            "img2img": self._img2img,
+            "upscale": self._upscale,
+        }
+        return stages[request.stage](request, told)
 
     def _txt2img(self, request: StageRequest, told: Told) -> Picture:
         pixels = self._model.txt2img(_drawing(request.settings), told)
