@@ -298,11 +298,7 @@ class ThreadHost:
     def set_learning(self, enabled: bool) -> None:
         """Turn learning on or off for what is started from now on."""
         portal, app = self._open()
-
-        def turn() -> None:
-            app.pipeline.learning_enabled = enabled
-
-        portal.call(turn)
+        portal.call(setattr, app.pipeline, "learning_enabled", enabled)
 
     def submit(
         self,
