@@ -33,7 +33,7 @@ from stablenew import (
 from stablenew._convert import json_line
 from stablenew.backends.base import Report
 from stablenew.backends.fake import FAKE_CAPABILITIES, fake_picture
-from stablenew.learning.learning_plan import derive_steps
+from stablenew.learning.learning_steps import derive_steps
 from stablenew.pipeline.picture_index import INDEX_FILE, PictureIndex
 from stablenew.pipeline.results import StageOutput
 from stablenew.pipeline.stage_plan import plan_stages

@@ -1,21 +1,46 @@
-"""Derive a config from another one; the base is never changed."""
+"""Derive a config from another one; the base is never changed.
+
+Besides the settings themselves (`txt2img.cfg_scale`) there are paths that stand for a change:
+
+- `txt2img.size`, `img2img.size`: width and height, as in `512x768`.
+- `lora.NAME`: the weight of that LoRA's tags in the positive prompts; a tag is added to that of
+  txt2img where there is none.
+- `replace.WORD`, `replace_negative.WORD`, `replace_both.WORD`: what stands in place of a word, in
+  the positive prompts, the negative ones, or both.
+"""
 
 from __future__ import annotations
 
+import re
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 
 import attrs
 
 from stablenew._convert import structure
 from stablenew._names import suggestion
-from stablenew.config.pipeline_config import STAGES, PipelineConfig
+from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
+from stablenew.config.prompt_edits import add_lora, replace_word, set_lora_weight
 from stablenew.errors import ConfigError, OverrideError
 
 SEEDED = ("txt2img", "img2img", "adetailer")
 """The stages that draw noise, in order: a later one takes the seed of the first."""
+
+_POSITIVE = ("prompt", "hr_prompt", "ad_prompt")
+_NEGATIVE = ("negative_prompt", "hr_negative_prompt", "ad_negative_prompt")
+_REPLACED_IN: Mapping[str, tuple[str, ...]] = {
+    "replace": _POSITIVE,
+    "replace_negative": _NEGATIVE,
+    "replace_both": _POSITIVE + _NEGATIVE,
+}
+LORA = "lora"
+TEXT_EDITS = (*_REPLACED_IN, LORA)
+"""How the paths begin that change the text of prompts, whatever that is."""
+
+_SIZED = ("txt2img.size", "img2img.size")
+_SIZE = re.compile(r"\s*(\d+)\s*[xX×*]\s*(\d+)\s*")
 
 
 def override(config: PipelineConfig, path: str, value: object) -> PipelineConfig:
@@ -23,29 +48,25 @@ def override(config: PipelineConfig, path: str, value: object) -> PipelineConfig
 
     Args:
         config: The base, left as it is.
-        path: Stage and setting: `txt2img.cfg_scale`.
+        path: Stage and setting: `txt2img.cfg_scale`, or one of the paths of the module.
         value: The new value, of the setting's own type.
 
     Raises:
         OverrideError: No such path, or a value that does not fit there.
     """
-    stage, name = split_path(path)
-    kind = type(getattr(config, stage))
-    try:  # one field through the strict converter, the others as they are
-        checked = getattr(structure({name: value}, kind, stage), name)
-    except ConfigError as error:
-        raise OverrideError(*error.problems) from None
-    return attrs.evolve(config, **{stage: attrs.evolve(getattr(config, stage), **{name: checked})})
+    if edits_text(path):
+        return edit_prompts(config, path, checked_edit(path, value))
+    return assign(config, checked_settings(path, value))
 
 
 def override_all(config: PipelineConfig, values: Mapping[str, object]) -> PipelineConfig:
-    """Return `config` with several settings changed.
+    """Return `config` with several settings changed; what changes the text of prompts comes last.
 
     Raises:
         OverrideError: With every path and value that is wrong.
     """
     problems: list[str] = []
-    for path, value in values.items():
+    for path, value in sorted(values.items(), key=lambda item: edits_text(item[0])):
         try:
             config = override(config, path, value)
         except OverrideError as error:
@@ -53,6 +74,106 @@ def override_all(config: PipelineConfig, values: Mapping[str, object]) -> Pipeli
     if problems:
         raise OverrideError(*problems)
     return config
+
+
+def edits_text(path: str) -> bool:
+    """Return whether a path changes the text of prompts, and so depends on what that is."""
+    return path.partition(".")[0] in TEXT_EDITS
+
+
+def checked_settings(path: str, value: object) -> dict[tuple[str, str], Setting]:
+    """Return what a path and a value set, by stage and name, checked.
+
+    Raises:
+        OverrideError: No such path, or a value that does not fit there.
+    """
+    if path in _SIZED:
+        stage, (width, height) = path.partition(".")[0], _size(path, value)
+        return {
+            **checked_settings(f"{stage}.width", width),
+            **checked_settings(f"{stage}.height", height),
+        }
+    stage, name = split_path(path)
+    kind = _kind(stage)
+    try:  # one field through the strict converter, the others as they are
+        return {(stage, name): getattr(structure({name: value}, kind, stage), name)}
+    except ConfigError as error:
+        raise OverrideError(*error.problems) from None
+
+
+def assign(config: PipelineConfig, values: Mapping[tuple[str, str], Setting]) -> PipelineConfig:
+    """Return a config with settings that were checked before."""
+    stages: dict[str, dict[str, Setting]] = {}
+    for (stage, name), value in values.items():
+        stages.setdefault(stage, {})[name] = value
+    changed = {
+        stage: attrs.evolve(getattr(config, stage), **changes) for stage, changes in stages.items()
+    }
+    return attrs.evolve(config, **changed)
+
+
+def checked_edit(path: str, value: object) -> str | float:
+    """Return the value of a change to prompts, checked.
+
+    Raises:
+        OverrideError: It names no word or LoRA, or the value does not fit.
+    """
+    kind, _, name = path.partition(".")
+    if not name.strip():
+        raise OverrideError(f"{path}: of what? expected {kind}.NAME")
+    if kind != LORA:
+        if not isinstance(value, str):
+            raise OverrideError(f"{path}: given {value!r}, expected text")
+        return value
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not abs(value) <= 1_000:  # type: ignore[arg-type]
+        raise OverrideError(f"{path}: given {value!r}, expected a weight, such as 0.8")
+    return float(value)  # type: ignore[arg-type]
+
+
+def edit_prompts(config: PipelineConfig, path: str, value: str | float) -> PipelineConfig:
+    """Return a config with other prompts, by a change that was checked before.
+
+    Raises:
+        OverrideError: There is no such word in any of them.
+    """
+    kind, _, name = path.partition(".")
+    names = _REPLACED_IN.get(kind, _POSITIVE)
+
+    def change(text: str) -> str | None:
+        if isinstance(value, str):
+            return replace_word(text, name, value)
+        return set_lora_weight(text, name, value)
+
+    changed = {
+        (stage, each): new
+        for stage, each, text in _prompts(config, names)
+        if (new := change(text)) is not None
+    }
+    if changed:
+        return assign(config, changed)
+    prompt = config.txt2img.prompt or ""
+    if not isinstance(value, str):
+        return assign(config, {("txt2img", "prompt"): add_lora(prompt, name, value)})
+    where = {"replace": "prompt", "replace_negative": "negative prompt"}.get(kind, "prompts")
+    shown = prompt if kind == "replace" else config.txt2img.negative_prompt or ""
+    raise OverrideError(f"{path}: {name!r} is not in the {where} {shown!r}")
+
+
+def _prompts(config: PipelineConfig, names: Iterable[str]) -> Iterable[tuple[str, str, str]]:
+    for stage in STAGES:
+        settings = getattr(config, stage)
+        for name in names:
+            text = getattr(settings, name, None)
+            if text:
+                yield stage, name, text
+
+
+def _size(path: str, value: object) -> tuple[int, int]:
+    found = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise OverrideError(f"{path}: given {value!r}, expected width and height, such as 512x768")
+    return int(found[1]), int(found[2])
 
 
 def split_path(path: str) -> tuple[str, str]:
@@ -76,12 +197,33 @@ def split_path(path: str) -> tuple[str, str]:
     raise OverrideError(f"{path}: no such setting, {suggestion(path, STAGES)}")
 
 
+def value_type(path: str) -> type:
+    """Return the type of a path's values: str, int, float or bool.
+
+    Raises:
+        OverrideError: No such path.
+    """
+    if path in _SIZED:
+        return str
+    if edits_text(path):
+        return float if path.partition(".")[0] == LORA else str
+    stage, name = split_path(path)
+    return setting_types(stage)[name]
+
+
 @cache
 def setting_types(stage: str) -> Mapping[str, type]:
     """Map the names of a stage's settings to their types: str, int, float or bool."""
-    kind = typing.get_type_hints(PipelineConfig)[stage]
+    kind = _kind(stage)
     hints = typing.get_type_hints(kind)
     return {field.name: _bare(hints[field.name]) for field in attrs.fields(kind)}
+
+
+@cache
+def _kind(stage: str) -> type:
+    kind = typing.get_type_hints(PipelineConfig)[stage]
+    assert isinstance(kind, type)
+    return kind
 
 
 def with_seed(config: PipelineConfig, draw: Callable[[], int]) -> PipelineConfig:

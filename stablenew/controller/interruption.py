@@ -12,7 +12,7 @@ from stablenew.controller.marker import dead
 from stablenew.controller.plan_progress import note_death, read_plan_progress
 from stablenew.errors import ConfigError
 from stablenew.learning.gallery import plan_runs
-from stablenew.learning.learning_plan import derive_steps, step_label
+from stablenew.learning.learning_steps import derive_steps
 from stablenew.learning.plan_file import read_plan_file
 from stablenew.pipeline.run_metadata import METADATA_FILE
 from stablenew.storage import files
@@ -81,9 +81,5 @@ def _read(folder: Path) -> Interruption | None:
     progress = read_plan_progress(folder, stored)
     if progress.ended:
         return None
-    missing = tuple(
-        step_label(step.variable, step.value, step.y_variable, step.y_value)
-        for step in steps
-        if step.index not in progress.finished
-    )
+    missing = tuple(step.label for step in steps if step.index not in progress.finished)
     return Interruption(id=folder.name, steps=len(steps), missing=missing)

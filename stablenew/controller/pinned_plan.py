@@ -67,6 +67,8 @@ def _checked(stored: StoredPlan, capabilities: Capabilities) -> dict[str, str]:
 
 
 def _differences(stored: StoredPlan, capabilities: Capabilities) -> Iterator[str]:
+    if not stored.defaults:  # a plan of version 0.1, which did not ask what made its pictures
+        return
     now = f"{capabilities.backend} {capabilities.version}".strip()
     ways = "go on with that one, or take this one with --on-this-backend (on_this_backend=True)"
     if stored.backend and stored.backend != capabilities.backend:

@@ -21,7 +21,8 @@ from stablenew.config.settings import RECORDS_FILE
 from stablenew.errors import ConfigError
 from stablenew.events.event_log import EVENTS_FILE, read_events
 from stablenew.learning.gallery import plan_runs
-from stablenew.learning.learning_plan import FinishedStep, Resumption, extend_steps, step_run_id
+from stablenew.learning.learning_plan import FinishedStep, Resumption, step_run_id
+from stablenew.learning.learning_steps import extend_steps
 from stablenew.learning.plan_file import StoredPlan
 from stablenew.learning.step_plans import plan_steps
 from stablenew.pipeline.picture_index import stored_output

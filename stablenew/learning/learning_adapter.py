@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
+
+import attrs
 
 from stablenew._convert import structure
-from stablenew.config.pipeline_config import STAGES, PipelineConfig
-from stablenew.config.sweep import parse_values
+from stablenew._names import suggestion
+from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
 from stablenew.errors import ConfigError
-from stablenew.learning.learning_plan import (
-    LearningExecutionContext,
-    LearningPlan,
-    as_values,
-    derive_steps,
-)
+from stablenew.learning.axis import Axis, axis_of_values
+from stablenew.learning.axis_table import axes_from, values_of
+from stablenew.learning.learning_plan import LearningExecutionContext, LearningPlan
+from stablenew.learning.learning_steps import derive_steps
+
+
+@attrs.frozen(kw_only=True)
+class _Options:
+    """What a plan has besides its axes."""
+
+    images_per_step: int = 1
+    metadata: Mapping[str, object] = attrs.field(factory=dict)
+    mode: str | None = None
+    bounds: tuple[float, float] | None = None
+    max_pictures: int = 24
+    sample: int | None = None
+    skip: tuple[Mapping[str, Setting], ...] = ()
+    order: str = "models"
+
+
+_ONE_SETTING = ("stage", "target_variable", "sweep_values", "y_variable", "y_values")
+_KEYS = ("axes", *_ONE_SETTING, *(field.name for field in attrs.fields(_Options)))
 
 _EXPECTED = {
     "target_variable": "a setting such as txt2img.cfg_scale",
@@ -26,7 +45,8 @@ def build_learning_plan_from_dict(data: Mapping[str, object]) -> LearningPlan:
 
     Args:
         data: `target_variable` may name its stage as well (`txt2img.cfg_scale`); `sweep_values`
-            may be a list, a single value, or text such as `1:9:2`.
+            may be a list, a single value, or text such as `1:9:2`. `axes` has a table for each
+            further axis, as `axis_table.py` has them.
 
     Raises:
         ConfigError: With every problem.
@@ -34,23 +54,47 @@ def build_learning_plan_from_dict(data: Mapping[str, object]) -> LearningPlan:
     if not isinstance(data, Mapping):
         raise ConfigError(f"plan: given {data!r}, expected a table with target_variable")
     flat = dict(data)
+    unknown = [name for name in flat if name not in _KEYS]
+    if unknown:
+        raise ConfigError(*(f"{name}: no such key, {suggestion(name, _KEYS)}" for name in unknown))
+    axes = axes_from(flat.pop("axes", ()))
+    names = [name for name in _ONE_SETTING if flat.get(name) is not None]
+    if names or not axes:
+        axes = (
+            *_one_setting({name: flat.pop(name) for name in _ONE_SETTING if name in flat}),
+            *axes,
+        )
+    options = structure({name: flat[name] for name in flat if name not in _ONE_SETTING}, _Options)
+    return LearningPlan(axes=axes, **attrs.asdict(options, recurse=False))
+
+
+def _one_setting(flat: dict[str, Any]) -> tuple[Axis, ...]:
+    """Return the axes of a plan that names one setting, or two, and their values."""
     target = flat.get("target_variable")
+    stage = flat.get("stage") or STAGES[0]
     if isinstance(target, str) and "." in target:
-        stage, _, flat["target_variable"] = target.partition(".")
-        if flat.setdefault("stage", stage) != stage:
-            raise ConfigError(f"target_variable: given {target!r} with stage {flat['stage']!r}")
+        named, _, target = target.partition(".")
+        if flat.get("stage") not in (None, named):
+            raise ConfigError(
+                f"target_variable: given {flat['target_variable']!r} with stage {stage!r}"
+            )
+        stage = named
     missing = [key for key in ("target_variable", "sweep_values") if flat.get(key) is None]
     if missing:
         raise ConfigError(*(f"{key}: missing, expected {_EXPECTED[key]}" for key in missing))
-    path = f"{flat.get('stage', STAGES[0])}.{flat['target_variable']}"
-    values = flat["sweep_values"]
-    flat["sweep_values"] = list(
-        parse_values(path, values) if isinstance(values, str) else as_values(values)
-    )
-    y_values = flat.get("y_values")
-    if isinstance(y_values, str) and isinstance(flat.get("y_variable"), str):
-        flat["y_values"] = list(parse_values(str(flat["y_variable"]), y_values))
-    return structure(flat, LearningPlan)
+    wrong = [
+        key
+        for key in ("stage", "target_variable", "y_variable")
+        if not isinstance(flat.get(key), str | None)
+    ]
+    if wrong:
+        raise ConfigError(*(f"{key}: given {flat[key]!r}, expected text" for key in wrong))
+    path = f"{stage}.{target}"
+    axes = (axis_of_values(path, values_of(path, flat["sweep_values"])),)
+    if flat.get("y_variable") is None:
+        return axes
+    y_variable = str(flat["y_variable"])
+    return (*axes, axis_of_values(y_variable, values_of(y_variable, flat.get("y_values"))))
 
 
 def build_learning_plan_from_config(config: Mapping[str, object]) -> LearningPlan:

@@ -34,11 +34,11 @@ from stablenew.learning.learning_plan import (
     LearningExecutionResult,
     LearningRunResult,
     LearningRunStep,
-    derive_steps,
 )
+from stablenew.learning.learning_steps import derive_steps
 from stablenew.learning.plan_announcer import PlanAnnouncer
 from stablenew.learning.plan_execution import PlanExecution
-from stablenew.learning.step_order import by_model
+from stablenew.learning.step_order import in_order
 from stablenew.pipeline.results import Failure, Outcome, PipelineRunResult
 from stablenew.pipeline.run_request import RunRequest
 
@@ -167,7 +167,7 @@ class LearningExecutionRunner:
         only = execution.context.resumption.only
         to_run = execution.to_run
         while to_run:
-            for step in by_model(to_run):
+            for step in in_order(execution.context.plan.order, to_run):
                 if (before := execution.passed_over(step)) is not None:
                     execution.results.append(before[0])
                     await announcer.step_finished(*before)
@@ -193,7 +193,7 @@ class LearningExecutionRunner:
 
     async def _extend(
         self, execution: PlanExecution, announcer: PlanAnnouncer, explorer: NextValues | None
-    ) -> tuple[LearningRunStep, ...]:
+    ) -> Sequence[LearningRunStep]:
         """Return the next steps of an adaptive plan; none for any other."""
         if explorer is None:
             return ()

@@ -1,39 +1,29 @@
-"""What is to be learned, the steps that follow from it, and what became of them. Values."""
+"""What is to be explored, and what became of it. Values."""
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from types import MappingProxyType
 
 import attrs
 
 from stablenew._convert import as_metadata, as_python, frozen_mapping, takes_numpy
 from stablenew._names import suggestion
-from stablenew.config.overrides import override, split_path
-from stablenew.config.pipeline_config import PipelineConfig, Setting, bounded
-from stablenew.errors import ConfigError, OverrideError
+from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting, bounded
+from stablenew.errors import ConfigError
+from stablenew.learning.axis import Axis, Choice, as_values, axis_of_values, label_of
+from stablenew.learning.cells import cell_numbers, places_of
 from stablenew.pipeline.results import Failure, Outcome, PipelineRunResult, StageOutput
 
 MODES = ("sweep", "grid", "adaptive")
-"""How the steps of a plan follow from it: `sweep` runs one per value of one variable, `grid` one
-per pair of values of two, `adaptive` goes on with what the ratings of the first ones say."""
+"""How the steps of a plan follow from it: `sweep` runs one per choice of one axis, `grid` one per
+cell of several, `adaptive` goes on with what the ratings of the first ones say."""
 
-
-def as_values(given: object) -> tuple[Setting, ...]:
-    """Return the values of a sweep; a scalar is a sweep of one value."""
-    given = as_python(given)
-    if given is None or isinstance(given, str | int | float):
-        given = () if given is None else (given,)
-    if not isinstance(given, Iterable) or isinstance(given, Mapping | Set):
-        raise ConfigError(f"sweep_values: given {given!r}, expected a list of values")
-    values: list[Setting] = []
-    for value in map(as_python, given):
-        if value is not None and not isinstance(value, str | int | float):
-            raise ConfigError(f"sweep_values: given {value!r}, expected text, a number, or a bool")
-        values.append(value)
-    return tuple(values)
+ORDERS = ("models", "given")
+"""The order in which steps run: so that each model is loaded once, or as they are given."""
 
 
 def as_bounds(given: object) -> tuple[float, float] | None:
@@ -52,73 +42,218 @@ def as_bounds(given: object) -> tuple[float, float] | None:
     return numbers[0], numbers[1]
 
 
-def _known_mode(_: object, __: attrs.Attribute[str], mode: str) -> None:
-    if mode not in MODES:
-        raise ConfigError(f"mode: given {mode!r}, {suggestion(mode, MODES)}")
+@attrs.frozen
+class one_of:  # noqa: N801  # used as a function, as attrs' own validators are
+    """An attrs validator for one of some words."""
+
+    words: tuple[str, ...]
+
+    def __call__(self, _: object, field: attrs.Attribute[str], value: str) -> None:
+        """Check a field's value.
+
+        Raises:
+            ConfigError: It is none of them.
+        """
+        if value not in self.words:
+            raise ConfigError(f"{field.name}: given {value!r}, {suggestion(value, self.words)}")
 
 
-@attrs.frozen(kw_only=True, field_transformer=takes_numpy)
+def _skips(given: Iterable[Mapping[str, Setting]]) -> tuple[Mapping[str, Setting], ...]:
+    return tuple(frozen_mapping(each) for each in given)  # type: ignore[misc]
+
+
+@attrs.frozen(init=False, field_transformer=takes_numpy)
 class LearningPlan:
-    """One setting or two to explore, by running the pipeline once for each value or pair of values.
+    """What is to be explored: the product of some axes, or a part of it, one pipeline run a cell.
+
+    A plan of one setting, or of two, can be given by their names and values as well:
+    `LearningPlan(target_variable="cfg_scale", sweep_values=[3, 5, 7])`.
 
     Attributes:
-        mode: One of `MODES`; `grid` where there is a second axis, if not given.
-        stage: The stage that the setting belongs to.
-        target_variable: The setting's name in that stage, such as `cfg_scale`.
-        sweep_values: Its values, one step each.
-        images_per_step: Pictures for each value, 1 or more.
+        axes: What varies; the first one changes quickest.
+        images_per_step: Pictures for each cell, 1 or more.
         metadata: Kept with every record: `experiment_name`, `one_click_action_id`, …
-        y_variable: Of a grid: the second setting's path, such as `img2img.denoising_strength`.
-        y_values: Of a grid: its values.
+        mode: One of `MODES`; implied by the rest, if not given.
         bounds: Of an adaptive plan: the lowest and the highest value to try.
         max_pictures: Of an adaptive plan: how many to make at the most.
+        sample: How many cells to take, spread evenly; None for all.
+        skip: Cells to leave out: for each, the labels or values of some axes, by name.
+        order: One of `ORDERS`: so that each model is loaded once, or as the plan is given.
     """
 
-    stage: str = "txt2img"
-    target_variable: str
-    sweep_values: tuple[Setting, ...] = attrs.field(converter=as_values)
+    axes: tuple[Axis, ...]
     images_per_step: int = attrs.field(default=1, validator=bounded(1, 100_000))
     metadata: Mapping[str, object] = attrs.field(factory=dict, converter=as_metadata)
-    y_variable: str | None = None
-    y_values: tuple[Setting, ...] = attrs.field(default=(), converter=as_values)
+    mode: str = attrs.field(default="sweep", validator=one_of(MODES))
     bounds: tuple[float, float] | None = attrs.field(default=None, converter=as_bounds)
     max_pictures: int = attrs.field(default=24, validator=bounded(1, 100_000))
-    mode: str = attrs.field(validator=_known_mode)  # last, for its default looks at the others
+    sample: int | None = attrs.field(default=None, validator=bounded(1, 10**9))
+    skip: tuple[Mapping[str, Setting], ...] = attrs.field(default=(), converter=_skips)
+    order: str = attrs.field(default="models", validator=one_of(ORDERS))
 
-    @mode.default
-    def _implied_mode(self) -> str:
-        if self.bounds is not None:
-            return "adaptive"
-        return "sweep" if self.y_variable is None else "grid"
+    def __init__(
+        self,
+        mode: str | None = None,
+        stage: str = "txt2img",
+        target_variable: str | None = None,
+        sweep_values: object = None,
+        images_per_step: int = 1,
+        metadata: Mapping[str, object] = MappingProxyType({}),
+        *,
+        y_variable: str | None = None,
+        y_values: object = (),
+        bounds: object = None,
+        max_pictures: int = 24,
+        axes: Iterable[Axis] = (),
+        sample: int | None = None,
+        skip: Iterable[Mapping[str, Setting]] = (),
+        order: str = "models",
+    ) -> None:
+        """Make a plan of axes, or of one setting or two.
+
+        Raises:
+            ConfigError: Neither is given, or something is none of its kind.
+        """
+        axes = tuple(axes)
+        if target_variable is not None:
+            path = target_variable if "." in target_variable else f"{stage}.{target_variable}"
+            axes = (axis_of_values(path, as_values(sweep_values)), *axes)
+            if y_variable is not None:
+                axes = (axes[0], axis_of_values(y_variable, as_values(y_values)), *axes[1:])
+        if not axes:
+            raise ConfigError("axes: none is given, expected one or more (or target_variable)")
+        implied = "adaptive" if bounds is not None else "sweep" if len(axes) == 1 else "grid"
+        self.__attrs_init__(
+            axes=axes,
+            images_per_step=images_per_step,
+            metadata=metadata,
+            mode=mode or implied,
+            bounds=bounds,
+            max_pictures=max_pictures,
+            sample=sample,
+            skip=skip,
+            order=order,
+        )
 
     @property
     def path(self) -> str:
-        """Stage and setting: `txt2img.cfg_scale`."""
-        return f"{self.stage}.{self.target_variable}"
+        """What the first axis varies: `txt2img.cfg_scale`."""
+        return self.axes[0].path
+
+    @property
+    def stage(self) -> str:
+        """The stage that the first axis varies a setting of; txt2img where it is none of one."""
+        stage = self.path.partition(".")[0]
+        return stage if stage in STAGES else STAGES[0]
+
+    @property
+    def target_variable(self) -> str:
+        """The name of what the first axis varies, without the stage: `cfg_scale`."""
+        return variable_name(self.path)
+
+    @property
+    def sweep_values(self) -> tuple[Setting, ...]:
+        """The values of the first axis."""
+        return self.axes[0].values
+
+    @property
+    def y_variable(self) -> str | None:
+        """What the second axis varies; None where there is none."""
+        return self.axes[1].path if len(self.axes) > 1 else None
+
+    @property
+    def y_values(self) -> tuple[Setting, ...]:
+        """The values of the second axis."""
+        return self.axes[1].values if len(self.axes) > 1 else ()
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """The paths that the advice is to hold over, and is not about."""
+        return tuple(path for axis in self.axes if axis.condition for path in axis.paths)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many choices each axis has."""
+        return tuple(len(axis.choices) for axis in self.axes)
+
+    @cached_property
+    def cells(self) -> Sequence[int]:
+        """The numbers of the cells that it takes, one step each; see `cells.py`."""
+        skips = [self._skipped_places(each) for each in self.skip]
+
+        def skipped(places: tuple[int, ...]) -> bool:
+            return any(all(places[axis] in each[axis] for axis in each) for each in skips)
+
+        seed = "\n".join(f"{axis.name} {axis.labels}" for axis in self.axes)
+        return cell_numbers(
+            self.sizes, sample=self.sample, skipped=skipped if skips else None, seed=seed
+        )
 
     @property
     def count(self) -> int:
         """How many steps it has."""
-        return len(self.sweep_values) * (len(self.y_values) if self.y_variable else 1)
+        return len(self.cells)
+
+    def choices(self, cell: int) -> tuple[Choice, ...]:
+        """Return what a cell takes of each axis."""
+        places = places_of(cell, self.sizes)
+        return tuple(axis.choices[place] for axis, place in zip(self.axes, places, strict=True))
+
+    def _skipped_places(self, skip: Mapping[str, Setting]) -> dict[int, frozenset[int]]:
+        """Return the places on each axis that an entry of `skip` names.
+
+        Raises:
+            ConfigError: There is no such axis, or no such choice.
+        """
+        found: dict[int, frozenset[int]] = {}
+        for name, value in skip.items():
+            names = {each for axis in self.axes for each in (axis.name, axis.short_name)}
+            number = next(
+                (n for n, axis in enumerate(self.axes) if name in (axis.name, axis.short_name)),
+                None,
+            )
+            if number is None:
+                raise ConfigError(f"skip: given {name!r}, {suggestion(name, sorted(names))}")
+            axis = self.axes[number]
+            places = frozenset(
+                place
+                for place, (choice, each) in enumerate(zip(axis.choices, axis.values, strict=True))
+                if label_of(value) in (choice.label, label_of(each))
+            )
+            if not places:
+                raise ConfigError(f"skip: given {name}={value}, {suggestion(value, axis.labels)}")
+            found[number] = places
+        return found
 
 
 def step_label(variable: str, value: Setting, y_variable: str | None, y_value: Setting) -> str:
     """Return what sets a step apart, in words: `cfg_scale=5, steps=20`."""
-    label = f"{variable}={value}"
-    if y_variable is None:
-        return label
-    return f"{label}, {y_variable.partition('.')[2]}={y_value}"
+    label = f"{variable}={label_of(value)}"
+    return (
+        label if y_variable is None else f"{label}, {variable_name(y_variable)}={label_of(y_value)}"
+    )
+
+
+def variable_name(path: str) -> str:
+    """Return a path without its stage: `cfg_scale`; whole where it begins with none."""
+    stage, _, name = path.partition(".")
+    return name if stage in STAGES and name else path
 
 
 @attrs.frozen(kw_only=True)
 class LearningRunStep:
-    """One value of a plan, and the config that follows from it.
+    """One cell of a plan, and the config that follows from it.
 
     Attributes:
         index: From 0.
-        variable: The setting's name, without the stage.
-        y_variable: Of a grid: the second setting's path.
-        y_value: Of a grid: its value.
+        stage: Of the first axis's setting.
+        variable: The first axis's setting, without the stage.
+        value: Its value.
+        y_variable: The second axis's path, None where there is none.
+        y_value: Its value.
+        label: What sets the step apart, in words: `cfg_scale=5, steps=20`.
+        choices: The label of each axis's choice, by the axis's name.
+        varied: Every path that the choices set, with its value.
     """
 
     index: int
@@ -129,6 +264,9 @@ class LearningRunStep:
     config_snapshot: PipelineConfig
     y_variable: str | None = None
     y_value: Setting = None
+    label: str = ""
+    choices: Mapping[str, str] = attrs.field(factory=dict, converter=frozen_mapping)
+    varied: Mapping[str, Setting] = attrs.field(factory=dict, converter=frozen_mapping)
 
 
 @attrs.frozen(kw_only=True)
@@ -238,73 +376,9 @@ class LearningExecutionResult:
         return self.outcome is Outcome.SUCCEEDED
 
 
-def derive_steps(
-    plan: LearningPlan, base_config: PipelineConfig, max_images_per_step: int | None = None
-) -> tuple[LearningRunStep, ...]:
-    """Derive a plan's steps. Pure.
-
-    Raises:
-        OverrideError: An unknown path, a stage that is off, no value, a value given twice or of
-            the wrong type: with every problem.
-    """
-    split_path(plan.path)
-    problems = [*_plan_problems(plan, base_config)]
-    images = min(plan.images_per_step, max_images_per_step or plan.images_per_step)
-    steps: list[LearningRunStep] = []
-    for index, (y_value, value) in enumerate(_pairs(plan)):
-        try:
-            config = override(base_config, plan.path, value)
-            if plan.y_variable is not None:
-                config = override(config, plan.y_variable, y_value)
-        except OverrideError as error:
-            problems.extend(error.problems)
-            continue
-        steps.append(
-            LearningRunStep(
-                index=index,
-                stage=plan.stage,
-                variable=plan.target_variable,
-                value=value,
-                images_requested=images,
-                config_snapshot=config,
-                y_variable=plan.y_variable,
-                y_value=y_value,
-            )
-        )
-    if problems:
-        raise OverrideError(*dict.fromkeys(problems))
-    return tuple(steps)
-
-
 def step_run_id(plan_id: str, index: int) -> str:
     """Return the id of a step's run: the plan's and the step's number, from 1."""
     return f"{plan_id}-{index + 1:05d}"
-
-
-def extend_steps(
-    plan: LearningPlan,
-    base_config: PipelineConfig,
-    values: Iterable[Setting],
-    *,
-    first: int,
-    images: int,
-) -> tuple[LearningRunStep, ...]:
-    """Derive the steps of an adaptive plan's next values; their numbers go on.
-
-    Args:
-        plan: The plan.
-        base_config: What each step's config is derived from.
-        values: Those.
-        first: The index of the first of them.
-        images: Pictures for each.
-
-    Raises:
-        OverrideError: A value that does not fit.
-    """
-    more = derive_steps(attrs.evolve(plan, sweep_values=tuple(values)), base_config)
-    return tuple(
-        attrs.evolve(step, index=first + step.index, images_requested=images) for step in more
-    )
 
 
 def summarize(
@@ -325,63 +399,3 @@ def summarize(
         **ended,
         "not_run": steps - counted.total(),
     }
-
-
-def _pairs(plan: LearningPlan) -> Iterable[tuple[Setting, Setting]]:
-    """Return the values of the second axis, each with every value of the first."""
-    return itertools.product(plan.y_values if plan.y_variable else (None,), plan.sweep_values)
-
-
-def _plan_problems(plan: LearningPlan, base_config: PipelineConfig) -> Iterable[str]:
-    yield from _axis_problems(plan.path, plan.sweep_values, base_config, plan.y_variable)
-    if plan.y_variable is not None:
-        split_path(plan.y_variable)
-        yield from _axis_problems(plan.y_variable, plan.y_values, base_config, plan.path)
-    if plan.y_variable == plan.path:
-        yield f"{plan.path}: is both axes of the grid, expected two settings"
-    if (plan.mode == "grid") != (plan.y_variable is not None):
-        yield f"mode: given {plan.mode!r}, but a second axis (y_variable) is what makes a grid"
-    if (plan.mode == "adaptive") != (plan.bounds is not None):
-        yield f"mode: given {plan.mode!r}, but bounds are what makes a plan adaptive"
-    if plan.bounds is not None and not plan.bounds[0] < plan.bounds[1]:
-        low, high = plan.bounds
-        yield f"{plan.path}: given {low:g}..{high:g}, expected a lower and a higher number"
-    elif plan.bounds is not None:
-        for value in plan.sweep_values:
-            inside = isinstance(value, int | float) and plan.bounds[0] <= value <= plan.bounds[1]
-            if not inside:
-                low, high = plan.bounds
-                yield f"{plan.path}: given {value!r}, expected a number from {low:g} to {high:g}"
-
-
-_COUNTS_ONLY_WITH: Mapping[str, str] = {
-    **dict.fromkeys(
-        (
-            *("txt2img.hr_scale", "txt2img.hr_upscaler", "txt2img.hr_second_pass_steps"),
-            *("txt2img.hr_resize_x", "txt2img.hr_resize_y", "txt2img.hr_sampler_name"),
-            *("txt2img.hr_scheduler", "txt2img.hr_prompt", "txt2img.hr_negative_prompt"),
-            "txt2img.denoising_strength",
-        ),
-        "enable_hr",
-    ),
-    "txt2img.refiner_switch_at": "refiner_checkpoint",
-    "txt2img.subseed": "subseed_strength",
-}
-"""Settings that change nothing while another one of their stage is off."""
-
-
-def _axis_problems(
-    path: str, values: tuple[Setting, ...], base_config: PipelineConfig, other: str | None = None
-) -> Iterable[str]:
-    stage, _, name = path.partition(".")
-    needed = _COUNTS_ONLY_WITH.get(path)
-    if needed and not getattr(base_config.txt2img, needed) and other != f"txt2img.{needed}":
-        yield f"{path}: changes nothing without txt2img.{needed}; set that as well"
-    if not values:
-        yield f"{path}: the sweep is empty, expected one value or more"
-    if name != "enabled" and not getattr(base_config, stage).enabled:
-        yield f"{path}: {stage} is off, so the sweep would change nothing; enable it"
-    counted = Counter(values)
-    if len(counted) < len(values):
-        twice = ", ".join(repr(value) for value, count in counted.items() if count > 1)
-        yield f"{path}: {twice} is given more than once, expected different values"

@@ -12,10 +12,10 @@ from stablenew.learning.learning_plan import (
     LearningExecutionResult,
     LearningRunResult,
     LearningRunStep,
-    extend_steps,
     step_run_id,
     summarize,
 )
+from stablenew.learning.learning_steps import extend_steps
 from stablenew.pipeline.results import Failure, Outcome, StageOutput
 from stablenew.pipeline.run_request import RunRequest
 
@@ -40,7 +40,7 @@ class PlanExecution:
 
     context: LearningExecutionContext
     plan_id: str
-    steps: tuple[LearningRunStep, ...]
+    steps: Sequence[LearningRunStep]
     results: list[LearningRunResult] = attrs.field(factory=list)
     outcome: Outcome = Outcome.CANCELLED
 
@@ -50,7 +50,7 @@ class PlanExecution:
         return {**self.context.plan.metadata, **self.context.metadata}
 
     @property
-    def to_run(self) -> tuple[LearningRunStep, ...]:
+    def to_run(self) -> Sequence[LearningRunStep]:
         """The steps that are to be run."""
         return self.steps[: self.context.max_steps]
 
@@ -69,16 +69,12 @@ class PlanExecution:
         longest = max((each.duration for each in self.results), default=0.0)
         return longest > 0 and elapsed + longest > limit
 
-    def extend(self, values: Sequence[Setting]) -> tuple[LearningRunStep, ...]:
+    def extend(self, values: Sequence[Setting]) -> Sequence[LearningRunStep]:
         """Add steps for an adaptive plan's next values; return those of them that are to be run."""
         context, before = self.context, len(self.steps)
-        self.steps += extend_steps(
-            context.plan,
-            context.base_config,
-            values,
-            first=before,
-            images=self.steps[0].images_requested if before else context.plan.images_per_step,
-        )
+        images = self.steps[0].images_requested if before else context.plan.images_per_step
+        more = extend_steps(context.plan, context.base_config, values, first=before, images=images)
+        self.steps = (*self.steps, *more)
         return self.to_run[before:]
 
     def passed_over(
@@ -108,7 +104,10 @@ class PlanExecution:
             "variable_name": step.variable,
             "variable_value": step.value,
             "plan_steps": len(self.to_run),
+            "varied": dict(step.varied),
         }
+        if self.context.plan.conditions:
+            tags["conditions"] = list(self.context.plan.conditions)
         if step.y_variable is not None:
             tags |= {"y_variable": step.y_variable, "y_value": step.y_value}
         return RunRequest(

@@ -10,10 +10,11 @@ from typing import Any
 import attrs
 import msgspec
 
-from stablenew._convert import as_metadata, frozen_mapping, given, json_line, takes_numpy
+from stablenew._convert import as_metadata, frozen_mapping, json_line, takes_numpy
 from stablenew.config.overrides import override_all, setting_types
 from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
 from stablenew.errors import ConfigError
+from stablenew.learning.axis_table import table_of
 from stablenew.learning.gallery import PLAN_FILE
 from stablenew.learning.learning_adapter import build_learning_plan_from_dict
 from stablenew.learning.learning_plan import LearningPlan
@@ -55,7 +56,10 @@ class StoredPlan:
 def encode_plan_file(stored: StoredPlan) -> bytes:
     """Return a plan as indented JSON."""
     content = {field.name: getattr(stored, field.name) for field in attrs.fields(StoredPlan)}
-    content |= {"plan": given(stored.plan), "config": stored.config.to_dict()}
+    names = [field.name for field in attrs.fields(LearningPlan) if field.name != "mode"]  # implied
+    plan = {name: getattr(stored.plan, name) for name in names}
+    plan["axes"] = [table_of(axis) for axis in stored.plan.axes]
+    content |= {"plan": plan, "config": stored.config.to_dict()}
     return msgspec.json.format(json_line(content), indent=2) + b"\n"
 
 

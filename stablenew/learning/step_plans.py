@@ -9,7 +9,9 @@ import attrs
 from stablenew.backends.base import Capabilities
 from stablenew.config.pipeline_config import PipelineConfig, Setting
 from stablenew.errors import ConfigError
-from stablenew.learning.learning_plan import LearningPlan, LearningRunStep, derive_steps
+from stablenew.learning.axis import Axis, Choice, label_of
+from stablenew.learning.learning_plan import LearningPlan, LearningRunStep
+from stablenew.learning.learning_steps import derive_steps
 from stablenew.pipeline.stage_plan import StagePlan, plan_stages, with_defaults
 
 
@@ -42,11 +44,17 @@ def plan_steps(
 
 def spelled_plan(plan: LearningPlan, capabilities: Capabilities) -> LearningPlan:
     """Return a plan with its values spelled as the backend spells them; records keep those."""
-    y_name = (plan.y_variable or "").partition(".")[2]
-    return attrs.evolve(
-        plan,
-        sweep_values=tuple(
-            capabilities.spelled(plan.target_variable, v) for v in plan.sweep_values
-        ),
-        y_values=tuple(capabilities.spelled(y_name, value) for value in plan.y_values),
-    )
+    return attrs.evolve(plan, axes=tuple(_spelled(axis, capabilities) for axis in plan.axes))
+
+
+def _spelled(axis: Axis, capabilities: Capabilities) -> Axis:
+    choices = []
+    for choice in axis.choices:
+        overrides = {
+            path: capabilities.spelled(path.partition(".")[2], value)
+            for path, value in choice.overrides.items()
+        }
+        named = len(overrides) == 1 and overrides != choice.overrides
+        label = label_of(next(iter(overrides.values()))) if named else choice.label
+        choices.append(Choice(label, overrides))
+    return attrs.evolve(axis, choices=tuple(choices))

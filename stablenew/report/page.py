@@ -16,8 +16,13 @@ import msgspec
 from PIL import Image
 
 from stablenew._convert import json_line
+from stablenew.config.pipeline_config import Setting
+from stablenew.errors import ConfigError
+from stablenew.learning.axis import Axis, Choice
 from stablenew.learning.feedback_reader import Report, read_feedback
 from stablenew.learning.gallery import plan_runs
+from stablenew.learning.learning_adapter import build_learning_plan_from_dict
+from stablenew.learning.learning_plan import LearningPlan
 from stablenew.pipeline.run_metadata import final_outputs
 from stablenew.storage import files
 
@@ -36,45 +41,39 @@ class Page:
     Attributes:
         folder: The plan's.
         plan: The content of `plan.json`.
+        explored: The plan in it.
         steps: One entry for each step that has ended, in order.
     """
 
     folder: Path
     plan: Mapping[str, Any]
     steps: dict[int, dict[str, Any]] = attrs.field(factory=dict)
+    explored: LearningPlan = attrs.field()
 
-    @property
-    def paths(self) -> list[str]:
-        """The settings that the plan varies."""
-        plan = self.plan["plan"]
-        path = f"{plan.get('stage', 'txt2img')}.{plan['target_variable']}"
-        return [path, *([plan["y_variable"]] if plan.get("y_variable") else [])]
+    @explored.default
+    def _explored(self) -> LearningPlan:
+        return build_learning_plan_from_dict(self.plan["plan"])
 
     @property
     def axes(self) -> list[dict[str, Any]]:
-        """The settings that the plan varies, each with its values."""
-        plan = self.plan["plan"]
-        path = self.paths[0]
-        values = list(plan["sweep_values"])
-        made = [step["values"][path] for step in self.steps.values()]
-        known = set(values)
-        values += [value for value in dict.fromkeys(made) if value not in known]
-        axes: list[dict[str, Any]] = [{"path": path, "values": values}]
-        if plan.get("y_variable"):
-            axes.append({"path": plan["y_variable"], "values": list(plan["y_values"])})
-        return axes
+        """What the plan varies, each with its values, those that were chosen on the way last."""
+        shown: list[dict[str, Any]] = []
+        for axis in self.explored.axes:
+            made = [step["values"][axis.name] for step in self.steps.values()]
+            values = list(dict.fromkeys([*_values(axis), *made]))
+            shown.append({"path": axis.name, "values": values})
+        return shown
 
     def add(self, index: int, run_id: str, outcome: str, error: str | None) -> None:
         """Add a step that has ended, with what its run's folder says; makes its thumbnails."""
         metadata = _metadata(self.folder.parent / run_id / "run_metadata.json")
-        plan = self.plan["plan"]
-        x, *others = self.paths  # an adaptive plan's own values are just the first ones
-        values = plan["sweep_values"]
         tags = metadata.get("metadata") or {}
-        told = {x: tags.get("variable_value", values[index % len(values)])}
-        for y in others:
-            row = index // len(values) % len(plan["y_values"])
-            told[y] = tags.get("y_value", plan["y_values"][row])
+        planned = index < self.explored.count
+        choices = self.explored.choices(self.explored.cells[index]) if planned else ()
+        told = {
+            axis.name: _value(axis, choice)
+            for axis, choice in zip(self.explored.axes, choices, strict=bool(choices))
+        } or {self.explored.axes[0].name: tags.get("variable_value")}
         outputs = final_outputs(metadata) if metadata else []
         self.steps[index] = {
             "index": index,
@@ -152,13 +151,22 @@ class Page:
         }
 
 
+def _values(axis: Axis) -> tuple[Setting, ...]:
+    return tuple(_value(axis, choice) for choice in axis.choices)
+
+
+def _value(axis: Axis, choice: Choice) -> Setting:
+    """Return a choice as the page has it: its value, where it is that of one path."""
+    return choice.overrides[axis.path] if axis.paths == (axis.name,) else choice.label
+
+
 def open_page(folder: Path) -> Page | None:
     """Begin the page of a plan; None for a folder that is none of a plan."""
     try:
         plan = msgspec.json.decode((folder / "plan.json").read_bytes())
-    except (OSError, msgspec.DecodeError):
+        return Page(folder, plan)
+    except (OSError, msgspec.DecodeError, LookupError, TypeError, ConfigError):
         return None
-    return Page(folder, plan)
 
 
 def rebuild_page(

@@ -11,8 +11,9 @@ from stablenew.app import open_app
 from stablenew.config.settings import Settings
 from stablenew.errors import ConfigError, OverrideError
 from stablenew.learning.learning_adapter import build_learning_plan_from_dict
-from stablenew.learning.learning_plan import LearningPlan, derive_steps, step_label
+from stablenew.learning.learning_plan import LearningPlan, step_label
 from stablenew.learning.learning_record_reader import read_records
+from stablenew.learning.learning_steps import derive_steps
 from tests.support import config
 
 GRID = {
@@ -43,7 +44,7 @@ def test_values_may_be_a_range_in_words() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"y_variable": "txt2img.cfg_scale"}, "is both axes"),
+        ({"y_variable": "txt2img.cfg_scale"}, "is set by 2 axes"),
         ({"y_variable": "txt2img.stps"}, "did you mean"),
         ({"y_variable": "img2img.steps"}, "img2img is off"),
         ({"y_values": []}, "the sweep is empty"),

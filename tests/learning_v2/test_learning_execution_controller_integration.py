@@ -102,7 +102,9 @@ async def test_the_plan_is_on_disk_before_its_first_step(runs: Path) -> None:
     assert plan["plan_id"] == result.plan_id
     assert plan["learning_enabled"] is False
     assert plan["config"]["txt2img"]["seed"] >= 0  # type: ignore[index]
-    assert plan["plan"]["sweep_values"] == [1, 7]  # type: ignore[index]
+    assert plan["plan"]["axes"] == [  # type: ignore[index]
+        {"path": "txt2img.cfg_scale", "values": [1, 7]}
+    ]
 
 
 async def test_the_event_log_has_every_event_of_the_plan_without_a_gap(runs: Path) -> None:

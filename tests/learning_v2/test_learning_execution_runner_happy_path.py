@@ -60,6 +60,7 @@ async def test_every_run_is_tagged_the_same_way() -> None:
         "stage": "txt2img",
         "variable_name": "cfg_scale",
         "variable_value": 3,
+        "varied": {"txt2img.cfg_scale": 3},
         "one_click_action_id": "click-1",
         "plan_steps": 3,
         "extra": "x",

@@ -1,0 +1,159 @@
+"""An axis: an ordered list of choices, each a label and the overrides that it makes. Pure.
+
+Whatever is explored is an axis: values of one setting, of several settings in step, prompts, words
+of a prompt, weights of a LoRA, whole presets, start pictures. A plan is the product of its axes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence, Set
+
+import attrs
+
+from stablenew._convert import as_python, frozen_mapping
+from stablenew.config.overrides import edits_text
+from stablenew.config.pipeline_config import STAGES, Setting
+from stablenew.errors import ConfigError
+
+
+@attrs.frozen
+class Choice:
+    """One of the things that an axis tries.
+
+    Attributes:
+        label: What to call it.
+        overrides: The value of each path that it sets: `{"txt2img.cfg_scale": 7}`.
+    """
+
+    label: str
+    overrides: Mapping[str, Setting] = attrs.field(converter=frozen_mapping)
+
+
+def _choices(given: Iterable[Choice]) -> tuple[Choice, ...]:
+    return tuple(given)
+
+
+@attrs.frozen
+class Axis:
+    """Something that is explored.
+
+    Attributes:
+        name: What to call it: a path, where it is the values of one.
+        choices: In order.
+        condition: Whether the advice is to hold over all of its choices, as over prompts and start
+            pictures, and is not about which of them is best.
+    """
+
+    name: str
+    choices: tuple[Choice, ...] = attrs.field(converter=_choices)
+    condition: bool = False
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every path that some choice sets, the first choice's first."""
+        return tuple(dict.fromkeys(path for choice in self.choices for path in choice.overrides))
+
+    @property
+    def path(self) -> str:
+        """The first path that it sets; its name where there is none."""
+        return next(iter(self.paths), self.name)
+
+    @property
+    def values(self) -> tuple[Setting, ...]:
+        """What each choice stands for: the value of the first path, where it sets that."""
+        path = self.path
+        return tuple(choice.overrides.get(path, choice.label) for choice in self.choices)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What to call the choices."""
+        return tuple(choice.label for choice in self.choices)
+
+    @property
+    def short_name(self) -> str:
+        """Its name without the stage: `cfg_scale`."""
+        stage, _, name = self.name.partition(".")
+        return name if stage in STAGES and name else self.name
+
+
+def as_values(given: object) -> tuple[Setting, ...]:
+    """Return the values of a sweep; a scalar is a sweep of one value."""
+    given = as_python(given)
+    if given is None or isinstance(given, str | int | float):
+        given = () if given is None else (given,)
+    if not isinstance(given, Iterable) or isinstance(given, Mapping | Set):
+        raise ConfigError(f"sweep_values: given {given!r}, expected a list of values")
+    values: list[Setting] = []
+    for value in map(as_python, given):
+        if value is not None and not isinstance(value, str | int | float):
+            raise ConfigError(f"sweep_values: given {value!r}, expected text, a number, or a bool")
+        values.append(value)
+    return tuple(values)
+
+
+def axis_of_values(path: str, values: Iterable[Setting]) -> Axis:
+    """Return the values of one setting, or of one of the paths that stand for a change."""
+    return Axis(path, tuple(Choice(label_of(value), {path: value}) for value in values))
+
+
+def axis_in_step(values: Mapping[str, Sequence[Setting]]) -> Axis:
+    """Return several settings that change together: their first values, their second ones, ….
+
+    Args:
+        values: Of each path, as many as of the first.
+
+    Raises:
+        ConfigError: Not as many; both numbers are named.
+    """
+    (first, firsts), *others = values.items()
+    problems = [
+        f"{path}: {len(each)} values in step with the {len(firsts)} of {first}; expected as many"
+        for path, each in others
+        if len(each) != len(firsts)
+    ]
+    if problems:
+        raise ConfigError(*problems)
+    choices = [dict(zip(values, each, strict=True)) for each in zip(*values.values(), strict=True)]
+    named = tuple(
+        Choice(", ".join(label_of(value) for value in each.values()), each) for each in choices
+    )
+    return Axis(first, named)
+
+
+def axis_of_prompts(
+    prompts: Iterable[tuple[str, str | None]], *, compare: bool = False, name: str = "prompt"
+) -> Axis:
+    """Return prompts, which are a condition unless they are to be compared.
+
+    Args:
+        prompts: Each with its negative prompt, None for that of the config.
+        compare: Whether the question is which of them is better.
+        name: What to call the axis.
+    """
+    choices = []
+    for prompt, negative in prompts:
+        overrides: dict[str, Setting] = {"txt2img.prompt": prompt}
+        if negative is not None:
+            overrides["txt2img.negative_prompt"] = negative
+        choices.append(Choice(prompt, overrides))
+    return Axis(name, tuple(choices), condition=not compare)
+
+
+def axis_of_presets(presets: Mapping[str, Mapping[str, Setting]]) -> Axis:
+    """Return whole presets, each with what it sets, by path.
+
+    What one of them sets and another does not is the base config's in that other.
+    """
+    return Axis("preset", tuple(Choice(name, values) for name, values in presets.items()))
+
+
+def label_of(value: Setting) -> str:
+    """Return a value in words: numbers without what changes nothing, true and false."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def changes_text(axis: Axis) -> bool:
+    """Return whether some choice changes the text of prompts, which has to be known before."""
+    return any(edits_text(path) for path in axis.paths)

@@ -1,0 +1,106 @@
+"""An axis as plain data, in a plan file, in `plan.json`, or from a program. Pure.
+
+One of:
+
+- `{path = "txt2img.cfg_scale", values = [3, 5, 7]}`, or `values = "3:7:2"`; with
+  `with = {"txt2img.steps" = [20, 12, 8]}` these change in step with it.
+- `{name = "look", choices = [{label = "soft", overrides = {"txt2img.cfg_scale" = 3}}, …]}`
+
+and `condition = true` where the advice is to hold over all of its choices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from stablenew._convert import frozen_mapping, structure
+from stablenew.config.pipeline_config import Setting
+from stablenew.config.sweep import parse_values
+from stablenew.errors import ConfigError
+from stablenew.learning.axis import Axis, Choice, as_values, axis_in_step, axis_of_values
+
+
+@attrs.frozen(kw_only=True)
+class _ChoiceTable:
+    label: str
+    overrides: Mapping[str, Setting] = attrs.field(converter=frozen_mapping)
+
+
+@attrs.frozen(kw_only=True)
+class AxisTable:
+    """What an axis can be given as; see the module."""
+
+    path: str | None = None
+    values: object = None
+    with_: Mapping[str, object] = attrs.field(factory=dict, converter=frozen_mapping)
+    name: str | None = None
+    choices: tuple[_ChoiceTable, ...] = ()
+    condition: bool = False
+
+    @property
+    def axis(self) -> Axis:
+        """The axis that is meant.
+
+        Raises:
+            ConfigError: Neither a path nor choices, or values that are none of the path's.
+        """
+        if self.path is None:
+            if self.name is None or not self.choices:
+                raise ConfigError("given neither path and values nor name and choices")
+            choices = (Choice(each.label, each.overrides) for each in self.choices)
+            return Axis(self.name, tuple(choices), condition=self.condition)
+        values = {
+            path: values_of(path, given)
+            for path, given in [(self.path, self.values), *self.with_.items()]
+        }
+        axis = axis_in_step(values) if self.with_ else axis_of_values(self.path, values[self.path])
+        return attrs.evolve(axis, name=self.name or axis.name, condition=self.condition)
+
+
+def values_of(path: str, given: object) -> tuple[Setting, ...]:
+    """Return the values of a path, from text as a person types it, or from a list."""
+    return parse_values(path, given) if isinstance(given, str) else as_values(given)
+
+
+def axes_from(tables: object) -> tuple[Axis, ...]:
+    """Read axes from plain data.
+
+    Raises:
+        ConfigError: With every problem.
+    """
+    if not isinstance(tables, list | tuple):
+        raise ConfigError(f"axes: given {tables!r}, expected a list of tables")
+    axes: list[Axis] = []
+    problems: list[str] = []
+    for number, table in enumerate(tables):
+        if isinstance(table, Axis):
+            axes.append(table)
+            continue
+        try:
+            if not isinstance(table, Mapping):
+                raise ConfigError(f"given {table!r}, expected a table with path and values")
+            given = {("with_" if name == "with" else name): table[name] for name in table}
+            axes.append(structure(given, AxisTable).axis)
+        except ConfigError as error:
+            problems += [f"axes[{number}]: {problem}" for problem in error.problems]
+    if problems:
+        raise ConfigError(*problems)
+    return tuple(axes)
+
+
+def table_of(axis: Axis) -> dict[str, object]:
+    """Return an axis as plain data that `axes_from` takes."""
+    condition = {"condition": True} if axis.condition else {}
+    if axis.choices and axis == attrs.evolve(
+        axis_of_values(axis.path, axis.values), condition=axis.condition
+    ):
+        return {"path": axis.path, "values": list(axis.values), **condition}
+    return {
+        "name": axis.name,
+        **condition,
+        "choices": [
+            {"label": choice.label, "overrides": dict(choice.overrides)} for choice in axis.choices
+        ],
+    }
