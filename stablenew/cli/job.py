@@ -10,7 +10,6 @@ import attrs
 
 from stablenew.backends.base import Capabilities
 from stablenew.cli.options import (
-    LearningSection,
     RunFile,
     RunOptions,
     merged,
@@ -18,15 +17,15 @@ from stablenew.cli.options import (
     options_from_file,
     options_from_flags,
 )
+from stablenew.cli.plan_options import plan_of
 from stablenew.config.overrides import override_all
 from stablenew.config.pipeline_config import PipelineConfig, Setting, read_table
 from stablenew.config.prompt_pack import Prompt, find_prompt_pack, pick_prompt, read_prompt_pack
 from stablenew.config.server_url import DEFAULT_URL
 from stablenew.config.settings import Settings
-from stablenew.config.sweep import parse_assignment, parse_sweep, parse_values
+from stablenew.config.sweep import parse_assignment
 from stablenew.controller.pinned_plan import resumed_plan
 from stablenew.errors import ConfigError
-from stablenew.learning.learning_adapter import build_learning_plan_from_dict
 from stablenew.learning.learning_plan import LearningPlan
 from stablenew.learning.plan_file import StoredPlan, read_plan_file
 
@@ -123,7 +122,7 @@ def read_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
     return Job(
         settings=_settings(options, sources[0]),
         config=config,
-        plan=_plan(options, section),
+        plan=plan_of(options, section),
         images=options.images_per_step or 1,
         max_steps=options.max_steps,
         metadata=metadata,
@@ -288,71 +287,3 @@ def _check_twice(flags: RunOptions, assigned: Mapping[str, Setting]) -> None:
         if getattr(flags, name) is not None and path in assigned:
             flag = name.replace("_", "-")
             raise ConfigError(f"--{flag}, --set {path}: both are given, expected one of them")
-
-
-def _exploration(text: str, options: RunOptions) -> LearningPlan:
-    """Return the adaptive plan that `txt2img.cfg_scale=1..12` asks for."""
-    from stablenew.advice.explorer import first_values  # numpy: only where it is needed
-
-    path, _, span = text.partition("=")
-    low, dots, high = span.partition("..")
-    if not dots:
-        raise ConfigError(f"explore: given {text!r}, expected PATH=LOW..HIGH")
-    ends = []
-    for end in (low, high):
-        value, *more = parse_values(path.strip(), end)
-        if more or isinstance(value, bool) or not isinstance(value, int | float):
-            raise ConfigError(f"explore: given {text!r}, expected a setting that is a number")
-        ends.append(float(value))
-    if not ends[0] < ends[1]:
-        raise ConfigError(f"explore: given {text!r}, expected a lower and a higher number")
-    bounds = ends[0], ends[1]
-    stage, _, name = path.strip().partition(".")
-    return LearningPlan(
-        stage=stage,
-        target_variable=name,
-        sweep_values=first_values(path.strip(), bounds),
-        images_per_step=options.images_per_step or 1,
-        bounds=bounds,
-        max_pictures=options.max_pictures or 24,
-    )
-
-
-def _plan(options: RunOptions, section: LearningSection) -> LearningPlan | None:
-    images = options.images_per_step or 1
-    if options.explore is not None:
-        if options.sweep is not None:
-            raise ConfigError("explore, sweep: both are given, expected one of them")
-        return _exploration(options.explore, options)
-    if options.sweep is not None:
-        try:
-            path, values = parse_sweep(options.sweep)
-        except ConfigError as error:
-            raise ConfigError(*(f"sweep: {problem}" for problem in error.problems)) from error
-        flat: dict[str, object] = {
-            "target_variable": path,
-            "sweep_values": list(values),
-            "images_per_step": images,
-        }
-        if options.y_sweep is not None:
-            try:
-                flat["y_variable"], y_values = parse_sweep(options.y_sweep)
-            except ConfigError as error:
-                raise ConfigError(*(f"sweep: {problem}" for problem in error.problems)) from error
-            flat["y_values"] = list(y_values)
-        return build_learning_plan_from_dict(flat)
-    if section.target_variable is None and section.sweep_values is None:
-        return None
-    words = {
-        "mode": section.mode,
-        "stage": section.stage,
-        "target_variable": section.target_variable,
-        "sweep_values": section.sweep_values,
-        "y_variable": section.y_variable,
-        "y_values": section.y_values,
-    }
-    given = {name: value for name, value in words.items() if value is not None}
-    try:
-        return build_learning_plan_from_dict({**given, "images_per_step": images})
-    except ConfigError as error:
-        raise ConfigError(*(f"learning.{problem}" for problem in error.problems)) from error
