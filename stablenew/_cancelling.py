@@ -76,7 +76,8 @@ def leak_of(source: str, error: BaseException) -> LeakedCancelError:
         source: What the cancel came out of.
         error: The cancel; raised as it is where somebody does cancel the running task.
     """
-    if _cancels() > 0:
+    # A thread that looks (`check_cancelled`) hears of its scope's cancel before the task does.
+    if _cancels() > 0 or anyio.current_effective_deadline() == -math.inf:
         raise error
     return _leaked(source, error)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import anyio
+import anyio.from_thread
+import anyio.to_thread
 import pytest
 
-from stablenew._cancelling import insist, leave_to_owner
+from stablenew._cancelling import insist, leak_of, leave_to_owner
 from stablenew.errors import LeakedCancelError
 
 
@@ -103,3 +106,24 @@ async def test_what_leaks_cancels_while_the_task_is_cancelled_does_not_hang_it()
             with anyio.move_on_after(10, shield=True), pytest.raises(LeakedCancelError):
                 await insist(leak)
     assert leaks == 2
+
+
+async def test_a_cancel_that_a_thread_hears_of_first_is_no_leak() -> None:
+    looks = threading.Event()
+
+    def look() -> None:
+        while True:
+            anyio.from_thread.check_cancelled()
+            looks.set()
+
+    async def cancel_while_it_looks() -> None:
+        await anyio.to_thread.run_sync(looks.wait)
+        tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(cancel_while_it_looks)
+        try:
+            await anyio.to_thread.run_sync(look)
+        except anyio.get_cancelled_exc_class() as error:
+            raise leak_of("the thread", error) from error
+    assert tasks.cancel_scope.cancelled_caught
