@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import signal
 from pathlib import Path
 
 import anyio
@@ -12,6 +13,16 @@ import pytest
 from tests.support import ASYNCIO, BOTH
 
 GUARD = 60.0
+
+
+def pytest_configure() -> None:
+    """Take SIGINT, and let what tests start take it, where who started us ignores it.
+
+    A shell does for what a script puts in the background (`make test &`), and Python then leaves
+    it so. SIGHUP stays as it is: `nohup make test` is to outlive its terminal.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

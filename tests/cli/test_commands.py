@@ -20,29 +20,16 @@ from stablenew.cli.rate_command import Terminal, asker, rate
 from stablenew.errors import ConfigError
 from stablenew.learning.feedback_reader import read_feedback
 from stablenew.learning.gallery import Shown, open_gallery
-from tests.webui.test_command_line import run as run_plan
-
-
-def command(folder: Path, *words: str, keys: str = "") -> subprocess.CompletedProcess[str]:
-    program = "import sys; from stablenew.run import command; sys.exit(command())"
-    return subprocess.run(
-        [sys.executable, "-c", program, *words],
-        cwd=folder,
-        input=keys,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+from tests.cli.program import run
+from tests.cli.program import run_command as command
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a plan of four values and three pictures each, with records."""
     path = tmp_path_factory.mktemp("commands")
-    done = run_plan(path, "--backend", "fake", "--prompt", "a cat", "--seed", "1", "--learn",
-                    "--sweep", "txt2img.cfg_scale=1,4,8,12", "--images-per-step", "3")  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    sweep = ("--sweep", "txt2img.cfg_scale=1,4,8,12", "--images-per-step", "3", "--seed", "1")
+    done = run("--backend", "fake", "--prompt", "a cat", "--learn", *sweep, cwd=path)
     assert "page" in done.stdout
     return path
 
@@ -146,7 +133,7 @@ def test_the_recommendation_follows_from_the_ratings(folder: Path, tmp_path: Pat
     best = tmp_path / "best.toml"
     assert command(folder, "recommend", "--as-config", str(best)).returncode == 0
     assert tomllib.loads(best.read_text()) == {"txt2img": {"cfg_scale": 8}}
-    done = run_plan(tmp_path, str(best), "--backend", "fake", "--prompt", "a", "--dry-run")
+    done = run(str(best), "--backend", "fake", "--prompt", "a", "--dry-run", cwd=tmp_path)
     assert "cfg_scale=8" in done.stdout
 
 

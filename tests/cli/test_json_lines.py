@@ -20,7 +20,7 @@ from stablenew.events.event_log import encode_event
 from stablenew.learning.learning_events import PlanFinished
 from stablenew.pipeline.results import Outcome
 from stablenew.run import main
-from tests.cli.test_run import RUN, environment, start
+from tests.cli.program import RUN, environment, start
 
 ROOT = Path(__file__).parents[2]
 SCHEMA_FILE = ROOT / "stablenew" / "events" / "event.schema.json"

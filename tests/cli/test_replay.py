@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from stablenew.run import main
-from tests.cli.test_run import RUN, environment, run, start
+from tests.cli.program import RUN, environment, run, start
 from tests.controller.test_interruption import hanging
 
 Line = dict[str, object]

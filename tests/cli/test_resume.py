@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_run import run, start
+from tests.cli.program import run, start
 from tests.support import lines
 
 SWEEP = ("--prompt", "a cat", "--sweep", "txt2img.cfg_scale=1:6:1")

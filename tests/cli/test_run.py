@@ -16,43 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.program import RUN, environment, run, start
 from tests.support import leftovers, lines
 
-RUN = (sys.executable, "-m", "stablenew.run")
 LONG = ("--prompt", "a cat", "--sweep", "txt2img.cfg_scale=1:40:1", "--learn")
-
-
-def environment() -> dict[str, str]:
-    return {key: value for key, value in os.environ.items() if not key.startswith("STABLENEW_")}
-
-
-def run(
-    *words: str, cwd: Path, expect: int = 0, **environ: str
-) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [*RUN, *words],
-        cwd=cwd,
-        env={**environment(), **environ},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == expect, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
-
-
-def start(*words: str, cwd: Path) -> subprocess.Popen[str]:
-    """Start the program and go on; both its streams are pipes."""
-    return subprocess.Popen(
-        [*RUN, *words],
-        cwd=cwd,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(),
-    )
 
 
 def test_without_arguments_it_says_what_it_can_do(tmp_path: Path) -> None:

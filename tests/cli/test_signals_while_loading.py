@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_run import environment
+from tests.cli.program import environment
 from tests.support import rounds
 
 HARNESS = """

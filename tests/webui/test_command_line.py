@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 from stablenew.learning.learning_record_reader import read_records
+from tests.cli.program import Done
+from tests.cli.program import run as run_program
 from tests.webui.profiles import A1111, A1111_AUTH
 from tests.webui.server import serve
 from tests.webui.test_faults import free_port
@@ -16,16 +15,8 @@ from tests.webui.test_faults import free_port
 SMALL = ("--set", "txt2img.width=64", "--set", "txt2img.height=64", "--set", "txt2img.steps=4")
 
 
-def run(folder: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "stablenew.run", *words],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        env={**os.environ, **environ},
-        timeout=60,
-        check=False,
-    )
+def run(folder: Path, *words: str, **environ: str) -> Done:
+    return run_program(*words, cwd=folder, expect=None, environ=environ)
 
 
 def test_a_sweep_on_a_server(tmp_path: Path) -> None:
