@@ -74,6 +74,9 @@ if TYPE_CHECKING:
     from stablenew.learning.dataset_builder import iter_dataset as iter_dataset
     from stablenew.learning.dataset_export import export_csv as export_csv
     from stablenew.learning.dataset_export import export_folder as export_folder
+    from stablenew.learning.execution_context import (
+        LearningExecutionContext as LearningExecutionContext,
+    )
     from stablenew.learning.feedback_manager import package_feedback as package_feedback
     from stablenew.learning.feedback_manager import prefer as prefer
     from stablenew.learning.feedback_manager import record_feedback as record_feedback
@@ -105,12 +108,7 @@ if TYPE_CHECKING:
         LearningExecutionRunner as LearningExecutionRunner,
     )
     from stablenew.learning.learning_execution import Rate as Rate
-    from stablenew.learning.learning_plan import (
-        LearningExecutionContext as LearningExecutionContext,
-    )
-    from stablenew.learning.learning_plan import LearningExecutionResult as LearningExecutionResult
     from stablenew.learning.learning_plan import LearningPlan as LearningPlan
-    from stablenew.learning.learning_plan import LearningRunResult as LearningRunResult
     from stablenew.learning.learning_plan import LearningRunStep as LearningRunStep
     from stablenew.learning.learning_record import LearningRecord as LearningRecord
     from stablenew.learning.learning_record_builder import (
@@ -121,6 +119,10 @@ if TYPE_CHECKING:
         LearningRecordWriter as LearningRecordWriter,
     )
     from stablenew.learning.learning_recorder import LearningRecorder as LearningRecorder
+    from stablenew.learning.learning_result import (
+        LearningExecutionResult as LearningExecutionResult,
+    )
+    from stablenew.learning.learning_result import LearningRunResult as LearningRunResult
     from stablenew.pipeline.image_store import ImageStore as ImageStore
     from stablenew.pipeline.pipeline_runner import PipelineRunner as PipelineRunner
     from stablenew.pipeline.results import Failure as Failure

@@ -42,7 +42,8 @@ from stablenew.events.bus import Kind
 from stablenew.events.event import Event
 from stablenew.events.subscription import Subscription
 from stablenew.learning.learning_execution import Rate
-from stablenew.learning.learning_plan import LearningExecutionResult, LearningPlan
+from stablenew.learning.learning_plan import LearningPlan
+from stablenew.learning.learning_result import LearningExecutionResult
 from stablenew.pipeline.results import PipelineRunResult
 
 logger = logging.getLogger(__name__)

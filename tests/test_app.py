@@ -12,7 +12,7 @@ from stablenew.config.settings import Settings
 from stablenew.errors import BusClosedError, ConfigError, StableNewError
 from stablenew.events.event import Event
 from stablenew.learning.learning_events import PlanFinished
-from stablenew.learning.learning_plan import LearningExecutionResult
+from stablenew.learning.learning_result import LearningExecutionResult
 from stablenew.pipeline.stage_events import RunFinished, StageProgress
 from tests.support import config, lines
 

@@ -18,7 +18,7 @@ import stablenew
 from stablenew.app import open_app
 from stablenew.backends.base import Backend, Capabilities
 from stablenew.config.settings import Settings
-from stablenew.learning.learning_plan import LearningExecutionResult
+from stablenew.learning.learning_result import LearningExecutionResult
 from stablenew.pipeline.results import Outcome
 from stablenew.pipeline.stage_events import StageProgress
 

@@ -29,7 +29,8 @@ from stablenew.learning.feedback_reader import Rating, read_feedback
 from stablenew.learning.gallery import Shown
 from stablenew.learning.learning_events import AdviceGiven, RatingsAwaited
 from stablenew.learning.learning_execution import Rate
-from stablenew.learning.learning_plan import LearningPlan, LearningRunResult
+from stablenew.learning.learning_plan import LearningPlan
+from stablenew.learning.learning_result import LearningRunResult
 
 _CANDIDATES = 25
 _AT_ONCE = 3

@@ -20,17 +20,13 @@ from stablenew.controller.engine import Engine, cancellable_once_called
 from stablenew.controller.pinned_plan import new_plan, resumed_plan
 from stablenew.controller.plan_progress import PlanProgress, read_plan_progress
 from stablenew.errors import ConfigError
+from stablenew.learning.execution_context import LearningExecutionContext, Resumption
 from stablenew.learning.gallery import PLAN_FILE, plan_runs
 from stablenew.learning.learning_adapter import build_learning_plan_from_dict
 from stablenew.learning.learning_events import PlanFinished, StepFinished
 from stablenew.learning.learning_execution import LearningExecutionRunner, NextValues, Rate
-from stablenew.learning.learning_plan import (
-    LearningExecutionContext,
-    LearningExecutionResult,
-    LearningPlan,
-    Resumption,
-    summarize,
-)
+from stablenew.learning.learning_plan import LearningPlan
+from stablenew.learning.learning_result import LearningExecutionResult, summarize
 from stablenew.learning.plan_file import StoredPlan, encode_plan_file, read_plan_file
 from stablenew.pipeline.results import Outcome, PipelineRunResult
 from stablenew.pipeline.run_request import RunRequest

@@ -20,8 +20,9 @@ from stablenew.config.pipeline_config import Setting
 from stablenew.config.settings import RECORDS_FILE
 from stablenew.errors import ConfigError
 from stablenew.events.event_log import EVENTS_FILE, read_events
+from stablenew.learning.execution_context import FinishedStep, Resumption
 from stablenew.learning.gallery import plan_runs
-from stablenew.learning.learning_plan import FinishedStep, Resumption, step_run_id
+from stablenew.learning.learning_plan import step_run_id
 from stablenew.learning.learning_steps import extend_steps
 from stablenew.learning.plan_file import StoredPlan
 from stablenew.learning.step_plans import plan_steps

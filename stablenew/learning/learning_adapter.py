@@ -13,7 +13,8 @@ from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
 from stablenew.errors import ConfigError
 from stablenew.learning.axis import Axis, axis_of_values
 from stablenew.learning.axis_table import axes_from, values_of
-from stablenew.learning.learning_plan import LearningExecutionContext, LearningPlan
+from stablenew.learning.execution_context import LearningExecutionContext
+from stablenew.learning.learning_plan import LearningPlan
 from stablenew.learning.learning_steps import derive_steps
 
 

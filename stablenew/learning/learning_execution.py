@@ -27,14 +27,11 @@ from stablenew.config.pipeline_config import Setting
 from stablenew.errors import StageTimeoutError
 from stablenew.events.bus import EventBus
 from stablenew.events.event import Event
+from stablenew.learning.execution_context import LearningExecutionContext
 from stablenew.learning.feedback_reader import Rating
 from stablenew.learning.gallery import Shown
-from stablenew.learning.learning_plan import (
-    LearningExecutionContext,
-    LearningExecutionResult,
-    LearningRunResult,
-    LearningRunStep,
-)
+from stablenew.learning.learning_plan import LearningRunStep
+from stablenew.learning.learning_result import LearningExecutionResult, LearningRunResult
 from stablenew.learning.learning_steps import derive_steps
 from stablenew.learning.plan_announcer import PlanAnnouncer
 from stablenew.learning.plan_execution import PlanExecution

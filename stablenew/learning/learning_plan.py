@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
@@ -16,7 +15,6 @@ from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting, bo
 from stablenew.errors import ConfigError
 from stablenew.learning.axis import Axis, Choice, as_values, axis_of_values, label_of
 from stablenew.learning.cells import cell_numbers, places_of
-from stablenew.pipeline.results import Failure, Outcome, PipelineRunResult, StageOutput
 
 MODES = ("sweep", "grid", "adaptive")
 """How the steps of a plan follow from it: `sweep` runs one per choice of one axis, `grid` one per
@@ -269,133 +267,6 @@ class LearningRunStep:
     varied: Mapping[str, Setting] = attrs.field(factory=dict, converter=frozen_mapping)
 
 
-@attrs.frozen(kw_only=True)
-class LearningRunResult:
-    """What became of one step.
-
-    Attributes:
-        run_result: None where the run never began or raised.
-        tags: What the run was tagged with.
-        duration: Seconds.
-    """
-
-    step: LearningRunStep
-    outcome: Outcome
-    run_id: str = ""
-    run_result: PipelineRunResult | None = None
-    error: Failure | None = None
-    tags: Mapping[str, object] = attrs.field(factory=dict, converter=frozen_mapping)
-    duration: float = 0.0
-
-
-@attrs.frozen(kw_only=True)
-class FinishedStep:
-    """A step that is not run again.
-
-    Attributes:
-        run_id: The run that made its pictures.
-        outputs: The pictures of its last stage.
-    """
-
-    run_id: str
-    outputs: tuple[StageOutput, ...]
-
-
-@attrs.frozen(kw_only=True)
-class Resumption:
-    """Where a plan goes on that was begun before.
-
-    Attributes:
-        finished: The steps that are not run again.
-        run_ids: Of steps whose own run id is that of a finished run of something else.
-        quarantined: Steps that killed the process and are set aside.
-        only: Run these steps and no others; None for all.
-        added_values: Values that an adaptive plan had chosen.
-        recorded: The runs that have a record.
-    """
-
-    finished: Mapping[int, FinishedStep] = attrs.field(factory=dict)
-    run_ids: Mapping[int, str] = attrs.field(factory=dict)
-    quarantined: frozenset[int] = frozenset()
-    only: frozenset[int] | None = None
-    added_values: tuple[Setting, ...] = ()
-    recorded: frozenset[str] = frozenset()
-
-
-@attrs.frozen(kw_only=True, field_transformer=takes_numpy)
-class LearningExecutionContext:
-    """A plan made ready to run.
-
-    Attributes:
-        base_config: What every step's config is derived from; never changed.
-        max_steps: Run the first so many steps, None for all.
-        max_images_per_step: Make no more pictures per step, None for as many as planned.
-        step_timeout: Seconds after which a step is given up, None for never.
-        metadata: Kept with every record, over the plan's own.
-        plan_id: Safe as a file name; made up when the plan starts if not given.
-        max_seconds: Begin no step that would not be done by then, as long as the longest so far.
-        resumption: Where the plan goes on; from its beginning if not given.
-    """
-
-    plan: LearningPlan
-    base_config: PipelineConfig
-    max_steps: int | None = attrs.field(default=None, validator=bounded(1, 10**9))
-    max_images_per_step: int | None = attrs.field(default=None, validator=bounded(1, 10**9))
-    step_timeout: float | None = attrs.field(default=None, validator=bounded(0.001, 1e9))
-    metadata: Mapping[str, object] = attrs.field(factory=dict, converter=as_metadata)
-    plan_id: str | None = None
-    max_seconds: float | None = attrs.field(default=None, validator=bounded(0.001, 1e9))
-    resumption: Resumption = Resumption()
-
-
-@attrs.frozen(kw_only=True)
-class LearningExecutionResult:
-    """What became of a plan.
-
-    Attributes:
-        step_results: One per step that was begun, in order.
-        metadata: The context's, over the plan's own.
-        summary: How many steps there were, how they ended, and how many were not run.
-    """
-
-    plan: LearningPlan
-    step_results: tuple[LearningRunResult, ...] = ()
-    metadata: Mapping[str, object] = attrs.field(factory=dict, converter=frozen_mapping)
-    summary: Mapping[str, object] = attrs.field(factory=dict, converter=frozen_mapping)
-    plan_id: str = ""
-    outcome: Outcome = Outcome.SUCCEEDED
-
-    @property
-    def steps_executed(self) -> int:
-        """How many steps were begun."""
-        return len(self.step_results)
-
-    @property
-    def success(self) -> bool:
-        """Whether every step succeeded."""
-        return self.outcome is Outcome.SUCCEEDED
-
-
 def step_run_id(plan_id: str, index: int) -> str:
     """Return the id of a step's run: the plan's and the step's number, from 1."""
     return f"{plan_id}-{index + 1:05d}"
-
-
-def summarize(
-    results: Iterable[LearningRunResult], steps: int, outcome: Outcome
-) -> dict[str, object]:
-    """Count how the steps of a plan ended.
-
-    Args:
-        results: Of the steps that were begun.
-        steps: How many the plan has.
-        outcome: Of the plan as a whole.
-    """
-    counted = Counter(result.outcome for result in results)
-    ended = {str(each): counted[each] for each in Outcome}
-    return {
-        "outcome": str(outcome),
-        "steps": steps,
-        **ended,
-        "not_run": steps - counted.total(),
-    }

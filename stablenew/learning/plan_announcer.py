@@ -18,7 +18,8 @@ from stablenew.learning.learning_events import (
     StepFinished,
     StepStarted,
 )
-from stablenew.learning.learning_plan import LearningRunResult, LearningRunStep
+from stablenew.learning.learning_plan import LearningRunStep
+from stablenew.learning.learning_result import LearningRunResult
 from stablenew.learning.plan_execution import PlanExecution
 from stablenew.pipeline.results import StageOutput
 

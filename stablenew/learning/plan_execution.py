@@ -7,14 +7,9 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from stablenew.config.pipeline_config import Setting
-from stablenew.learning.learning_plan import (
-    LearningExecutionContext,
-    LearningExecutionResult,
-    LearningRunResult,
-    LearningRunStep,
-    step_run_id,
-    summarize,
-)
+from stablenew.learning.execution_context import LearningExecutionContext
+from stablenew.learning.learning_plan import LearningRunStep, step_run_id
+from stablenew.learning.learning_result import LearningExecutionResult, LearningRunResult, summarize
 from stablenew.learning.learning_steps import extend_steps
 from stablenew.pipeline.results import Failure, Outcome, StageOutput
 from stablenew.pipeline.run_request import RunRequest

@@ -15,7 +15,7 @@ from stablenew.config.settings import Settings
 from stablenew.controller.activity import State
 from stablenew.errors import ConfigError, StableNewError
 from stablenew.events.bus import EventBus
-from stablenew.learning.learning_plan import LearningExecutionResult
+from stablenew.learning.learning_result import LearningExecutionResult
 from stablenew.pipeline.results import Outcome, PipelineRunResult
 from stablenew.pipeline.stage_events import StageProgress, StageStarted
 from tests.support import config, leftovers, lines

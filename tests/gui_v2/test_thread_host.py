@@ -16,8 +16,8 @@ from stablenew.config.settings import Settings
 from stablenew.errors import ConfigError, StableNewError
 from stablenew.hosts import Ended, ThreadHost
 from stablenew.learning.learning_events import StepFinished
-from stablenew.learning.learning_plan import LearningExecutionResult
 from stablenew.learning.learning_record_reader import read_records
+from stablenew.learning.learning_result import LearningExecutionResult
 from stablenew.pipeline.results import Outcome, PipelineRunResult
 from stablenew.pipeline.stage_events import StageFinished, StageProgress, StageStarted
 

@@ -11,7 +11,8 @@ from stablenew.learning.learning_adapter import (
     build_learning_plan_from_dict,
     prepare_learning_run,
 )
-from stablenew.learning.learning_plan import LearningPlan, LearningRunResult, summarize
+from stablenew.learning.learning_plan import LearningPlan
+from stablenew.learning.learning_result import LearningRunResult, summarize
 from stablenew.learning.learning_steps import derive_steps
 from stablenew.pipeline.results import Outcome
 from tests.support import config

@@ -21,7 +21,7 @@ from stablenew.learning.gallery import Shown
 from stablenew.learning.learning_adapter import build_learning_plan_from_dict
 from stablenew.learning.learning_events import AdviceGiven, PlanExtended, RatingsAwaited
 from stablenew.learning.learning_execution import Rate
-from stablenew.learning.learning_plan import LearningExecutionResult
+from stablenew.learning.learning_result import LearningExecutionResult
 from stablenew.learning.learning_steps import derive_steps
 from stablenew.pipeline.results import Outcome
 

@@ -11,10 +11,11 @@ from anyio.lowlevel import checkpoint
 from stablenew.errors import BackendRejectedError, ConfigError, StageTimeoutError
 from stablenew.events.bus import EventBus
 from stablenew.events.mailbox import Overflow
+from stablenew.learning.execution_context import LearningExecutionContext
 from stablenew.learning.learning_adapter import prepare_learning_run
 from stablenew.learning.learning_events import PlanFinished, PlanStarted, StepFinished, StepStarted
 from stablenew.learning.learning_execution import LearningExecutionRunner
-from stablenew.learning.learning_plan import LearningExecutionContext, LearningExecutionResult
+from stablenew.learning.learning_result import LearningExecutionResult
 from stablenew.pipeline.results import Failure, Outcome, PipelineRunResult
 from stablenew.pipeline.run_request import RunRequest
 from tests.support import Listener, config

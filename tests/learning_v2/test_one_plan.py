@@ -16,8 +16,8 @@ from stablenew.backends.base import Capabilities
 from stablenew.backends.fake import FAKE_CAPABILITIES, FakeBackend
 from stablenew.config.settings import Settings
 from stablenew.errors import ConfigError
-from stablenew.learning.learning_plan import LearningExecutionResult
 from stablenew.learning.learning_record_reader import read_records
+from stablenew.learning.learning_result import LearningExecutionResult
 from tests.support import config
 
 PLAN = {"target_variable": "txt2img.steps", "sweep_values": [10, 20, 30], "images_per_step": 2}

@@ -14,7 +14,7 @@ from stablenew.config.settings import Settings
 from stablenew.events.event import Event
 from stablenew.events.mailbox import Overflow
 from stablenew.learning.learning_events import PlanPaused, PlanResumed, StepFinished, StepStarted
-from stablenew.learning.learning_plan import LearningExecutionResult
+from stablenew.learning.learning_result import LearningExecutionResult
 from stablenew.pipeline.results import Outcome
 from stablenew.pipeline.stage_events import RunStarted
 

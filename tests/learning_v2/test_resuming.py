@@ -18,8 +18,8 @@ from stablenew.controller.interruption import find_interruptions
 from stablenew.controller.plan_progress import note_death
 from stablenew.errors import ConfigError, StableNewError
 from stablenew.learning.learning_events import StepFinished
-from stablenew.learning.learning_plan import LearningExecutionResult
 from stablenew.learning.learning_record_reader import read_records
+from stablenew.learning.learning_result import LearningExecutionResult
 from stablenew.pipeline.results import Outcome
 from stablenew.report.page import DATA
 from tests.support import config, leftovers

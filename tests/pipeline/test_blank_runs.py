@@ -19,8 +19,8 @@ from stablenew.errors import RecordError
 from stablenew.learning.dataset_builder import iter_dataset
 from stablenew.learning.feedback_manager import prefer, record_feedback
 from stablenew.learning.gallery import Shown
-from stablenew.learning.learning_plan import LearningExecutionResult
 from stablenew.learning.learning_record_reader import read_records
+from stablenew.learning.learning_result import LearningExecutionResult
 from stablenew.pipeline.picture_index import INDEX_FILE
 from stablenew.pipeline.results import Outcome, PipelineRunResult
 from tests.support import config

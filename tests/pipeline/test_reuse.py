@@ -16,8 +16,8 @@ from stablenew.backends.base import Capabilities, Picture, Report, StageRequest
 from stablenew.backends.fake import FAKE_CAPABILITIES, Behaviour, FakeBackend
 from stablenew.config.settings import Settings
 from stablenew.learning.feedback_manager import record_feedback
-from stablenew.learning.learning_plan import LearningExecutionResult
 from stablenew.learning.learning_record_reader import read_records
+from stablenew.learning.learning_result import LearningExecutionResult
 from stablenew.pipeline.picture_index import INDEX_FILE, PictureIndex
 from stablenew.pipeline.results import Outcome, PipelineRunResult
 from tests.support import config, leftovers

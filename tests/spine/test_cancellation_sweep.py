@@ -26,7 +26,7 @@ from stablenew.controller.activity import State
 from stablenew.events.bus import EventBus
 from stablenew.learning.learning_adapter import build_learning_plan_from_dict
 from stablenew.learning.learning_events import PlanFinished, PlanStarted, StepFinished, StepStarted
-from stablenew.learning.learning_plan import LearningExecutionResult
+from stablenew.learning.learning_result import LearningExecutionResult
 from stablenew.pipeline.results import Outcome
 from stablenew.pipeline.stage_events import (
     PictureSaved,

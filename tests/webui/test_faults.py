@@ -18,8 +18,8 @@ from stablenew.config.settings import Settings
 from stablenew.errors import BackendUnavailableError
 from stablenew.events.event import Event
 from stablenew.events.mailbox import Overflow
-from stablenew.learning.learning_plan import LearningExecutionResult
 from stablenew.learning.learning_record_reader import read_records
+from stablenew.learning.learning_result import LearningExecutionResult
 from stablenew.pipeline.results import Outcome
 from stablenew.pipeline.stage_events import (
     BackendAwaited,
