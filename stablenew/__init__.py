@@ -70,6 +70,12 @@ if TYPE_CHECKING:
     from stablenew.events.subscription import Subscription as Subscription
     from stablenew.hosts import Ended as Ended
     from stablenew.hosts import ThreadHost as ThreadHost
+    from stablenew.learning.axis import Axis as Axis
+    from stablenew.learning.axis import Choice as Choice
+    from stablenew.learning.axis import axis_in_step as axis_in_step
+    from stablenew.learning.axis import axis_of_presets as axis_of_presets
+    from stablenew.learning.axis import axis_of_prompts as axis_of_prompts
+    from stablenew.learning.axis import axis_of_values as axis_of_values
     from stablenew.learning.dataset_builder import build_learning_dataset as build_learning_dataset
     from stablenew.learning.dataset_builder import iter_dataset as iter_dataset
     from stablenew.learning.dataset_export import export_csv as export_csv
