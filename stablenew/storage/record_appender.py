@@ -59,7 +59,7 @@ async def append_lines(
     if not lines:
         return
     large = sum(map(len, lines)) > _LARGE  # then even a look at it is for another thread
-    if await _in_thread(lambda: _has_newline(lines)) if large else _has_newline(lines):
+    if await _in_executor(lambda: _has_newline(lines)) if large else _has_newline(lines):
         raise RecordError("a line has a newline in it; expected one line each", path=path)
     await _appender(path).append(lines, timeout)
 
@@ -124,16 +124,16 @@ class _Appender:
         raise OSError(errno.EBUSY, "somebody else keeps writing to it")
 
     async def _commit(self, lines: list[bytes], timeout: float) -> None:
-        commit, locked = await _in_thread(lambda: _start(self._path, lines))
+        commit, locked = await _in_executor(lambda: _start(self._path, lines))
         if not locked:
             await wait_for_lock(commit.lock, timeout)
-            await _in_thread(lambda: commit.start(_pieces(lines)))
+            await _in_executor(lambda: commit.start(_pieces(lines)))
         try:
             await files.write_through(commit.descriptor, commit.pending)
         except Exception:
-            await _in_thread(commit.give_up)
+            await _in_executor(commit.give_up)
             raise
-        await _in_thread(commit.finish)
+        await _in_executor(commit.finish)
 
 
 def _start(path: Path, lines: list[bytes]) -> tuple[Commit, bool]:
@@ -153,7 +153,7 @@ def _pieces(lines: list[bytes]) -> list[bytes]:
     return [piece for line in lines for piece in (line, b"\n")]
 
 
-async def _in_thread(call: Callable[[], T]) -> T:
+async def _in_executor(call: Callable[[], T]) -> T:
     """Run in a thread; shielded by the leader, whose deadline alone abandons it."""
     return await asyncio.get_running_loop().run_in_executor(None, call)
 
