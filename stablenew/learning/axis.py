@@ -7,6 +7,7 @@ of a prompt, weights of a LoRA, whole presets, start pictures. A plan is the pro
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
+from functools import cached_property
 
 import attrs
 
@@ -48,17 +49,17 @@ class Axis:
     choices: tuple[Choice, ...] = attrs.field(converter=_choices)
     condition: bool = False
 
-    @property
+    @cached_property
     def paths(self) -> tuple[str, ...]:
         """Every path that some choice sets, the first choice's first."""
         return tuple(dict.fromkeys(path for choice in self.choices for path in choice.overrides))
 
-    @property
+    @cached_property
     def path(self) -> str:
         """The first path that it sets; its name where there is none."""
         return next(iter(self.paths), self.name)
 
-    @property
+    @cached_property
     def values(self) -> tuple[Setting, ...]:
         """What each choice stands for: the value of the first path, where it sets that."""
         path = self.path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import attrs
 
@@ -111,7 +112,7 @@ class PlanExecution:
             plan_id=self.plan_id,
             config=step.config_snapshot,
             images=step.images_requested,
-            metadata=tags,
+            metadata=MappingProxyType(tags),  # plain already, as what it is made of
             timeout=self.context.step_timeout,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from types import MappingProxyType
 
 import attrs
@@ -220,6 +221,7 @@ def with_defaults(config: PipelineConfig, defaults: Mapping[str, Setting]) -> Pi
     return config
 
 
+@cache
 def asked_names(stage: str) -> tuple[str, ...]:
     """Return the names of the settings that a config has for a stage."""
     return tuple(field.name for field in _fields(stage))
@@ -230,6 +232,7 @@ def _asked(config: PipelineConfig, stage: str) -> dict[str, Setting]:
     return {name: value for name, value in values.items() if value is not None}
 
 
+@cache
 def _fields(stage: str) -> tuple[attrs.Attribute[object], ...]:
     kind = type(getattr(_DEFAULT, stage))
     return tuple(field for field in attrs.fields(kind) if field.name != "enabled")
