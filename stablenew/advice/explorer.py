@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Sequence
+from inspect import isawaitable
 from pathlib import Path
 
 import anyio
@@ -17,15 +18,16 @@ import anyio.to_thread
 import attrs
 import numpy as np
 
+from stablenew._cancelling import leak_of
 from stablenew.advice.observations import Observations, Picture
 from stablenew.advice.recommendation import Recommendation, advise, explore
 from stablenew.advice.value_axis import ordered
 from stablenew.config.overrides import setting_types
 from stablenew.config.pipeline_config import Setting
-from stablenew.errors import RecordError
+from stablenew.errors import ConfigError, RecordError
 from stablenew.events.event import Event
 from stablenew.learning.feedback_manager import record_feedback
-from stablenew.learning.feedback_reader import Rating, read_feedback
+from stablenew.learning.feedback_reader import Rating, checked_rating, read_feedback
 from stablenew.learning.gallery import Shown
 from stablenew.learning.learning_events import AdviceGiven, RatingsAwaited
 from stablenew.learning.learning_execution import Rate
@@ -143,8 +145,7 @@ class Explorer:
             return await self._rated_elsewhere(fresh)
         pictures = []
         for shown in fresh:
-            said = await self.rate(shown)
-            rating = Rating(run_id="", image_id="", rating=said) if isinstance(said, int) else said
+            rating = await _asked(self.rate, shown)
             if rating is not None and rating.rating is not None:
                 await record_feedback(
                     *shown.key,
@@ -194,6 +195,25 @@ def _apart(order: Sequence[int], gains: np.ndarray, count: int) -> list[int]:
         if all(abs(index - other) > max(1, count // 8) for other in picked):
             picked.append(index)
     return picked
+
+
+async def _asked(rate: Rate, shown: Shown) -> Rating | None:
+    """Return what a scorer says of a picture.
+
+    Raises:
+        ConfigError: It is no rating.
+        LeakedCancelError: It ended in a cancel that nobody gave.
+    """
+    answer = rate(shown)
+    if not isawaitable(answer):
+        raise ConfigError(f"rate: {answer!r} cannot be awaited, expected an `async def`")
+    try:
+        said = await answer
+    except anyio.get_cancelled_exc_class() as error:
+        raise leak_of("rate", error) from error
+    if said is None or isinstance(said, Rating):
+        return said
+    return Rating(run_id="", image_id="", rating=checked_rating("rate", said))
 
 
 def _picture(shown: Shown, rating: int | None) -> Picture:

@@ -34,7 +34,8 @@ flags beat the environment beats the file beats the defaults; the environment ha
   _MAX_PICTURES, _IMAGES_PER_STEP, _MAX_STEPS, _MAX_TIME, _LEARN, _EXPERIMENT_NAME, _BACKEND, _URL,
   _AUTH, _WAIT_FOR_SERVER, _OUT, _STEP_TIMEOUT, _STALL_TIMEOUT, _FRESH
 exit codes: 0 all steps succeeded, 1 some did not or a record was lost, 2 the input is wrong,
-            3 the backend cannot be reached, 130 and 143 for SIGINT and SIGTERM
+            3 the backend cannot be reached, 4 --max-time left steps for later,
+            130 and 143 for SIGINT and SIGTERM
 """
 
 

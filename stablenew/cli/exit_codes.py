@@ -16,8 +16,16 @@ class ExitCode(IntEnum):
     FAILED = 1
     WRONG_INPUT = 2
     UNREACHABLE = 3
+    OUT_OF_TIME = 4
 
 
-def exit_code(outcome: Outcome) -> ExitCode:
-    """Return the exit code for what became of a run or a plan."""
-    return ExitCode.SUCCEEDED if outcome == "succeeded" else ExitCode.FAILED
+def exit_code(outcome: Outcome, *, out_of_time: bool = False) -> ExitCode:
+    """Return the exit code for what became of a run or a plan.
+
+    Args:
+        outcome: How it ended.
+        out_of_time: Whether steps were left because they would not have been done in time.
+    """
+    if outcome != "succeeded":
+        return ExitCode.FAILED
+    return ExitCode.OUT_OF_TIME if out_of_time else ExitCode.SUCCEEDED

@@ -45,6 +45,7 @@ class _Head(msgspec.Struct):
     plan_id: str | None = None
     run_id: str | None = None
     outcome: str | None = None
+    out_of_time: bool = False
     result: _Result | None = None
     output: _Output | None = None
 
@@ -109,7 +110,9 @@ def replay(work: Replay, lines: JsonLines) -> ExitCode:
     envelope = lines.envelope
     envelope.outcome = told.outcome or INTERRUPTED
     envelope.files = left_in(work.folder)
-    return exit_code(told.outcome) if told.outcome else ExitCode.FAILED
+    if told.outcome is None:
+        return ExitCode.FAILED
+    return exit_code(told.outcome, out_of_time=told.out_of_time)
 
 
 def _is_under_way(folder: Path) -> bool:
@@ -122,6 +125,7 @@ class _Told:
 
     def __init__(self, lines: JsonLines, start: int) -> None:
         self.outcome: Outcome | None = None
+        self.out_of_time = False
         self._lines = lines
         self._start = start
         self._last: int | None = None
@@ -153,6 +157,6 @@ class _Told:
             self.outcome = None  # it goes on, or its id was run again: with numbers of its own
             self._last = None
         if head.type == "PlanFinished" and head.outcome:
-            self.outcome = Outcome(head.outcome)
+            self.outcome, self.out_of_time = Outcome(head.outcome), head.out_of_time
         elif head.type == "RunFinished" and head.plan_id is None and head.result:
             self.outcome = Outcome(head.result.outcome)

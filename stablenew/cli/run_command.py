@@ -29,7 +29,7 @@ from stablenew.errors import ungrouped
 from stablenew.events.event import Event
 from stablenew.events.mailbox import Overflow
 from stablenew.pipeline.durations import Estimate
-from stablenew.pipeline.results import Outcome, PipelineRunResult
+from stablenew.pipeline.results import Failure, Outcome, PipelineRunResult
 
 Watch = Callable[[Callable[[], None]], Coroutine[object, object, None]]
 
@@ -50,6 +50,8 @@ class Ended:
         runs: The runs that got as far as a result.
         summary: How many steps ended in which way.
         complete: Whether nothing is left that `--resume` would do.
+        out_of_time: Whether steps were left because they would not have been done in time.
+        error: What ended a plan, where that was none of its steps.
     """
 
     outcome: Outcome
@@ -57,6 +59,8 @@ class Ended:
     runs: tuple[PipelineRunResult, ...]
     summary: str
     complete: bool = True
+    out_of_time: bool = False
+    error: Failure | None = None
 
 
 async def dry_run(job: Job, lines: JsonLines | None) -> ExitCode:
@@ -101,6 +105,7 @@ async def run_job(
             if job.resumed is not None and progress is not None and progress.complete:
                 return _say_finished(job.settings.out / job.resumed.plan_id, lines)
             await anyio.to_thread.run_sync(prepare_out_folder, job.settings.out)
+            _number_after(progress, app)
             stopped = anyio.Event()
             beside.start_soon(watch, stopped.set)
             beside.start_soon(_cancel_when, stopped, app)
@@ -119,7 +124,7 @@ async def run_job(
             await app.reports.drained()
             await app.bus.drain()
             beside.cancel_scope.cancel()
-    files, problems = list(_files(app, job, ended)), list(_problems(app, ended if left else None))
+    files, problems = list(_files(app, job, ended)), list(_problems(app, ended, left))
     if lines is not None:
         _fill_in(lines.envelope, job, ended, files, problems)
         if lines.problem and not isinstance(lines.problem, BrokenPipeError):
@@ -138,7 +143,9 @@ async def run_job(
 def _exit_code(app: App, ended: Ended) -> ExitCode:
     """Return how it ended; where a record was lost it was no success, whatever the steps did."""
     recorder = app.pipeline.recorder
-    return ExitCode.FAILED if recorder and recorder.failed else exit_code(ended.outcome)
+    if recorder and recorder.failed:
+        return ExitCode.FAILED
+    return exit_code(ended.outcome, out_of_time=ended.out_of_time)
 
 
 def _say_finished(folder: Path, lines: JsonLines | None) -> ExitCode:
@@ -157,6 +164,12 @@ def _progress(job: Job, capabilities: Capabilities) -> PlanProgress | None:
         return None
     folder = job.settings.out / job.resumed.plan_id
     return read_plan_progress(folder, job.resumed.pinned(capabilities), capabilities)
+
+
+def _number_after(progress: PlanProgress | None, app: App) -> None:
+    """Have a plan that goes on count on; the number after its last event was the envelope's."""
+    if progress is not None:
+        app.bus.sequence = progress.sequence + 1
 
 
 async def _tell_estimate(
@@ -237,8 +250,8 @@ async def _run(app: App, job: Job, *, asks: bool) -> Ended:
         )
     # A person at a terminal is asked here; else the ratings come from `rate`, or from the page.
     rate = asker() if job.plan.mode == "adaptive" and asks else None
+    only_failed = job.resumed is not None and job.resumed.only_failed
     if job.resumed is not None:
-        only_failed = job.resumed.only_failed
         result = await app.learning.resume_plan(
             job.resumed.plan_id,
             only_failed=only_failed,
@@ -256,6 +269,7 @@ async def _run(app: App, job: Job, *, asks: bool) -> Ended:
             rate=rate,
         )
     counted = {str(key): value for key, value in result.summary.items() if value}
+    not_run = counted.get("not_run")
     total = counted.pop("steps", 0)
     counted.pop("outcome", None)
     ways = ", ".join(f"{value} {key.replace('_', ' ')}" for key, value in counted.items())
@@ -265,13 +279,10 @@ async def _run(app: App, job: Job, *, asks: bool) -> Ended:
         folder=result.plan_id,
         runs=tuple(step.run_result for step in result.step_results if step.run_result),
         summary=f"{total} {noun}: {ways}",
-        complete=result.success and not (_takes_part(job) and result.summary["not_run"]),
+        complete=result.success and not result.out_of_time and not (only_failed and not_run),
+        out_of_time=result.out_of_time,
+        error=result.error,
     )
-
-
-def _takes_part(job: Job) -> bool:
-    """Return whether a job may leave steps for later, and be asked to."""
-    return job.max_seconds is not None or (job.resumed is not None and job.resumed.only_failed)
 
 
 def _closing_lines(
@@ -294,8 +305,10 @@ def _closing_lines(
         yield f"{kind.replace('_', ' '):<14} {path}"
 
 
-def _problems(app: App, left_by: Ended | None) -> Iterator[str]:
-    for run in left_by.runs if left_by else ():
+def _problems(app: App, ended: Ended, left: int) -> Iterator[str]:
+    if ended.error is not None:
+        yield f"what ended the plan: {ended.error.kind}: {ended.error}"
+    for run in ended.runs if left else ():
         for stage in run.stage_results:
             if stage.receipt is not None and not stage.receipt.confirmed:
                 yield f"{stage.receipt.request_id}: {stage.receipt.detail or 'unconfirmed'}"

@@ -66,15 +66,17 @@ class Feedback:
 
 
 def checked_rating(name: str, rating: object) -> int:
-    """Return a rating, if it is one.
+    """Return a rating, if it is one: a whole number in whatever type, 4.0 and numpy's included.
 
     Raises:
-        ConfigError: It is none of 1 to 5.
+        ConfigError: It is none of 1 to 5; whoever has 3.7 rounds it, and knows why.
     """
-    rating = as_python(rating)
-    if isinstance(rating, bool) or not isinstance(rating, int) or not 1 <= rating <= 5:
-        raise ConfigError(f"{name}: given {rating!r}, expected a whole number from 1 to 5")
-    return rating
+    number = as_python(rating)
+    if isinstance(number, float) and number.is_integer():
+        number = int(number)
+    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= 5:
+        raise ConfigError(f"{name}: given {number!r}, expected a whole number from 1 to 5")
+    return number
 
 
 def read_feedback(

@@ -103,12 +103,16 @@ class PlanFinished(PlanEvent):
 
     Attributes:
         summary: How many steps there were, how they ended, and how many were not run.
+        error: What ended the plan, where that was none of its steps.
+        out_of_time: Whether steps were left because they would not have been done in time.
     """
 
     terminal: ClassVar[bool] = True
 
     outcome: Outcome
     summary: Mapping[str, object] = attrs.field(converter=frozen_mapping)
+    error: Failure | None = None
+    out_of_time: bool = False
 
 
 @attrs.frozen(kw_only=True)

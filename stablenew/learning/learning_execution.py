@@ -5,6 +5,8 @@
   else's cancellation passes through untouched, and `result` still says what was finished.
 - When the backend could not be reached in three steps one after the other, all is wrong: the rest
   is not run.
+- What says what an adaptive plan makes next (its scorer, above all) may fail: that ends the plan,
+  failed, with the error; what was made is kept.
 - Steps that need another model come after those that do not, so that it is loaded once; results
   are in the plan's order.
 - Seed −1 is drawn once per plan, so that steps differ by the swept value alone.
@@ -46,7 +48,7 @@ class Rate(Protocol):
     """What an adaptive plan asks for ratings; any `async def` of one picture is one."""
 
     def __call__(self, picture: Shown, /) -> Awaitable[Rating | int | None]:
-        """Return a picture's rating; None for none."""
+        """Return a picture's rating, a whole number from 1 (bad) to 5 (good); None for none."""
         ...
 
 
@@ -150,8 +152,7 @@ class LearningExecutionRunner:
         try:
             await announcer.started()
             await self._run_steps(execution, announcer, explorer)
-            succeeded = all(each.outcome.good for each in execution.results)
-            execution.outcome = Outcome.SUCCEEDED if succeeded else Outcome.FAILED
+            execution.conclude()
         finally:
             self._paused = False
             await announcer.finished()
@@ -171,8 +172,9 @@ class LearningExecutionRunner:
                     continue
                 if only is not None and step.index not in only:
                     continue
-                if execution.out_of_time(self._clock.monotonic() - started):
+                if execution.too_late(self._clock.monotonic() - started):
                     logger.info("plan %s: no time for another step", execution.plan_id)
+                    execution.out_of_time = True
                     return
                 await self._wait_while_paused(announcer)
                 await self._run_step(execution, announcer, step)
@@ -194,7 +196,12 @@ class LearningExecutionRunner:
         """Return the next steps of an adaptive plan; none for any other."""
         if explorer is None:
             return ()
-        values = await explorer.next_values(tuple(execution.results), announcer.publish)
+        try:
+            values = await explorer.next_values(tuple(execution.results), announcer.publish)
+        except Exception as error:  # a scorer is code of others; its error is an outcome
+            logger.warning("plan %s: %s", execution.plan_id, error, exc_info=True)
+            execution.error = Failure.of(error)
+            return ()
         if not values:
             return ()
         to_run = execution.extend(values)

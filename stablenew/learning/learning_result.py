@@ -39,6 +39,8 @@ class LearningExecutionResult:
         step_results: One per step that was begun, in order.
         metadata: The context's, over the plan's own.
         summary: How many steps there were, how they ended, and how many were not run.
+        error: What ended the plan, where that was none of its steps: a scorer, above all.
+        out_of_time: Whether steps were left because they would not have been done in time.
     """
 
     plan: LearningPlan
@@ -47,6 +49,8 @@ class LearningExecutionResult:
     summary: Mapping[str, object] = attrs.field(factory=dict, converter=frozen_mapping)
     plan_id: str = ""
     outcome: Outcome = Outcome.SUCCEEDED
+    error: Failure | None = None
+    out_of_time: bool = False
 
     @property
     def steps_executed(self) -> int:

@@ -73,7 +73,14 @@ class PlanAnnouncer:
     async def finished(self) -> None:
         """Tell that the plan has ended, in whatever way."""
         execution = self._execution
-        await self.publish(PlanFinished(outcome=execution.outcome, summary=execution.summary))
+        await self.publish(
+            PlanFinished(
+                outcome=execution.outcome,
+                summary=execution.summary,
+                error=execution.error,
+                out_of_time=execution.out_of_time,
+            )
+        )
 
     async def step_started(self, step: LearningRunStep, run_id: str) -> None:
         """Tell that a step has begun."""

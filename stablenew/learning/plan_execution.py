@@ -32,6 +32,8 @@ class PlanExecution:
         steps: All that are known; an adaptive plan gets more.
         results: Of the steps that were begun or passed over, in the order of their ends.
         outcome: Of the plan as a whole; cancelled, unless it gets to say otherwise.
+        error: What ended the plan, where that was none of its steps.
+        out_of_time: Whether steps were left because they would not have been done in time.
     """
 
     context: LearningExecutionContext
@@ -39,6 +41,8 @@ class PlanExecution:
     steps: Sequence[LearningRunStep]
     results: list[LearningRunResult] = attrs.field(factory=list)
     outcome: Outcome = Outcome.CANCELLED
+    error: Failure | None = None
+    out_of_time: bool = False
 
     @property
     def metadata(self) -> Mapping[str, object]:
@@ -57,7 +61,12 @@ class PlanExecution:
         failed = [each.error for each in last if each.error and each.error.unreachable]
         return len(failed) == _UNREACHABLE_STEPS
 
-    def out_of_time(self, elapsed: float) -> bool:
+    def conclude(self) -> None:
+        """Note that the plan has come to its own end."""
+        good = self.error is None and all(each.outcome.good for each in self.results)
+        self.outcome = Outcome.SUCCEEDED if good else Outcome.FAILED
+
+    def too_late(self, elapsed: float) -> bool:
         """Return whether another step, as long as the longest so far, would take too long."""
         limit = self.context.max_seconds
         if limit is None:
@@ -131,4 +140,6 @@ class PlanExecution:
             step_results=tuple(sorted(self.results, key=lambda each: each.step.index)),
             metadata=self.metadata,
             summary=self.summary,
+            error=self.error,
+            out_of_time=self.out_of_time,
         )

@@ -92,6 +92,15 @@ def test_what_is_missing_is_said(plan: Path, capfdbinary: pytest.CaptureFixture[
     ]
 
 
+def test_a_plan_that_ran_out_of_time_ends_with_that(
+    plan: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    path = plan / "events.jsonl"
+    path.write_text(path.read_text().replace('"out_of_time":false', '"out_of_time":true'))
+    *_, envelope = replayed(capfdbinary, plan, "--events-from", 1, expect=4)
+    assert (envelope["outcome"], envelope["exit_code"]) == ("succeeded", 4)
+
+
 def test_a_plan_that_went_on_with_higher_numbers_lacks_nothing(
     plan: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:

@@ -125,9 +125,22 @@ def test_a_plan_file_that_cannot_be_read_is_one_line(tmp_path: Path, content: st
 
 def test_a_time_limit_ends_with_the_line_that_goes_on(tmp_path: Path) -> None:
     words = ("--prompt", "a", "--seed", "3", "--sweep", "txt2img.cfg_scale=1:30:0.5")
-    done = run(*words, "--max-time", "2s", "--set", "txt2img.steps=10", cwd=tmp_path)
-    assert "not run; pictures: " in done.stdout
-    assert f"go on with     python -m stablenew.run --resume {plan_of(tmp_path)}" in done.stdout
+    few = ("--set", "txt2img.steps=10")
+    done = run(*words, *few, "--max-time", "2s", "--json", cwd=tmp_path, expect=4)
+    assert "not run; pictures: " in done.stderr
+    assert f"go on with     python -m stablenew.run --resume {plan_of(tmp_path)}" in done.stderr
+    *events, envelope = map(json.loads, done.stdout.splitlines())
+    assert (events[-1]["outcome"], events[-1]["out_of_time"]) == ("succeeded", True)
+    assert (envelope["outcome"], envelope["exit_code"]) == ("succeeded", 4)
+    again = ("--resume", str(plan_of(tmp_path)), "--max-time", "1s", "--json")
+    first, *_ = map(json.loads, run(*again, cwd=tmp_path, expect=4).stdout.splitlines())
+    assert first["sequence"] == envelope["sequence"] + 1
+
+
+def test_what_ran_its_steps_in_time_has_succeeded(tmp_path: Path) -> None:
+    words = ("--backend", "fake", "--prompt", "a", "--sweep", "txt2img.cfg_scale=1,2,3")
+    done = run(*words, "--max-time", "1h", "--max-steps", "2", cwd=tmp_path)
+    assert "3 steps: 2 succeeded, 1 not run" in done.stdout
 
 
 def test_an_estimate_is_said_and_compared_with_the_truth(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 import pty
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from stablenew.run import main
 from tests.cli.program import RUN, environment, run, start
 from tests.support import leftovers, lines
 
@@ -340,3 +342,24 @@ def test_a_disk_that_is_full_from_the_start_is_one_line(tmp_path: Path) -> None:
     assert done.stderr.splitlines()[-1].startswith("stablenew: ")
     assert "File too large" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_plan_that_its_scorer_ended_says_with_what(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def rate(_: object) -> int:
+        raise ValueError("no more questions")
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("stablenew.cli.run_command.asker", lambda: rate)
+    monkeypatch.setattr("sys.stdin", Terminal())
+    words = ["--backend", "fake", "--prompt", "a", "--explore", "txt2img.cfg_scale=1..12"]
+    assert main(words) == 1
+    said = capsys.readouterr()
+    assert "what ended the plan: ValueError: no more questions" in said.err
+    assert "3 steps: 3 succeeded; pictures: 3" in said.out
+    assert "go on with" in said.out

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any, cast
 
 import anyio
+import numpy as np
 import pytest
 
 from stablenew.advice.explorer import candidates, first_values
@@ -19,7 +24,12 @@ from stablenew.learning.feedback_manager import record_feedback
 from stablenew.learning.feedback_reader import Rating, read_feedback
 from stablenew.learning.gallery import Shown
 from stablenew.learning.learning_adapter import build_learning_plan_from_dict
-from stablenew.learning.learning_events import AdviceGiven, PlanExtended, RatingsAwaited
+from stablenew.learning.learning_events import (
+    AdviceGiven,
+    PlanExtended,
+    PlanFinished,
+    RatingsAwaited,
+)
 from stablenew.learning.learning_execution import Rate
 from stablenew.learning.learning_result import LearningExecutionResult
 from stablenew.learning.learning_steps import derive_steps
@@ -210,3 +220,74 @@ def test_a_wrong_plan_is_told_before_anything_runs(changes: dict[str, object], s
     given = {name: value for name, value in {**PLAN, **changes}.items() if value is not None}
     with pytest.raises(ConfigError, match=said):
         derive_steps(build_learning_plan_from_dict(given), PipelineConfig.from_dict(CONFIG))
+
+
+async def _raises(_: Shown) -> int:
+    raise ValueError("the scorer is broken")
+
+
+async def _leaks(_: Shown) -> int:
+    gone = asyncio.ensure_future(asyncio.sleep(10))
+    gone.cancel()
+    await gone
+    return 3
+
+
+def _plain(_: Shown) -> int:
+    return 3
+
+
+def _says(answer: object) -> Callable[[Shown], Awaitable[object]]:
+    async def rate(_: Shown) -> object:
+        return answer
+
+    return rate
+
+
+@pytest.mark.parametrize(
+    ("rate", "kind", "message"),
+    [
+        (_raises, "ValueError", "the scorer is broken"),
+        (_leaks, "LeakedCancelError", "rate ended in CancelledError()"),
+        (_plain, "ConfigError", "rate: 3 cannot be awaited, expected an `async def`"),
+        (_says(3.7), "ConfigError", "rate: given 3.7, expected a whole number from 1 to 5"),
+        (_says("good"), "ConfigError", "rate: given 'good', expected a whole number from 1 to 5"),
+        (_says(9), "ConfigError", "rate: given 9, expected a whole number from 1 to 5"),
+        (_says(True), "ConfigError", "rate: given True, expected a whole number from 1 to 5"),
+        (_says(math.nan), "ConfigError", "rate: given nan, expected"),
+        (_says(np.zeros(2)), "ConfigError", "expected a whole number from 1 to 5"),
+        (
+            _says(Rating(run_id="", image_id="", rating=7)),
+            "ConfigError",
+            "rating: given 7, expected a whole number from 1 to 5",
+        ),
+    ],
+)
+async def test_a_scorer_that_fails_is_the_plans_outcome_and_not_a_cancellation(
+    runs: Path, rate: Any, kind: str, message: str
+) -> None:
+    events: list[Event] = []
+    result = await explored(runs, rate, events)
+    assert result.outcome is Outcome.FAILED
+    assert result.error is not None
+    assert result.error.kind == kind
+    assert message in result.error.message
+    assert [step.outcome for step in result.step_results] == [Outcome.SUCCEEDED] * 3
+    (ended,) = [event for event in events if isinstance(event, PlanFinished)]
+    assert (ended.outcome, ended.error) == (result.outcome, result.error)
+
+
+@pytest.mark.parametrize("four", [np.int64(4), np.float32(4), 4.0])
+async def test_a_scorer_may_say_a_whole_number_in_any_type(runs: Path, four: object) -> None:
+    result = await explored(runs, cast("Rate", _says(four)), max_pictures=3)
+    assert result.outcome is Outcome.SUCCEEDED
+    assert [rating.rating for rating in read_feedback(runs).ratings.values()] == [4, 4, 4]
+
+
+async def test_a_plan_whose_scorer_failed_goes_on_with_a_better_one(runs: Path) -> None:
+    async with open_app(Settings(out=runs, backend="fake")) as app:
+        failed = await app.learning.run_learning_plan(PLAN, CONFIG, rate=_raises)
+        result = await app.learning.resume_plan(failed.plan_id, rate=cast("Rate", _says(3)))
+    assert result.outcome is Outcome.SUCCEEDED
+    assert result.error is None
+    assert {step.outcome for step in result.step_results[:3]} == {Outcome.REUSED}
