@@ -36,8 +36,7 @@ from stablenew import (
     parse_sweep,
 )
 from stablenew.cli.printing import printable
-from stablenew.config.pipeline_config import Setting
-from stablenew.learning.learning_plan import step_label
+from stablenew.learning.axis import label_of
 
 PROMPT = "a red mushroom in a forest"
 SWEEP = "txt2img.cfg_scale=1,3,5,8"
@@ -189,8 +188,9 @@ class Session:
 
     def _take_step(self, event: StepEvent) -> None:
         self._step = event.index
-        if self._plan is not None:
-            self._labels[event.run_id] = _label(self._plan, event.value, event.y_value)
+        label = self._labels[event.run_id] = printable(event.label)
+        if self._step < len(self.rows):
+            self.rows[self._step] = attrs.evolve(self.rows[self._step], label=label)
         if isinstance(event, StepFinished):
             self._show(str(event.outcome), 1.0)
         else:
@@ -198,8 +198,9 @@ class Session:
 
     def _begin(self, event: PlanStarted) -> None:
         self._plan = event
-        pairs = zip(event.values, event.y_values or event.values, strict=True)
-        self.rows = [Row(_label(event, value, y_value)) for value, y_value in pairs]
+        # The rest of what sets a step apart is told when it begins.
+        names = [f"{event.variable}={label_of(value)}" for value in event.values]
+        self.rows = [Row(printable(name)) for name in names]
         self._labels.clear()
         self._view.show_rows(self.rows)
         self._view.show_status(f"running {event.steps} steps", running=True)
@@ -222,10 +223,6 @@ class Session:
         path = self._app.settings.out / event.output.path
         small = await anyio.to_thread.run_sync(thumbnail, path)
         self._view.add_picture(self._labels.get(event.run_id, ""), small)
-
-
-def _label(plan: PlanStarted, value: Setting, y_value: Setting) -> str:
-    return printable(step_label(plan.variable, value, plan.y_variable, y_value))
 
 
 def thumbnail(path: Path) -> bytes:

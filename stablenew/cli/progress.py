@@ -13,11 +13,9 @@ from stablenew.learning.learning_events import (
     AdviceGiven,
     PlanStarted,
     RatingsAwaited,
-    StepEvent,
     StepFinished,
     StepStarted,
 )
-from stablenew.learning.learning_plan import step_label
 from stablenew.pipeline.results import StageOutput
 from stablenew.pipeline.stage_events import (
     BackendAwaited,
@@ -76,9 +74,8 @@ class Progress:
     def __init__(self, display: Display, out: str = "runs") -> None:
         self._display = display
         self._out = out
-        self._variable = ""
+        self._in_plan = False
         self._step, self._steps = 0, 1
-        self._y_variable: str | None = None
         self._label = ""
         self._stages: tuple[str, ...] = ()
         self._stages_done = 0
@@ -108,7 +105,7 @@ class Progress:
 
     def _take_run(self, event: Event) -> None:
         if isinstance(event, PlanStarted):
-            self._variable, self._y_variable = event.variable, event.y_variable
+            self._in_plan = True
         elif isinstance(event, RatingsAwaited):
             where = f"stablenew rate {self._out}/{event.plan_id}"
             self._display.tell(f"{len(event.pictures)} pictures to rate; elsewhere: {where}")
@@ -116,25 +113,22 @@ class Progress:
             shown = "" if event.mean is None else f", {event.mean:.1f} of 5"
             self._display.tell(f"so far: {event.parameter}={event.value}{shown}; {event.why}")
         elif isinstance(event, StepStarted):
-            self._step, self._steps, self._label = event.index, event.steps, self._about(event)
+            self._step, self._steps, self._label = event.index, event.steps, event.label
         elif isinstance(event, RunStarted):
             self._stages, self._stages_done = event.stages, 0
         elif isinstance(event, StepFinished):
             self._display.tell(self._step_line(event))
-        elif isinstance(event, RunFinished) and not self._variable and event.result.error:
+        elif isinstance(event, RunFinished) and not self._in_plan and event.result.error:
             self._display.tell(f"{event.result.outcome}: {event.result.error}")
 
     def _show(self, stage: str, fraction: float) -> None:
         within = (self._stages_done + fraction) / max(len(self._stages), 1)
         done = (self._step + min(within, 1.0)) / self._steps
         step = f"step {self._step + 1}/{self._steps} {self._label}  "
-        self._display.show((step if self._variable else "") + stage, done)
-
-    def _about(self, event: StepEvent) -> str:
-        return step_label(self._variable, event.value, self._y_variable, event.y_value)
+        self._display.show((step if self._in_plan else "") + stage, done)
 
     def _step_line(self, event: StepFinished) -> str:
-        line = f"step {event.index + 1}/{event.steps}  {self._about(event)}  {event.outcome}"
+        line = f"step {event.index + 1}/{event.steps}  {event.label}  {event.outcome}"
         if event.outcome.good:
             return f"{line}, {counted(event.outputs)}"
         return f"{line}: {event.error}" if event.error else line

@@ -10,6 +10,7 @@ import attrs
 from stablenew._convert import frozen_mapping
 from stablenew.config.pipeline_config import Setting
 from stablenew.events.event import Event
+from stablenew.learning.axis import Axis
 from stablenew.pipeline.results import Failure, Outcome, StageOutput
 
 
@@ -24,11 +25,12 @@ class PlanStarted(PlanEvent):
 
     Attributes:
         steps: How many steps it will run.
-        values: The value of each step.
+        values: The first axis's value in each step.
         images: Pictures per step.
         metadata: What the plan is tagged with.
-        y_variable: Of a grid: the second setting's path.
-        y_values: Of a grid: its value in each step.
+        y_variable: The second axis's path, None where there is none.
+        y_values: Its value in each step.
+        axes: All that varies, each with its choices.
     """
 
     steps: int
@@ -39,6 +41,7 @@ class PlanStarted(PlanEvent):
     metadata: Mapping[str, object] = attrs.field(factory=dict, converter=frozen_mapping)
     y_variable: str | None = None
     y_values: tuple[Setting, ...] = ()
+    axes: tuple[Axis, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -122,14 +125,16 @@ class StepEvent(Event):
     Attributes:
         index: From 0.
         steps: How many steps the plan will run.
-        value: The swept setting's value in this step.
-        y_value: Of a grid: the second setting's value.
+        value: The first axis's value in this step.
+        y_value: The second axis's.
+        label: What sets the step apart, in words: `cfg_scale=5, steps=20`.
     """
 
     index: int
     steps: int
     value: Setting
     y_value: Setting = None
+    label: str = ""
 
 
 @attrs.frozen(kw_only=True)

@@ -54,6 +54,7 @@ class PlanAnnouncer:
                 metadata=self._execution.metadata,
                 y_variable=plan.y_variable,
                 y_values=tuple(step.y_value for step in to_run) if plan.y_variable else (),
+                axes=plan.axes,
             )
         )
 
@@ -91,6 +92,7 @@ class PlanAnnouncer:
                 steps=len(self._execution.to_run),
                 value=step.value,
                 y_value=step.y_value,
+                label=step.label,
             )
         )
 
@@ -106,6 +108,7 @@ class PlanAnnouncer:
                 steps=len(self._execution.to_run),
                 value=step.value,
                 y_value=step.y_value,
+                label=step.label,
                 outcome=result.outcome,
                 error=result.error,
                 outputs=tuple(outputs),

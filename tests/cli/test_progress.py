@@ -79,11 +79,11 @@ async def test_progress_counts_steps_stages_and_pictures_as_one_whole() -> None:
     stages = ("txt2img", "upscale")
     shown = await taken(
         PlanStarted(steps=2, stage="txt2img", variable="steps", values=(5, 6), images=2),
-        StepStarted(index=1, steps=2, value=6),
+        StepStarted(index=1, steps=2, value=6, label="steps=6"),
         RunStarted(stages=stages, images=2),
         StageStarted(stage="txt2img", images=2),
         StageProgress(stage="txt2img", fraction=0.5, image=1, images=2),
-        StepFinished(index=1, steps=2, value=6, outcome=Outcome.CANCELLED),
+        StepFinished(index=1, steps=2, value=6, label="steps=6", outcome=Outcome.CANCELLED),
     )
     assert shown == [
         ("step 2/2 steps=6  txt2img", 0.5),
@@ -116,9 +116,11 @@ async def test_blank_pictures_are_counted_in_a_steps_line() -> None:
     outputs = (fine, attrs.evolve(fine, blank=True))
     shown = await taken(
         PlanStarted(steps=1, stage="txt2img", variable="steps", values=(4,), images=2),
-        StepFinished(index=0, steps=1, value=4, outcome=Outcome.SUCCEEDED, outputs=outputs),
+        StepFinished(
+            index=0, steps=1, value=4, label="x=4", outcome=Outcome.SUCCEEDED, outputs=outputs
+        ),
     )
-    assert shown == ["step 1/1  steps=4  succeeded, pictures: 2, blank: 1"]
+    assert shown == ["step 1/1  x=4  succeeded, pictures: 2, blank: 1"]
 
 
 def test_blank_pictures_are_in_the_closing_lines_with_their_likely_cause(

@@ -15,8 +15,10 @@ from PIL import Image
 from stablenew.app import App, open_app
 from stablenew.backends.fake import Behaviour, FakeBackend
 from stablenew.config.settings import Settings
+from stablenew.learning.axis import axis_of_values
+from stablenew.learning.learning_plan import LearningPlan
 from stablenew.learning.learning_record_reader import read_records
-from tests.support import until
+from tests.support import config, until
 
 SWEEP = "txt2img.cfg_scale=3,5,7"
 
@@ -75,6 +77,19 @@ async def test_a_plan_is_shown_from_its_start_to_its_end(runs: Path) -> None:
     assert notes.fractions[-1] == 1.0
     assert [label for label, _ in notes.pictures] == [row.label for row in notes.rows]
     assert len(list(read_records(runs / "learning_records.jsonl"))) == 3
+
+
+async def test_a_step_of_many_axes_is_shown_by_all_of_them_once_it_begins(runs: Path) -> None:
+    names = ("cfg_scale", "steps", "width")
+    axes = [axis_of_values(f"txt2img.{name}", [8, 9]) for name in names]
+    async with session(runs) as (app, demo, notes):
+        await app.learning.run_learning_plan(LearningPlan(axes=axes), config(), max_steps=2)
+        await until(lambda: notes.fractions and notes.fractions[-1] == 1.0)
+        assert demo.dropped == 0
+    assert [row.label for row in notes.rows] == [
+        "cfg_scale=8, steps=8, width=8",
+        "cfg_scale=9, steps=8, width=8",
+    ]
 
 
 async def test_the_toggle_decides_whether_there_are_records(runs: Path) -> None:

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import json
+
 from stablenew.events.bus import EventBus
+from stablenew.events.event_log import encode_event
+from stablenew.learning.axis import axis_of_prompts, axis_of_values
 from stablenew.learning.learning_adapter import prepare_learning_run
 from stablenew.learning.learning_events import PlanFinished, PlanStarted, StepFinished, StepStarted
 from stablenew.learning.learning_execution import LearningExecutionRunner
+from stablenew.learning.learning_plan import LearningPlan
 from stablenew.pipeline.results import Outcome, PipelineRunResult
 from stablenew.pipeline.run_request import RunRequest
 from tests.support import Listener, config, ticking_clock
@@ -105,6 +110,35 @@ async def test_the_plan_and_its_steps_are_told() -> None:
     assert [event.value for event in listener.of(StepFinished)] == [1, 3, 5]
     assert dict(listener.of(PlanFinished)[0].summary) == dict(result.summary)
     assert {event.plan_id for event in listener.events} == {"plan-7"}
+
+
+async def test_every_axis_is_told_and_each_step_by_what_sets_it_apart() -> None:
+    axes = [
+        axis_of_values("txt2img.cfg_scale", [3, 5]),
+        axis_of_values("txt2img.steps", [8]),
+        axis_of_prompts([("a cat", "blurry"), ("a dog", None)]),
+    ]
+    async with EventBus(strict=True) as bus:
+        listener = Listener(bus)
+        runner = LearningExecutionRunner(Pipeline().run, bus=bus)
+        await runner.run(prepare_learning_run(LearningPlan(axes=axes), config()))
+        await bus.drain()
+    labels = [
+        "cfg_scale=3, steps=8, prompt=a cat",
+        "cfg_scale=5, steps=8, prompt=a cat",
+        "cfg_scale=3, steps=8, prompt=a dog",
+        "cfg_scale=5, steps=8, prompt=a dog",
+    ]
+    assert [event.label for event in listener.of(StepStarted)] == labels
+    assert [event.label for event in listener.of(StepFinished)] == labels
+    (started,) = listener.of(PlanStarted)
+    assert started.axes == tuple(axes)
+    line = json.loads(encode_event(started))["axes"][2]
+    assert (line["name"], line["condition"]) == ("prompt", True)
+    assert line["choices"][0] == {
+        "label": "a cat",
+        "overrides": {"txt2img.prompt": "a cat", "txt2img.negative_prompt": "blurry"},
+    }
 
 
 async def test_the_same_runner_runs_plan_after_plan() -> None:
