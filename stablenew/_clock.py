@@ -20,6 +20,9 @@ ID_LENGTH = 100
 PLAN_ID_LENGTH = 90
 """Letters in a plan's id at the most: its steps' run ids add a number."""
 
+_SEEDS = 2**31 - 2**16
+"""stable-diffusion.cpp takes seeds below 2³¹; each picture of a step has the next one."""
+
 
 def utc_now() -> datetime:
     """Return the time, in UTC."""
@@ -38,13 +41,14 @@ class Clock:
         now: The time in UTC, as events and records carry it.
         monotonic: Seconds from an arbitrary start, for durations.
         token: A few random letters that keep ids apart within a microsecond.
-        draw_seed: A seed in place of −1, from 0 to 2³²−1 as the WebUI draws it.
+        draw_seed: A seed in place of −1, of which no picture's becomes larger than the smallest
+            limit that a server has.
     """
 
     now: Callable[[], datetime] = utc_now
     monotonic: Callable[[], float] = time.monotonic
     token: Callable[[], str] = _token
-    draw_seed: Callable[[], int] = lambda: secrets.randbelow(2**32)
+    draw_seed: Callable[[], int] = lambda: secrets.randbelow(_SEEDS)
 
     def new_id(self) -> str:
         """Return an id that sorts by time and is safe as a file name."""

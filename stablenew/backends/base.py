@@ -61,6 +61,7 @@ class Capabilities:
         aliases: For each setting that has other spellings of its values: those, in lower case,
             each with the name that it stands for.
         sizes: The (width, height) pairs it can make; empty for any.
+        largest_seed: None where it takes any.
         model_hashes: For each model whose hash it tells: that, as ten hexadecimal digits.
     """
 
@@ -74,6 +75,7 @@ class Capabilities:
     choices: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict, converter=frozen_mapping)
     aliases: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict, converter=frozen_mapping)
     sizes: tuple[tuple[int, int], ...] = ()
+    largest_seed: int | None = None
     model_hashes: Mapping[str, str] = attrs.field(factory=dict, converter=frozen_mapping)
 
     @property

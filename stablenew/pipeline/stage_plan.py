@@ -14,6 +14,7 @@ from stablenew.backends.base import Capabilities
 from stablenew.config.fingerprint import fingerprint
 from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
 from stablenew.errors import ConfigError
+from stablenew.pipeline.stage_limits import seed_problems, size_problems
 
 REQUIRED: Mapping[str, tuple[str, ...]] = {
     "txt2img": ("prompt",),
@@ -293,7 +294,8 @@ def _problems(
     yield from _missing(stage, own, capabilities)
     yield from _unknown_names(stage, own, capabilities)
     if "width" in own or "height" in own:
-        yield from _size_problems(stage, settings, capabilities)
+        yield from size_problems(stage, settings, capabilities)
+    yield from seed_problems(stage, own, capabilities)
 
 
 def _not_understood(
@@ -347,18 +349,6 @@ def _choices(name: str, capabilities: Capabilities) -> tuple[str, ...]:
 
 def _inherits(stage: str, name: str) -> bool:
     return name in _INHERITED[stage] if stage in _INHERITED else False
-
-
-def _size_problems(
-    stage: str, settings: Mapping[str, Setting], capabilities: Capabilities
-) -> Iterator[str]:
-    size = settings.get("width"), settings.get("height")
-    if capabilities.sizes and None not in size and size not in capabilities.sizes:
-        has = ", ".join(f"{width}x{height}" for width, height in capabilities.sizes)
-        yield (
-            f"{stage}.width, {stage}.height: given {size[0]}x{size[1]},"
-            f" the {capabilities.title} makes {has}"
-        )
 
 
 def _expected(name: str, capabilities: Capabilities) -> str:

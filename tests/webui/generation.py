@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from tests.webui import sdcpp
 from tests.webui.pictures import converted, opened, png
 from tests.webui.requests import Asked, Refusal, complaints, http
 
@@ -82,7 +83,7 @@ async def _run(made: Generation) -> object:
     if webui.fail_with:
         raise webui.fail_with
     if made.asked is None:
-        return await _run_plain(made)
+        return await sdcpp.run(made)
     asked = made.asked
     restored = _override(made)
     try:
@@ -321,33 +322,3 @@ def _size(made: Generation) -> tuple[int, int]:
         else:
             width, height = (int(side * asked["hr_scale"]) for side in (width, height))
     return width // 8 * 8, height // 8 * 8
-
-
-async def _run_plain(made: Generation) -> object:
-    """Make a picture as sd-server does, which checks little and tells nothing on the way."""
-    body, webui = made.body, made.webui
-    if not body.get("prompt"):
-        raise Refusal(400, "", "prompt required")
-    for _ in range(max(int(body.get("steps", 20)), 0)):
-        await asyncio.sleep(webui.step_seconds)
-    scale = float(body.get("hr_scale", 2.0)) if body.get("enable_hr") else 1.0
-    width, height = (
-        -(-int(body.get(side, 512) * scale) // 64) * 64 for side in ("width", "height")
-    )
-    # A picture to start from that is missing or broken is no error: the answer is noise.
-    seed = int(body.get("seed", -1))
-    text = f"{body['prompt']}\nSteps: {body.get('steps', 20)}, Seed: {seed}, Sampler: NONE"
-    data = png(width, height, max(seed, 0), {"parameters": text})
-    info = {
-        "prompt": body["prompt"],
-        "seed": seed,
-        "all_seeds": [seed],
-        "infotexts": [text],
-        "sampler_name": body.get("sampler_name") or "NONE",
-        "version": webui.profile.version,
-    }
-    return {
-        "images": [base64.b64encode(data).decode()],
-        "parameters": dict(body),
-        "info": json.dumps(info),
-    }

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import attrs
 import uvicorn
 
+from tests.webui import sdcpp
 from tests.webui.generation import Generation, generate
 from tests.webui.pictures import NoPictureError, opened, parameters, png
 from tests.webui.profiles import (
@@ -210,14 +211,14 @@ class WebUI:
 
     def _refused(self, refusal: Refusal) -> Reply:
         """Return an error in the shape of this server."""
+        if self.profile.errors == "sdcpp":
+            return sdcpp.refused(refusal)
         if isinstance(refusal.says, list) or not refusal.kind:
             return refusal.status, {"detail": refusal.says}
         stated = refusal.kind == "HTTPException"
         detail = refusal.says if stated else ""
         says = "" if stated else refusal.says
         shape = {"error": refusal.kind, "detail": detail, "body": ""}
-        if self.profile.errors == "sdcpp":
-            return refusal.status, {"error": "server_error", "message": refusal.says}
         if self.profile.forge:
             plain = {"detail": refusal.says}
             return refusal.status, plain if stated else {**shape, "message": says}
@@ -238,6 +239,14 @@ class WebUI:
             ("GET", f"{api}/latent-upscale-modes"): _always([{"name": n} for n in LATENT_MODES]),
             ("GET", f"{api}/loras"): _always([]),
         }
+        if not self.profile.full:
+            doors |= {
+                ("GET", f"{api}/options"): _always(sdcpp.options(self)),
+                ("GET", f"{api}/samplers"): _always(sdcpp.samplers()),
+                ("GET", f"{api}/schedulers"): _always(sdcpp.schedulers()),
+                ("GET", f"{api}/sd-models"): _always(sdcpp.models(self)),
+                ("GET", f"{api}/upscalers"): _always(sdcpp.upscalers()),
+            }
         if self.profile.full:
             doors |= self._full_doors(api)
         if self.profile.forge:

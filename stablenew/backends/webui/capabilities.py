@@ -82,6 +82,7 @@ def describe(server: Server) -> Capabilities:
         upscalers=server.upscalers,
         model_hashes={each.name: each.sha256[:10] for each in server.models if each.sha256},
         choices=choices,
+        largest_seed=2**31 - 1 if server.flavour is Flavour.SDCPP else None,
         aliases={
             **{f"{prefix}sampler_name": spellings["sampler_name"] for prefix in ("", "hr_")},
             **{f"{prefix}scheduler": spellings["scheduler"] for prefix in ("", "hr_", "ad_")},

@@ -9,6 +9,7 @@ import msgspec
 
 from stablenew.backends.webui.client import WebUIClient
 from stablenew.backends.webui.progress import read_snapshot, read_task
+from stablenew.backends.webui.sdcpp_names import sdcpp_names
 from stablenew.backends.webui.server import (
     Flavour,
     Server,
@@ -112,9 +113,9 @@ def _server(
     return Server(
         flavour=flavour,
         options=options,
-        samplers=aliased(found["samplers"], "name", "aliases"),
+        samplers=_samplers(found["samplers"], flavour),
         schedulers=_schedulers(found["schedulers"], flavour),
-        models=read_models(found["models"]),
+        models=read_models(found["models"], flavour),
         upscalers=tuple(name for name in upscalers if name != "None"),
         latent_modes=names(found["latent_modes"]),
         vaes={
@@ -142,6 +143,11 @@ def _flavour(progress: object, found: Mapping[str, object]) -> Flavour:
     return Flavour.A1111
 
 
+def _samplers(data: object, flavour: Flavour) -> dict[str, tuple[str, ...]]:
+    listed = aliased(data, "name", "aliases")
+    return sdcpp_names(listed) if flavour is Flavour.SDCPP else listed
+
+
 def _schedulers(data: object, flavour: Flavour) -> dict[str, tuple[str, ...]]:
     """Return labels and their other names; SD.Next lists some but has no field for them."""
     if flavour is Flavour.SDNEXT:
@@ -149,7 +155,8 @@ def _schedulers(data: object, flavour: Flavour) -> dict[str, tuple[str, ...]]:
     if isinstance(data, list) and all(isinstance(each, str) for each in data):
         return {str(each): () for each in data}
     labelled = aliased(data, "label", "name", "aliases")
-    return labelled or aliased(data, "name", "aliases")
+    listed = labelled or aliased(data, "name", "aliases")
+    return sdcpp_names(listed) if flavour is Flavour.SDCPP else listed
 
 
 def _adetailer(scripts: object, detectors: Mapping[str, object]) -> tuple[str, ...]:

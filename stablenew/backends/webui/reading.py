@@ -149,9 +149,16 @@ def _other_names(
     sampler, used = asked.get("sampler_name"), info.get("sampler_name")
     if sampler and used and str(used).lower() != str(sampler).lower():
         yield f"asked for sampler_name {sampler!r}, the server used {used!r}"
-    scheduler, used = asked.get("scheduler"), pairs.get("Schedule type")
+    scheduler, used = asked.get("scheduler"), _schedule_type(info, pairs)
     if scheduler and scheduler not in _AUTOMATIC and used and used != scheduler:
         yield f"asked for scheduler {scheduler!r}, the server used {used!r}"
+
+
+def _schedule_type(info: Mapping[str, object], pairs: Mapping[str, str]) -> str:
+    """Return the scheduler; sd-server's infotext has it behind the sampler, without a label."""
+    more = info.get("extra_generation_params")
+    told = more.get("Schedule type") if isinstance(more, Mapping) else None
+    return pairs.get("Schedule type") or (told if isinstance(told, str) else "")
 
 
 def _wrong_size(call: Call, size: tuple[int, int]) -> Iterator[str]:
@@ -192,8 +199,8 @@ def _used(
         value = info.get(key)
         if isinstance(value, str | int | float) and value not in ("", "NONE"):
             used[name] = value
-    if call.kind != "adetailer" and "Schedule type" in pairs:
-        used["scheduler"] = pairs["Schedule type"]
+    if call.kind != "adetailer" and (schedule := _schedule_type(info, pairs)):
+        used["scheduler"] = schedule
     model = info.get("sd_model_name")
     if isinstance(model, str) and model and "model" not in call.settings:
         used["model"] = server.model_name(model) or model

@@ -114,9 +114,11 @@ class Server:
         return next(iter([*named, *spelled]), None)
 
 
-def read_models(data: object) -> tuple[Model, ...]:
+def read_models(data: object, flavour: Flavour | None = None) -> tuple[Model, ...]:
     """Return the models that `GET /sdapi/v1/sd-models` lists."""
     models = [_read_model(entry) for entry in entries(data) if entry.get("model_name")]
+    if flavour is Flavour.SDCPP:  # which has the same hash for every model
+        models = [attrs.evolve(each, sha256="") for each in models]
     stems = Counter(model.stem for model in models)
     alike = {model.title: str(model.name) for model in models if stems[model.stem] > 1}
     return tuple(
@@ -132,7 +134,8 @@ def _read_model(entry: Mapping[str, object]) -> Model:
     file = str(entry.get("filename") or "")
     title = str(entry.get("title") or said)
     # Pictures name the file; the list may put its folder before that.
-    stem = PurePath(file.replace("\\", "/")).stem if file else said
+    path = PurePath(file.replace("\\", "/"))
+    stem = path.stem if file else said
     bare = title.partition(" [")[0]
     hashes = [str(entry[key]) for key in ("hash", "sha256") if entry.get(key)]
     return Model(
@@ -140,7 +143,7 @@ def _read_model(entry: Mapping[str, object]) -> Model:
         stem=stem,
         title=title,
         sha256=str(entry.get("sha256") or ""),
-        spellings=tuple(dict.fromkeys([stem, said, title, bare, *hashes])),
+        spellings=tuple(dict.fromkeys([stem, said, title, bare, path.name, *hashes])),
     )
 
 
