@@ -1,103 +1,213 @@
-"""The contact sheet: one row per value, one column per picture, labelled."""
+"""The contact sheet: the pictures of a plan side by side, with what sets them apart beside them."""
 
 from __future__ import annotations
 
 import io
-import unicodedata
+from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 import attrs
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from stablenew.report.sheet_layout import SheetLayout
+from stablenew.report.lettering import Lettering, machine_fonts
+from stablenew.report.sheet_labels import distinct
+from stablenew.report.sheet_layout import LINE, MOST_LINES, SheetAxis, SheetLayout, margin
 
-_PAPER, _INK, _FAINT, _EMPTY = "#fbfaf7", "#1f2328", "#6b7280", "#ece9e2"
-_LETTER_WIDTH = 0.62
-# Pillow's own font has ASCII alone; these are found by name where a machine has them.
-_FONTS = (
-    "NotoSansCJK-Regular.ttc",
-    "Arial Unicode.ttf",
-    "msyh.ttc",
-    "DejaVuSans.ttf",
-    "NotoSans-Regular.ttf",
-    "Arial.ttf",
-    "LiberationSans-Regular.ttf",
-)
+_PAPER, _INK, _FAINT, _EMPTY, _MARK = "#fbfaf7", "#1f2328", "#6b7280", "#ece9e2", "#b4451f"
+_SUBTITLE_LINES = 2
+_LEAST_NOTED = 4
+"""How many letters high a cell is at the least in which something is written."""
+
+Position = tuple[int, ...]
+"""Which value of each axis a step has, from 0."""
 
 
 @attrs.frozen(kw_only=True)
-class SheetRow:
-    """One value and its pictures.
+class SheetPicture:
+    """A picture on a sheet.
 
     Attributes:
-        label: The value, as it is written beside the row.
-        pictures: Paths of the pictures.
+        blank: Whether it is one single colour, which is said on it.
+    """
+
+    path: Path
+    blank: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class SheetCell:
+    """What one step made.
+
+    Attributes:
+        pictures: In order.
         note: Shown in place of the first picture that is missing.
     """
 
-    label: str
-    pictures: tuple[Path, ...]
+    pictures: tuple[SheetPicture, ...] = ()
     note: str = ""
 
 
 def draw_contact_sheet(
-    layout: SheetLayout, title: str, subtitle: str, columns: tuple[str, ...], rows: list[SheetRow]
+    layout: SheetLayout,
+    axes: Sequence[SheetAxis],
+    cells: Mapping[Position, SheetCell],
+    *,
+    title: str,
+    subtitle: str = "",
+    pictures: Sequence[str] = (),
 ) -> bytes:
     """Draw a contact sheet; for a worker thread.
 
     Args:
-        layout: Sizes.
+        layout: Of these axes.
+        axes: One, or two: across and down.
+        cells: By the position of their step on these axes; one that is not there stays empty.
         title: What was explored.
         subtitle: The prompt.
-        columns: A label for each column.
-        rows: From top to bottom.
+        pictures: A label for each picture of a step, where each has a column.
 
     Returns:
         A PNG file.
     """
-    sheet = Image.new("RGB", layout.size, _PAPER)
-    draw = ImageDraw.Draw(sheet)
-    large, small = _font(layout.text * 3 // 2), _font(layout.text)
-    margin, width = 2 * layout.gap + layout.text // 2, layout.size[0]
-    draw.text((margin, layout.gap * 2), _fitted(title, width, layout.text * 3 / 2), _INK, large)
-    below = layout.gap * 2 + layout.text * 2
-    draw.text((margin, below), _fitted(subtitle, width, layout.text), _FAINT, small)
-    for column, label in enumerate(columns):
-        x = layout.corner(0, column)[0]
-        text = _fitted(label, layout.cell, layout.text)
-        draw.text((x, layout.top), text, _FAINT, small, anchor="lb")
-    for index, row in enumerate(rows):
-        x, y = layout.corner(index, 0)
-        text = _fitted(row.label, layout.left, layout.text)
-        anchor = (x - 2 * layout.gap - layout.text // 2, y + layout.cell // 2)
-        draw.text(anchor, text, _INK, small, anchor="rm")
-        _draw_row(sheet, draw, layout, index, row)
-    buffer = io.BytesIO()
-    sheet.save(buffer, "PNG", compress_level=3)
-    return buffer.getvalue()
+    sheet = _Sheet(layout)
+    sheet.write_titles(title, subtitle)
+    beside = () if layout.wrapped else axes[0].labels if layout.by_picture else axes[1].labels
+    above = pictures if layout.by_picture else axes[0].labels
+    if layout.wrapped:
+        sheet.write_captions(above)
+    else:
+        sheet.write_heads(above)
+        sheet.write_sides(beside)
+    for position in product(*(range(len(axis.labels)) for axis in axes)):
+        sheet.draw_cell(position, cells.get(position, SheetCell()))
+    return sheet.encoded()
 
 
-def _draw_row(
-    sheet: Image.Image, draw: ImageDraw.ImageDraw, layout: SheetLayout, index: int, row: SheetRow
-) -> None:
-    for column in range(layout.columns):
-        x, y = layout.corner(index, column)
-        if column < len(row.pictures):
-            thumbnail = _thumbnail(row.pictures[column], layout.cell)
-            inset = (layout.cell - thumbnail.width) // 2, (layout.cell - thumbnail.height) // 2
-            sheet.paste(thumbnail, (x + inset[0], y + inset[1]))
-            continue
-        draw.rectangle((x, y, x + layout.cell - 1, y + layout.cell - 1), fill=_EMPTY)
-        if column == len(row.pictures) and row.note:
-            font = _font(layout.text)
-            lines = _wrapped(row.note, layout)
-            draw.multiline_text((x + layout.gap, y + layout.gap), lines, _FAINT, font)
+class _Sheet:
+    """A sheet on which one thing after the other is drawn."""
+
+    def __init__(self, layout: SheetLayout) -> None:
+        self._layout = layout
+        self._letters = _lettering()
+        self._image = Image.new("RGB", (layout.width, layout.height), _PAPER)
+        self._draw = ImageDraw.Draw(self._image)
+        self._margin = margin(layout.gap, layout.text)
+
+    def write_titles(self, title: str, subtitle: str) -> None:
+        layout, text = self._layout, self._layout.text
+        width = layout.width - 2 * self._margin
+        large = text * 3 // 2
+        self._write(self._margin, 2 * text, self._fit(title, width, large), _INK, large)
+        lines = self._letters.wrapped(_drawable(subtitle), width, _SUBTITLE_LINES, text)
+        self._write_lines(self._margin, round(2 * text + LINE * text), lines, _FAINT)
+
+    def write_heads(self, labels: Sequence[str]) -> None:
+        """Write a label above each column, as many as there is room for."""
+        width, text = self._layout.box[0], self._layout.text
+        every = -(-3 * text // (width + self._layout.gap))
+        shown = self._labels(labels, width * every, MOST_LINES)
+        for column, lines in list(enumerate(shown))[::every]:
+            x = self._layout.box_corner(0, column)[0]
+            y = self._layout.top - round((len(lines) - 1) * LINE * text + 0.3 * text)
+            self._write_lines(x, y, lines, _INK)
+
+    def write_sides(self, labels: Sequence[str]) -> None:
+        """Write a label beside each row, as many as there is room for."""
+        height, text = self._layout.box[1], self._layout.text
+        pitch = height + self._layout.gap
+        every = -(-round(LINE * text) // max(pitch, 1))
+        most = max(1, int(pitch * every / (LINE * text)))
+        width = self._layout.left - self._margin - text
+        for row, lines in list(enumerate(self._labels(labels, width, most)))[::every]:
+            middle = self._layout.box_corner(row, 0)[1] + height / 2
+            y = middle + (0.7 - (len(lines) - 1) * LINE) * text / 2
+            for number, line in enumerate(lines):
+                x = self._layout.left - text - self._letters.width(line, text)
+                self._write(x, y + number * LINE * text, line, _INK, text)
+
+    def write_captions(self, labels: Sequence[str]) -> None:
+        """Write a label above each box."""
+        layout = self._layout
+        most = int(layout.caption / (LINE * layout.text))
+        if not most:
+            return
+        for index, lines in enumerate(self._labels(labels, layout.box[0], most)):
+            x, y = layout.box_corner(*divmod(index, layout.columns))
+            y -= round((len(lines) - 1) * LINE * layout.text + 0.3 * layout.text)
+            self._write_lines(x, y, lines, _INK)
+
+    def draw_cell(self, position: Position, cell: SheetCell) -> None:
+        layout = self._layout
+        for number in range(layout.images):
+            corner = layout.corner(position, number)
+            if number < len(cell.pictures):
+                self._draw_picture(corner, cell.pictures[number])
+            else:
+                self._draw_nothing(corner, cell.note if number == len(cell.pictures) else "")
+
+    def encoded(self) -> bytes:
+        buffer = io.BytesIO()
+        self._image.save(buffer, "PNG", compress_level=3)
+        return buffer.getvalue()
+
+    def _draw_picture(self, corner: tuple[int, int], picture: SheetPicture) -> None:
+        (x, y), cell = corner, self._layout.cell
+        try:
+            thumbnail = _thumbnail(picture.path, cell)
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+            self._draw_nothing(corner, f"{picture.path.name} cannot be read")
+            return
+        inset = (cell - thumbnail.width) // 2, (cell - thumbnail.height) // 2
+        self._image.paste(thumbnail, (x + inset[0], y + inset[1]))
+        if picture.blank and cell >= _LEAST_NOTED * self._layout.text:
+            self._tag(corner, "blank")
+
+    def _draw_nothing(self, corner: tuple[int, int], note: str) -> None:
+        """Draw an empty cell, and write in it."""
+        (x, y), text, cell = corner, self._layout.text, self._layout.cell
+        self._draw.rectangle((x, y, x + cell - 1, y + cell - 1), fill=_EMPTY)
+        if note and cell >= _LEAST_NOTED * text:
+            most = int((cell - text) / (LINE * text))
+            lines = self._letters.wrapped(_drawable(note), cell - text, most, text)
+            self._write_lines(x + text // 2, y + text * 3 // 2, lines, _FAINT)
+
+    def _tag(self, corner: tuple[int, int], word: str) -> None:
+        """Write a word on a picture."""
+        (x, y), text = corner, self._layout.text
+        width = self._letters.width(word, text)
+        self._draw.rectangle((x, y, x + width + text, y + LINE * text), fill=_PAPER)
+        self._write(x + text // 2, y + text, word, _MARK, text)
+
+    def _labels(
+        self, labels: Sequence[str], width: float, lines: int
+    ) -> tuple[tuple[str, ...], ...]:
+        """Return the lines of each label; no two the same."""
+        text = self._layout.text
+
+        def shortened(label: str) -> str:
+            return "\n".join(self._letters.wrapped(_drawable(label), width, lines, text))
+
+        return tuple(tuple(each.split("\n")) for each in distinct(labels, shortened))
+
+    def _fit(self, text: str, width: float, size: int) -> str:
+        return self._letters.fitted(_drawable(text), width, size)
+
+    def _write_lines(self, x: float, y: float, lines: Sequence[str], colour: str) -> None:
+        """Write lines below each other, the first one on the base line `y`."""
+        text = self._layout.text
+        for number, line in enumerate(lines):
+            self._write(x, y + number * LINE * text, line, colour, text)
+
+    def _write(self, x: float, y: float, line: str, colour: str, size: int) -> None:
+        self._letters.draw(self._draw, (x, y), line, size, colour)
 
 
 def _thumbnail(path: Path, cell: int) -> Image.Image:
     """Return a picture fitted into a cell; small ones grow with hard edges, as pixels."""
     with Image.open(path) as image:
+        image.draft("RGB", (cell, cell))
         scale = cell / max(image.size)
         size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
         smaller = scale < 1
@@ -106,41 +216,20 @@ def _thumbnail(path: Path, cell: int) -> Image.Image:
 
 
 @cache
+def _fonts() -> tuple[Path, ...]:
+    return tuple(machine_fonts())
+
+
 def _wide_font() -> str | None:
-    """Return a font of this machine that has more than ASCII, if there is one."""
-    for name in _FONTS:
-        try:
-            ImageFont.truetype(name, 10)
-        except OSError:
-            continue
-        return name
-    return None
+    """Return the font that is asked first for a letter; None where only Pillow's own is there."""
+    return str(_fonts()[0]) if _fonts() else None
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    name = _wide_font()
-    return ImageFont.truetype(name, size) if name else ImageFont.load_default(size)
+@cache
+def _lettering() -> Lettering:
+    return Lettering(_fonts())
 
 
 def _drawable(text: str) -> str:
-    """Return a text on one line, without what the font would draw as a box."""
-    line = "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
-    if _wide_font():
-        return line
-    plain = unicodedata.normalize("NFKD", line)
-    letters = (c for c in plain if not unicodedata.combining(c))
-    return "".join(c if c.isascii() else "?" for c in letters)
-
-
-def _fitted(text: str, width: int, height: float) -> str:
-    """Cut a text to what fits on one line."""
-    letters = max(1, int(width / (height * _LETTER_WIDTH)))
-    line = _drawable(text)
-    return line if len(line) <= letters else line[: letters - 1] + "…"
-
-
-def _wrapped(text: str, layout: SheetLayout) -> str:
-    letters = max(4, int(layout.cell / (layout.text * _LETTER_WIDTH)))
-    words = _drawable(text)
-    lines = [words[start : start + letters] for start in range(0, len(words), letters)]
-    return "\n".join(lines[: max(1, layout.cell // (layout.text * 3 // 2))])
+    """Return a text on one line, without what would be drawn as a box."""
+    return _lettering().drawable(text)

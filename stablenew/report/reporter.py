@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,6 @@ import anyio.to_thread
 import attrs
 
 from stablenew._clock import Clock
-from stablenew.config.pipeline_config import Setting
 from stablenew.events.bus import EventBus
 from stablenew.events.event import Event
 from stablenew.events.mailbox import Overflow
@@ -23,8 +22,8 @@ from stablenew.learning.learning_events import (
     PlanStarted,
     StepFinished,
 )
-from stablenew.learning.learning_plan import step_label
-from stablenew.report.sheet_layout import SheetLayout, lay_out
+from stablenew.report.plan_sheet import CONTACT_SHEET as CONTACT_SHEET
+from stablenew.report.plan_sheet import PlanSheet
 from stablenew.storage import files
 
 if TYPE_CHECKING:  # it loads Pillow: in a thread, when it is needed
@@ -33,21 +32,18 @@ if TYPE_CHECKING:  # it loads Pillow: in a thread, when it is needed
 logger = logging.getLogger(__name__)
 
 PAGE = "report.html"
-CONTACT_SHEET = "contact_sheet.png"
-
 
 _PAGE_EVERY = 1.0
 """Seconds between two writings of a page at the least; 20 times as long as one takes, if longer."""
 
 
 @attrs.define(eq=False)
-class _Sheet:
-    started: PlanStarted
-    layout: SheetLayout
+class _Plan:
+    folder: Path
+    sheet: PlanSheet
     page: Page | None = None
     written_at: float = float("-inf")
     pause: float = _PAGE_EVERY
-    steps: list[StepFinished] = attrs.field(factory=list)
 
 
 class Reporter:
@@ -65,7 +61,7 @@ class Reporter:
         self.problem: str | None = None
         self._base_dir = base_dir
         self._clock = clock
-        self._sheets: dict[str | None, _Sheet] = {}
+        self._plans: dict[str | None, _Plan] = {}
 
     def subscribe(self, bus: EventBus) -> Subscription:
         """Report every plan from now on."""
@@ -85,26 +81,23 @@ class Reporter:
     async def take(self, event: Event) -> None:
         """Note a step and show it on the page; draw the sheet when its plan has ended."""
         if isinstance(event, PlanStarted):
-            labels = [_label(event, value, y) for value, y in _pairs(event)]
-            layout = lay_out(len(labels), event.images, max(map(len, labels), default=0))
-            self._sheets[event.plan_id] = sheet = _Sheet(event, layout)
-            await self._in_thread(self._open_page, sheet)
-        elif isinstance(event, PlanExtended) and event.plan_id in self._sheets:
-            sheet = self._sheets[event.plan_id]
-            layout = sheet.layout
-            sheet.layout = lay_out(event.steps, layout.columns, layout.longest_label)
-        elif isinstance(event, StepFinished) and event.plan_id in self._sheets:
-            sheet = self._sheets[event.plan_id]
-            sheet.steps.append(event)
-            await self._in_thread(self._show, sheet, event)
+            plan = _Plan(self._base_dir / str(event.plan_id), PlanSheet(event))
+            self._plans[event.plan_id] = plan
+            await self._in_thread(self._open_page, plan)
+        elif isinstance(event, PlanExtended) and event.plan_id in self._plans:
+            self._plans[event.plan_id].sheet.extend(event)
+        elif isinstance(event, StepFinished) and event.plan_id in self._plans:
+            plan = self._plans[event.plan_id]
+            plan.sheet.steps.append(event)
+            await self._in_thread(self._show, plan, event)
         elif isinstance(event, PlanFinished):
-            await self._end(self._sheets.pop(event.plan_id, None))
+            await self._end(self._plans.pop(event.plan_id, None))
 
-    async def _end(self, sheet: _Sheet | None) -> None:
-        if sheet is not None:
-            await self._in_thread(self._write_page, sheet, True)
-            if any(step.outputs for step in sheet.steps):
-                await self._write(sheet)
+    async def _end(self, plan: _Plan | None) -> None:
+        if plan is not None:
+            await self._in_thread(self._write_page, plan, True)
+            if not plan.sheet.is_empty:
+                await self._write_sheets(plan)
 
     async def _in_thread(self, work: Callable[..., None], *values: object) -> None:
         """Work on a page; a disk that says no fails no run."""
@@ -114,75 +107,35 @@ class Reporter:
             self.problem = f"{PAGE}: {error.strerror or error}"
             logger.warning("page not written: %s", self.problem)
 
-    def _open_page(self, sheet: _Sheet) -> None:
+    def _open_page(self, plan: _Plan) -> None:
         """Begin a page; a plan that left no `plan.json` has none."""
         from stablenew.report.page import open_page
 
-        sheet.page = open_page(self._base_dir / str(sheet.started.plan_id))
-        self._write_page(sheet, False)
+        plan.page = open_page(plan.folder)
+        self._write_page(plan, False)
 
-    def _show(self, sheet: _Sheet, event: StepFinished) -> None:
-        if sheet.page is not None:
+    def _show(self, plan: _Plan, event: StepFinished) -> None:
+        if plan.page is not None:
             error = None if event.error is None else str(event.error)
-            sheet.page.add(event.index, event.run_id or "", str(event.outcome), error)
-            if self._clock.monotonic() - sheet.written_at >= sheet.pause:
-                self._write_page(sheet, False)
+            plan.page.add(event.index, event.run_id or "", str(event.outcome), error)
+            if self._clock.monotonic() - plan.written_at >= plan.pause:
+                self._write_page(plan, False)
 
-    def _write_page(self, sheet: _Sheet, done: bool) -> None:
-        if sheet.page is None:
+    def _write_page(self, plan: _Plan, done: bool) -> None:
+        if plan.page is None:
             return
         before = self._clock.monotonic()
-        sheet.page.write(done=done, written=self._clock.now().isoformat())
-        sheet.written_at = self._clock.monotonic()
-        sheet.pause = max(_PAGE_EVERY, 20 * (sheet.written_at - before))
+        plan.page.write(done=done, written=self._clock.now().isoformat())
+        plan.written_at = self._clock.monotonic()
+        plan.pause = max(_PAGE_EVERY, 20 * (plan.written_at - before))
 
-    async def _write(self, sheet: _Sheet) -> None:
-        path = self._base_dir / str(sheet.started.plan_id) / CONTACT_SHEET
+    async def _write_sheets(self, plan: _Plan) -> None:
         self.problem = None
+        sheets = plan.sheet.draw(self._base_dir)
         try:
-            data = await anyio.to_thread.run_sync(_draw, sheet, self._base_dir)
-            await files.replace(path, data)
+            while (sheet := await anyio.to_thread.run_sync(next, sheets, None)) is not None:
+                name, data = sheet
+                await files.replace(plan.folder / name, data)
         except OSError as error:
-            self.problem = f"{path}: {error.strerror or error}"
+            self.problem = f"{plan.folder / CONTACT_SHEET}: {error.strerror or error}"
             logger.warning("contact sheet not written: %s", self.problem)
-
-
-def _pairs(started: PlanStarted) -> Iterator[tuple[Setting, Setting]]:
-    yield from zip(started.values, started.y_values or started.values, strict=True)
-
-
-def _label(started: PlanStarted, value: Setting, y_value: Setting) -> str:
-    label = step_label(started.variable, value, started.y_variable, y_value)
-    return label.replace("=", " ")
-
-
-def _draw(sheet: _Sheet, base_dir: Path) -> bytes:
-    """Draw the sheet, in a worker thread: Pillow is loaded here, when it is needed."""
-    from stablenew.report.contact_sheet import SheetRow, draw_contact_sheet
-
-    rows = [
-        SheetRow(
-            label=_label(sheet.started, step.value, step.y_value),
-            pictures=tuple(base_dir / output.path for output in step.outputs),
-            note=str(step.error or step.outcome),
-        )
-        for step in sheet.steps
-    ]
-    shown = next(step.outputs for step in sheet.steps if step.outputs)
-    name = sheet.started.metadata.get("experiment_name")
-    title = f"{sheet.started.stage}.{sheet.started.variable}"
-    return draw_contact_sheet(
-        sheet.layout,
-        f"{name}: {title}" if name else title,
-        "" if sheet.started.variable == "prompt" else str(shown[0].settings.get("prompt") or ""),
-        _column_labels(sheet),
-        rows,
-    )
-
-
-def _column_labels(sheet: _Sheet) -> tuple[str, ...]:
-    """Return the seeds, which are the same in every row unless the seed is what is swept."""
-    outputs = max((step.outputs for step in sheet.steps), key=len)
-    if sheet.started.variable == "seed":
-        return tuple(f"picture {number}" for number in range(1, len(outputs) + 1))
-    return tuple(f"seed {output.settings.get('seed', '?')}" for output in outputs)

@@ -1,74 +1,238 @@
-"""How big everything on a contact sheet is: decided from the plan, before anything runs. Pure."""
+"""Where everything on a contact sheet is, and how big: that follows from the plan alone.
+
+Pure, and for any number of axes:
+
+- One axis with several pictures per value: a row for each value, a column for each picture.
+- One axis with one picture per value: the values one after the other, wrapped into rows. So are
+  more values than rows can be told apart.
+- Two axes: the first one across, the second one down; several pictures of a step lie together.
+- More than two: such a sheet for each choice of the others (`sheets_of`).
+
+No plan is too large: cells shrink until the sheet is within bounds, to single pixels.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
+from itertools import product
 
 import attrs
+
+from stablenew.report.sheet_labels import breadth
 
 MOST_PIXELS = 40_000_000
 """A PNG of this size takes about a second to write; Pillow warns at twice as many."""
 
 LONGEST_SIDE = 16_000
-LARGEST_CELL, SMALLEST_CELL = 256, 8
+LARGEST_CELL, SMALLEST_TEXT = 256, 10
+MOST_LINES = 3
+"""Of a label above a cell."""
+
+LETTER_WIDTH = 0.62
+"""Of the height of a letter, about."""
+
+LINE = 1.35
+_MOST_ROWS = 240
+_IN_A_ROW = 5
+"""Values that are not wrapped."""
+
+_LABEL_LETTERS = 28
+_TITLE_LETTERS = 36
+
+
+@attrs.frozen(kw_only=True)
+class SheetAxis:
+    """What one axis of a plan says on a sheet.
+
+    Attributes:
+        name: The setting, as the title has it.
+        labels: Of its values, in the order of the sheet; no two the same.
+    """
+
+    name: str
+    labels: tuple[str, ...]
 
 
 @attrs.frozen(kw_only=True)
 class SheetLayout:
-    """Sizes in pixels.
+    """Places and sizes, in pixels.
+
+    A box holds the pictures of one step, or a single one of them where each has a column.
 
     Attributes:
-        rows: One per value.
-        columns: One per picture of a step.
+        rows: Of boxes.
+        columns: Of boxes.
+        images: Pictures of a step.
+        across: Pictures side by side in a box.
+        down: Pictures one below the other in a box.
+        wrapped: Whether boxes follow each other from row to row, each with its label above it.
+        by_picture: Whether each picture of a step has a column.
         cell: The side of the square that a picture is fitted into.
-        gap: Between cells and around the sheet.
+        gap: Between boxes and around the sheet.
         text: The height of a label's letters.
         left: The width of the row labels.
-        top: The height of title and column labels.
-        longest_label: Letters in the longest row label.
+        top: The height of everything above the boxes.
+        head: The height of the column labels, which is a part of `top`.
+        caption: The height of the label above each box.
+        width: Of the sheet.
+        height: Of the sheet.
     """
 
     rows: int
     columns: int
+    images: int
+    across: int
+    down: int
+    wrapped: bool
+    by_picture: bool
     cell: int
     gap: int
     text: int
     left: int
     top: int
-    longest_label: int = 0
+    head: int
+    caption: int
+    width: int
+    height: int
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Width and height of the sheet."""
-        step = self.cell + self.gap
-        return self.left + self.columns * step + self.gap, self.top + self.rows * step + self.gap
+    def box(self) -> tuple[int, int]:
+        """Width and height of a box, without its caption."""
+        inner = _inner(self.gap)
+        return _span(self.across, self.cell, inner), _span(self.down, self.cell, inner)
 
-    def corner(self, row: int, column: int) -> tuple[int, int]:
-        """Return the top left corner of a cell."""
-        step = self.cell + self.gap
-        return self.left + self.gap + column * step, self.top + self.gap + row * step
+    def box_corner(self, row: int, column: int) -> tuple[int, int]:
+        """Return the top left corner of a box, below its caption."""
+        width, height = self.box
+        x = self.left + self.gap + column * (width + self.gap)
+        return x, self.top + self.gap + row * (height + self.caption + self.gap) + self.caption
+
+    def corner(self, position: Sequence[int], picture: int = 0) -> tuple[int, int]:
+        """Return the top left corner of a step's picture.
+
+        Args:
+            position: The step's: which value of each axis, from 0; axes after the second choose the
+                sheet.
+            picture: Which of the step's pictures, from 0.
+        """
+        if self.by_picture:
+            return self.box_corner(position[0], picture)
+        row, column = divmod(position[0], self.columns) if self.wrapped else position[1::-1]
+        x, y = self.box_corner(row, column)
+        below, beside = divmod(picture, self.across)
+        pitch = self.cell + _inner(self.gap)
+        return x + beside * pitch, y + below * pitch
 
 
-def lay_out(rows: int, columns: int, longest_label: int) -> SheetLayout:
-    """Choose the largest cells with which the sheet stays within bounds.
+def lay_out(axes: Sequence[SheetAxis], images: int) -> SheetLayout:
+    """Choose the largest cells with which a sheet stays within bounds.
 
     Args:
-        rows: Values, 1 or more.
-        columns: Pictures per value, 1 or more.
-        longest_label: Letters in the longest row label.
+        axes: One or more, each with a value or more.
+        images: Pictures of a step, 1 or more.
     """
-    rows, columns = max(rows, 1), max(columns, 1)
-    by_area = math.isqrt(MOST_PIXELS // (2 * rows * columns))
-    by_side = LONGEST_SIDE // max(rows, columns) * 3 // 4
-    cell = max(SMALLEST_CELL, min(LARGEST_CELL, by_area, by_side))
-    text = max(8, cell // 14)
+    order = _Order.of(axes, images)
+    for cell in range(LARGEST_CELL, 1, -1):
+        layout = _sized(order, cell)
+        longest = max(layout.width, layout.height)
+        if longest <= LONGEST_SIDE and layout.width * layout.height <= MOST_PIXELS:
+            return layout
+    return _sized(order, 1)
+
+
+def sheets_of(axes: Sequence[SheetAxis]) -> Iterator[tuple[tuple[int, ...], str]]:
+    """Yield for each sheet what all of its steps share: their values of the axes after the second.
+
+    Yields:
+        Which value of each of these axes, and what to say of it; `((), "")` where there are none.
+    """
+    others = axes[2:]
+    for chosen in product(*(range(len(axis.labels)) for axis in others)):
+        yield chosen, ", ".join(a.labels[index] for a, index in zip(others, chosen, strict=True))
+
+
+@attrs.frozen
+class _Order:
+    """What is beside and above what; `beside` and `above` are the letters of the longest labels."""
+
+    rows: int
+    columns: int
+    images: int
+    across: int
+    down: int
+    wrapped: bool
+    by_picture: bool
+    beside: float
+    above: float
+
+    @classmethod
+    def of(cls, axes: Sequence[SheetAxis], images: int) -> _Order:
+        first = len(axes[0].labels)
+        across = math.isqrt(images - 1) + 1
+        box = images, across, math.ceil(images / across)
+        letters = [max(map(breadth, axis.labels), default=0) for axis in axes[:2]]
+        if len(axes) > 1:
+            second = len(axes[1].labels)
+            return cls(second, first, *box, False, False, beside=letters[1], above=letters[0])
+        if images > 1 and first <= _MOST_ROWS:
+            return cls(first, images, images, 1, 1, False, True, beside=letters[0], above=0)
+        columns = _columns(first)
+        return cls(math.ceil(first / columns), columns, *box, True, False, 0, above=letters[0])
+
+
+def _sized(order: _Order, cell: int) -> SheetLayout:
+    """Return the layout that has cells of a given size."""
+    text, gap = max(SMALLEST_TEXT, cell // 14), max(cell // 32, 1) if cell >= 8 else 0
+    width = _span(order.across, cell, _inner(gap))
+    height = _span(order.down, cell, _inner(gap))
+    letters = max(1, int(width / (text * LETTER_WIDTH)))
+    above = LINE * text * max(1, min(MOST_LINES, math.ceil(order.above / letters)))
+    caption = round(above + 0.6 * text) if order.wrapped and width >= 2 * text else 0
+    head = 0 if order.wrapped else round(above + 0.3 * text)
+    top = round(5.4 * text) + head
+    paper = margin(gap, text)
+    left = paper - gap
+    if order.beside:
+        left += round(min(max(order.beside, 6), _LABEL_LETTERS) * text * LETTER_WIDTH) + text
     return SheetLayout(
-        rows=rows,
-        columns=columns,
+        rows=order.rows,
+        columns=order.columns,
+        images=order.images,
+        across=order.across,
+        down=order.down,
+        wrapped=order.wrapped,
+        by_picture=order.by_picture,
         cell=cell,
-        gap=max(1, cell // 32),
+        gap=gap,
         text=text,
-        left=min(max(longest_label, 6), 28) * text * 5 // 8 + 2 * text,
-        top=6 * text,
-        longest_label=longest_label,
+        left=left,
+        top=top,
+        head=head,
+        caption=caption,
+        width=max(left + order.columns * (width + gap), _TITLE_LETTERS * text) + paper,
+        height=top + order.rows * (height + caption + gap) + paper,
     )
+
+
+def margin(gap: int, text: int) -> int:
+    """Return the width of the paper around everything."""
+    return 2 * gap + text // 2
+
+
+def _columns(count: int) -> int:
+    """Return how many values a row has: a sheet about half as wide again as high, with few gaps."""
+    if count <= _IN_A_ROW:
+        return count
+    best = math.sqrt(1.5 * count)
+    choices = range(math.ceil(0.8 * best), math.ceil(1.35 * best) + 1)
+    return min(choices, key=lambda columns: (-count % columns / columns, abs(columns - best)))
+
+
+def _span(count: int, cell: int, inner: int) -> int:
+    return count * cell + (count - 1) * inner
+
+
+def _inner(gap: int) -> int:
+    """Return the space between the pictures of one box."""
+    return gap // 3
