@@ -144,7 +144,7 @@ def _read_infotext(fields: dict[str, Any], given: Mapping[str, Any]) -> None:
     text = fields.get("infotext")
     if not text:
         return
-    from stablenew.backends.infotext import read_infotext
+    from stablenew.config.infotext import read_infotext
 
     pairs = read_infotext(text)
     lines = text.splitlines()

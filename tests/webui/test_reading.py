@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stablenew.backends.base import StageRequest
-from stablenew.backends.infotext import infotext, read_infotext
 from stablenew.backends.webui.answers import Answer, error_text, refusal
 from stablenew.backends.webui.calls import Call, adetailer_args, build_call
 from stablenew.backends.webui.reading import read_picture
 from stablenew.backends.webui.server import Flavour, Model, Server, read_models
+from stablenew.config.infotext import infotext, read_infotext
 from stablenew.errors import BackendProtocolError, BackendRejectedError, BackendUnavailableError
 from tests.webui.pictures import png
 

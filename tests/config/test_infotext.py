@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stablenew.backends.infotext import infotext, read_infotext
+from stablenew.config.infotext import infotext, read_infotext
 from stablenew.config.pipeline_config import Setting
 
 SETTINGS: dict[str, Setting] = {
