@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from stablenew.config.pipeline_config import PipelineConfig as PipelineConfig
     from stablenew.config.pipeline_config import Txt2ImgConfig as Txt2ImgConfig
     from stablenew.config.pipeline_config import UpscaleConfig as UpscaleConfig
-    from stablenew.config.prompt_pack import Prompt as Prompt
+    from stablenew.config.prompt import Prompt as Prompt
     from stablenew.config.prompt_pack import read_prompt_pack as read_prompt_pack
     from stablenew.config.settings import Settings as Settings
     from stablenew.config.sweep import parse_sweep as parse_sweep

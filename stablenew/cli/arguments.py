@@ -30,9 +30,9 @@ a plan file has the same words, and a table for each stage:
   sweep_values = [1, 3, 5, 8]
 
 flags beat the environment beats the file beats the defaults; the environment has
-  STABLENEW_PROMPT, _NEGATIVE_PROMPT, _PACK, _PROMPT_INDEX, _SEED, _SWEEP, _EXPLORE,
-  _MAX_PICTURES, _IMAGES_PER_STEP, _MAX_STEPS, _MAX_TIME, _LEARN, _EXPERIMENT_NAME, _BACKEND, _URL,
-  _AUTH, _WAIT_FOR_SERVER, _OUT, _STEP_TIMEOUT, _STALL_TIMEOUT, _FRESH
+  STABLENEW_PROMPT, _NEGATIVE_PROMPT, _PACK, _PACK_FORMAT, _PROMPT_INDEX, _SEED, _SWEEP,
+  _EXPLORE, _MAX_PICTURES, _IMAGES_PER_STEP, _MAX_STEPS, _MAX_TIME, _LEARN, _EXPERIMENT_NAME,
+  _BACKEND, _URL, _AUTH, _WAIT_FOR_SERVER, _OUT, _STEP_TIMEOUT, _STALL_TIMEOUT, _FRESH
 exit codes: 0 all steps succeeded, 1 some did not or a record was lost, 2 the input is wrong,
             3 the backend cannot be reached, 4 --max-time left steps for later,
             130 and 143 for SIGINT and SIGTERM
@@ -74,7 +74,16 @@ def run_parser() -> Parser:
 def _add_what(what: argparse._ArgumentGroup) -> None:
     what.add_argument("--prompt", metavar="TEXT")
     what.add_argument("--negative-prompt", metavar="TEXT")
-    what.add_argument("--pack", metavar="PACK", help="a prompt pack: a file, or the name `tiny`")
+    what.add_argument(
+        "--pack",
+        metavar="PACK",
+        help="a prompt pack: a file, `-` for standard input, or the name `tiny`",
+    )
+    what.add_argument(
+        "--pack-format",
+        metavar="FORMAT",
+        help="blocks, lines, tsv, csv, json or yaml, where it is not told by the file",
+    )
     what.add_argument("--prompt-index", metavar="N", help="which prompt of the pack (1)")
     what.add_argument(
         "--set",

@@ -18,9 +18,11 @@ from stablenew.cli.options import (
     options_from_flags,
 )
 from stablenew.cli.plan_options import plan_of
+from stablenew.cli.prompt_options import chosen_prompt, notes_on
 from stablenew.config.overrides import override_all
 from stablenew.config.pipeline_config import PipelineConfig, Setting, read_table
-from stablenew.config.prompt_pack import Prompt, find_prompt_pack, pick_prompt, read_prompt_pack
+from stablenew.config.prompt import Prompt
+from stablenew.config.prompt_pack import STDIN
 from stablenew.config.server_url import DEFAULT_URL
 from stablenew.config.settings import Settings
 from stablenew.config.sweep import parse_assignment
@@ -45,6 +47,7 @@ class Job:
         metadata: Tags to keep.
         resumed: The plan that goes on; None for a new one.
         max_seconds: Begin no step that would not be done by then.
+        notes: What to say before it starts.
     """
 
     settings: Settings
@@ -55,6 +58,7 @@ class Job:
     metadata: Mapping[str, object]
     resumed: Resumed | None = None
     max_seconds: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -106,8 +110,10 @@ def read_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
         experiment_name=section.experiment_name,
     )
     options = merged(*sources, from_section, _DEFAULTS)
+    if options.pack == STDIN and flags.get("cancel_on_stdin_close"):
+        raise ConfigError("--cancel-on-stdin-close: given with --pack -, which reads all of it")
     beside = Path(str(flags["file"])).parent if flags.get("file") else None
-    prompt = _prompt(sources, beside)
+    prompt = chosen_prompt(sources, beside)
     assigned = _assignments(flags.get("set"))
     _check_twice(sources[0], assigned)
     config = _config(file, options, prompt, assigned)
@@ -115,10 +121,7 @@ def read_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
     if options.experiment_name:
         metadata["experiment_name"] = options.experiment_name
     if prompt:
-        metadata |= {
-            "prompt_pack_id": prompt.pack_id,
-            "prompt_id": f"{prompt.pack_id}#{prompt.index}",
-        }
+        metadata |= {"prompt_pack_id": prompt.pack_id, "prompt_id": prompt.prompt_id}
     return Job(
         settings=_settings(options, sources[0]),
         config=config,
@@ -127,6 +130,7 @@ def read_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
         max_steps=options.max_steps,
         metadata=metadata,
         max_seconds=_seconds(options.max_time),
+        notes=tuple(notes_on([prompt] if prompt else [])),
     )
 
 
@@ -239,45 +243,21 @@ def _assignments(texts: object) -> dict[str, Setting]:
     return values
 
 
-def _prompt(sources: Sequence[RunOptions], beside: Path | None) -> Prompt | None:
-    """Return the pack's prompt, unless a stronger source has a prompt of its own.
-
-    Args:
-        sources: The strongest first; the last one is the plan file.
-        beside: The plan file's folder, where a pack that it names is looked for.
-    """
-    options = merged(*sources)
-    if options.prompt_index is not None and not options.pack:
-        raise ConfigError(f"prompt_index: given {options.prompt_index} without a pack")
-    for source in sources:
-        if source.prompt is not None and source.pack:
-            raise ConfigError("prompt, pack: both are given, expected one of them")
-        if source.prompt is not None:
-            return None
-        if source.pack:
-            prompts = read_prompt_pack(
-                find_prompt_pack(source.pack, beside if source is sources[-1] else None)
-            )
-            return pick_prompt(prompts, options.prompt_index or 1)
-    return None
-
-
 def _config(
     file: RunFile, options: RunOptions, prompt: Prompt | None, assigned: Mapping[str, Setting]
 ) -> PipelineConfig:
     config = PipelineConfig(
         txt2img=file.txt2img, img2img=file.img2img, adetailer=file.adetailer, upscale=file.upscale
     )
-    negative = options.negative_prompt  # "" means none, and beats the pack's
-    if negative is None and prompt:
-        negative = prompt.negative or None
+    negative = prompt.negative if prompt else ""
     values: dict[str, object] = {
         "txt2img.prompt": prompt.positive if prompt else options.prompt,
-        "txt2img.negative_prompt": negative,
+        "txt2img.negative_prompt": negative or options.negative_prompt,
         "txt2img.seed": options.seed,
     }
     given = {path: value for path, value in values.items() if value is not None}
-    return override_all(config, {**given, **assigned})
+    own = prompt.overrides if prompt else {}
+    return override_all(config, {**own, **given, **assigned})
 
 
 def _check_twice(flags: RunOptions, assigned: Mapping[str, Setting]) -> None:

@@ -31,6 +31,7 @@ class RunOptions:
     prompt: str | None = None
     negative_prompt: str | None = None
     pack: str | None = None
+    pack_format: str | None = None
     prompt_index: int | None = attrs.field(default=None, validator=bounded(1, 10**9))
     seed: int | None = attrs.field(default=None, validator=bounded(-1, 2**63 - 1))
     sweep: str | None = None

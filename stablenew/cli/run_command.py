@@ -65,6 +65,7 @@ class Ended:
 
 async def dry_run(job: Job, lines: JsonLines | None) -> ExitCode:
     """Print what would run, as lines for a person or as one of JSON."""
+    _tell_notes(job)
     async with make_backend(job.settings) as backend:
         capabilities = await backend.capabilities()
     steps = await anyio.to_thread.run_sync(dry_steps, job, capabilities)
@@ -117,6 +118,7 @@ async def run_job(
                 display = LineDisplay() if asks else make_display()  # a bar and questions quarrel
                 bar = Progress(stack.enter_context(display), str(job.settings.out))
                 app.bus.subscribe(Event, bar.take, name="progress")
+                _tell_notes(job)
                 await _tell_unfinished(job)
                 estimate = await _tell_estimate(job, steps, progress)
             ended = await _run(app, job, asks=lines is None and not quiet and sys.stdin.isatty())
@@ -189,6 +191,11 @@ def _tell_interrupted(app: App, lines: JsonLines | None) -> None:
         say(each, err=True)
     if lines is not None:
         lines.envelope.interrupted = app.interrupted
+
+
+def _tell_notes(job: Job) -> None:
+    for note in job.notes:
+        say(f"note: {note}", err=True)
 
 
 async def _tell_unfinished(job: Job) -> None:

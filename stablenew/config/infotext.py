@@ -65,6 +65,11 @@ def read_infotext(text: str) -> dict[str, str]:
     return {label: _unquoted(value) for label, value in pairs.items()}
 
 
+def read_pairs(line: str) -> dict[str, str]:
+    """Return the pairs of a line that is known to be the last one of an infotext."""
+    return {label: _unquoted(value) for label, value in _pairs(line)}
+
+
 def _pairs(line: str) -> Iterator[tuple[str, str]]:
     end = 0
     while label := _LABEL.search(line, end):

@@ -250,21 +250,43 @@ def without_control_characters(name: str, path: str | Path) -> str | Path:
 
 
 def read_text(path: Path) -> str:
-    """Read a UTF-8 file that a person wrote; a byte order mark is dropped.
+    """Read a text file that a person wrote: UTF-8, or UTF-16 with a byte order mark.
 
     Raises:
         ConfigError: No such file, a folder, or not text.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        if error.object[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            raise ConfigError(f"{path}: UTF-16 text, expected UTF-8; save it as that") from error
-        raise ConfigError(f"{path}: not a UTF-8 text file (byte {error.start})") from error
+        return decode_text(read_bytes(path))
+    except ConfigError as error:
+        raise ConfigError(*(f"{path}: {each}" for each in error.problems)) from None
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a file.
+
+    Raises:
+        ConfigError: There is none, or it cannot be read.
+    """
+    try:
+        return path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror or error}") from error
+
+
+def decode_text(data: bytes) -> str:
+    """Return what a person wrote, without its byte order mark.
+
+    Raises:
+        ConfigError: It is neither UTF-8 nor UTF-16 with a byte order mark, or has a zero byte.
+    """
+    utf_16 = data[:2] in (b"\xff\xfe", b"\xfe\xff")
+    try:
+        text = data.decode("utf-16" if utf_16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        kind = "whole UTF-16" if utf_16 else "UTF-8"
+        raise ConfigError(f"not a {kind} text file (byte {error.start})") from None
     if "\0" in text:
-        raise ConfigError(f"{path}: not a text file (a zero byte at {text.index(chr(0))})")
+        raise ConfigError(f"not a text file (a zero byte at {text.index(chr(0))})")
     return text
 
 

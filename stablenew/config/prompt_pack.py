@@ -1,97 +1,133 @@
-"""Prompt packs: text files of prompts, as people have them.
+"""Prompt packs: files of prompts, as people have them.
 
-A `.txt` pack is UTF-8 in blocks separated by blank lines; `#` lines are comments; lines from
-`neg:` (or the WebUI's `Negative prompt:`) on are the negative prompt until the block ends, with or
-without the prefix repeated. Where no line is blank and none is a negative prompt, each line is a
-prompt. A `.tsv` pack has a prompt a line: positive, tab, negative. Only CR and LF end a line.
-Everything else is refused by what it is, never read as one long prompt.
+Text in blocks or of a prompt a line (`pack_text.py`), JSON, YAML and CSV (`pack_tables.py`); UTF-8,
+or UTF-16 with a byte order mark. The ending says which, and for `.txt` the text itself: lines with
+no blank one among them, and no `neg:`, are a prompt each. What is no pack is refused by what it is,
+never read as one long prompt.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import attrs
 
 from stablenew._names import suggestion
-from stablenew.config.pipeline_config import read_text, without_control_characters
+from stablenew.config.pack_tables import read_csv_prompts, read_json_prompts, read_yaml_prompts
+from stablenew.config.pack_text import has_a_prompt_a_line, read_blocks, read_lines, read_tsv
+from stablenew.config.pipeline_config import decode_text, read_bytes, without_control_characters
+from stablenew.config.prompt import Prompt
 from stablenew.errors import ConfigError
 
 EXPECTED = (
-    "expected a .txt of prompts in blocks (with `neg:` lines, a blank line between two), a .txt of"
-    " one prompt a line, or a .tsv of prompt and negative prompt"
+    "expected a .txt of prompts in blocks (with `neg:` lines, a blank line between two), one a"
+    " line, as copied from pictures, or for the WebUI's script; a .tsv; styles.csv; a list in JSON"
+    " or YAML"
 )
 """What a pack can be."""
 
-_ENDINGS = (".txt", ".tsv", "")
-_NEGATIVE = re.compile(r"(neg|negative|negative prompt):", re.IGNORECASE)
-_SETTINGS = re.compile(r"Steps: *\d+ *(,|$)|--[a-z_]+[ =]")
-_FOREIGN = {
-    "JSON": re.compile(r"[\[{\s]*[\[{]\s*\".*[}\]]\Z", re.DOTALL),
-    "YAML": re.compile(r"(---|[\w-]+:[ ]*)\r?\n\s*(- |[\w-]+:)"),
-    "CSV": re.compile(r"\"?(name|prompt)\"?,\"?(text|(negative_)?prompt)"),
+STDIN = "-"
+"""The pack that is read from standard input."""
+
+_READERS: Mapping[str, Callable[[str], Iterator[Prompt]]] = {
+    "blocks": read_blocks,
+    "lines": read_lines,
+    "tsv": read_tsv,
+    "csv": read_csv_prompts,
+    "json": read_json_prompts,
+    "yaml": read_yaml_prompts,
 }
-"""How other formats begin, whatever the file is called."""
+PACK_FORMATS = tuple(_READERS)
+"""What a pack can be said to be."""
+
+_ENDINGS = {".tsv": "tsv", ".csv": "csv", ".json": "json", ".yaml": "yaml", ".yml": "yaml"}
+_TEXT_ENDINGS = (".txt", ".text", "")
+_BEGINNINGS = {
+    "json": re.compile(r"[\[{\s]*[\[{]\s*\".*[}\]]\Z", re.DOTALL),
+    "yaml": re.compile(r"(---|[\w-]+:[ ]*)\r?\n\s*(- |[\w-]+:)"),
+    "csv": re.compile(r"\"?(name|prompt)\"?[,;]\"?(text|(negative_)?prompt)"),
+}
+"""How texts begin that are not blocks or lines, whatever the file is called."""
 
 _SHIPPED = Path(__file__).parent / "packs"
 
 
-@attrs.frozen(kw_only=True)
-class Prompt:
-    """One prompt of a pack.
-
-    Attributes:
-        positive: The prompt; a block's lines joined by commas.
-        negative: The negative prompt, "" if there is none.
-        pack_id: The pack's name without its ending.
-        index: Its place in the pack, from 1.
-    """
-
-    positive: str
-    negative: str
-    pack_id: str
-    index: int
-
-
-def read_prompt_pack(path: Path) -> tuple[Prompt, ...]:
+def read_prompt_pack(path: Path, pack_format: str | None = None) -> tuple[Prompt, ...]:
     """Read every prompt of a pack.
 
+    Args:
+        path: A file; `-` for standard input.
+        pack_format: One of `PACK_FORMATS`; None to go by the file's ending and its text.
+
     Raises:
-        ConfigError: No such file, not text, or no prompt in it.
+        ConfigError: No such file, not text, or something in it that is no prompt.
     """
-    ending = path.suffix.lower()
-    if ending not in _ENDINGS:
-        raise ConfigError(f"{path}: a {ending} file, {EXPECTED}")
-    text = read_text(path)
+    from_stdin = str(path) == STDIN
+    shown = "standard input" if from_stdin else str(path)
+    ending = "" if from_stdin else path.suffix.lower()
+    if pack_format is None and ending not in (*_ENDINGS, *_TEXT_ENDINGS):
+        raise ConfigError(f"{shown}: a {ending} file, {EXPECTED}")
+    data = sys.stdin.buffer.read() if from_stdin else read_bytes(path)
     try:
-        pairs = [*_prompt_pairs(text, ending)]
+        text = decode_text(data)
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
-    prompts = tuple(
-        Prompt(positive=positive, negative=negative, pack_id=path.stem, index=index)
-        for index, (positive, negative) in enumerate(pairs, start=1)
+        raise ConfigError(f"{shown}: {error}, {EXPECTED}") from None
+    try:
+        found = [*_read(text, pack_format or _ENDINGS.get(ending) or _kind(text))]
+    except ConfigError as error:
+        raise ConfigError(*(f"{shown}: {each}" for each in error.problems)) from None
+    if not found:
+        raise ConfigError(f"{shown}: no prompt in it, {EXPECTED}")
+    pack_id = "stdin" if from_stdin else path.stem
+    return tuple(
+        attrs.evolve(prompt, pack_id=pack_id, index=index)
+        for index, prompt in enumerate(found, start=1)
     )
-    if not prompts:
-        raise ConfigError(f"{path}: no prompt in it, expected text in blocks")
-    return prompts
+
+
+def _read(text: str, pack_format: str) -> Iterator[Prompt]:
+    if pack_format not in _READERS:
+        raise ConfigError(
+            f"pack_format: given {pack_format!r}, {suggestion(pack_format, _READERS)}"
+        )
+    try:
+        for number, prompt in enumerate(_READERS[pack_format](text), start=1):
+            if not prompt.positive and not prompt.style:
+                raise ConfigError(f"prompt {number}: is empty")
+            yield prompt
+    except ConfigError as error:
+        others = ", ".join(each for each in PACK_FORMATS if each != pack_format)
+        *first, last = error.problems
+        hint = f"read as {pack_format}; --pack-format has {others} as well"
+        raise ConfigError(*first, f"{last} ({hint})") from None
+
+
+def _kind(text: str) -> str:
+    """Return the format of a text by itself."""
+    bare = text.replace("\ufeff", "").strip()
+    found = next((kind for kind, mark in _BEGINNINGS.items() if mark.match(bare)), None)
+    return found or ("lines" if has_a_prompt_a_line(text) else "blocks")
 
 
 def find_prompt_pack(name: str, beside: Path | None = None) -> Path:
     """Find a pack: a path, a name in the current folder, or one of the package's own.
 
     Args:
-        name: With or without `.txt` or `.tsv`.
+        name: With or without its ending; `-` for standard input.
         beside: A folder to look in first: that of the plan file which names the pack.
 
     Raises:
         ConfigError: There is none; where it was looked for and the package's own are named.
     """
     without_control_characters("pack", name)
+    if name == STDIN:
+        return Path(STDIN)
     for folder in [Path(), _SHIPPED] if beside is None else [beside, Path(), _SHIPPED]:
-        for candidate in (folder / name, folder / f"{name}.txt", folder / f"{name}.tsv"):
-            if candidate.is_file():
+        for ending in ("", ".txt", *_ENDINGS):
+            if (candidate := folder / f"{name}{ending}").is_file():
                 return candidate
     if Path(name).is_dir():
         raise ConfigError(f"pack: given {name!r}, which is a folder; expected a file")
@@ -114,65 +150,3 @@ def pick_prompt(prompts: tuple[Prompt, ...], index: int) -> Prompt:
             f" (the prompts of {prompts[0].pack_id})"
         )
     return prompts[index - 1]
-
-
-def _prompt_pairs(text: str, ending: str) -> Iterator[tuple[str, str]]:
-    """Return the positive and negative prompts of a pack's text."""
-    # Only these end a line: a prompt may hold any other separator that `splitlines` knows.
-    lines = text.replace("\ufeff", "").replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    if ending == ".tsv":
-        return _tsv_pairs(lines)
-    if kind := next((kind for kind, mark in _FOREIGN.items() if mark.match(text.strip())), None):
-        raise ConfigError(f"{kind}, {EXPECTED}")
-    return _line_pairs(lines) if _has_a_prompt_a_line(lines) else _block_pairs(lines)
-
-
-def _has_a_prompt_a_line(lines: list[str]) -> bool:
-    """Return whether neither blocks nor negative prompts are marked, so that each line is one."""
-    whole = "\n".join(lines).strip().split("\n")
-    return all(line.strip() and not _NEGATIVE.match(line.strip()) for line in whole)
-
-
-def _line_pairs(lines: list[str]) -> Iterator[tuple[str, str]]:
-    for number, line in enumerate(map(str.strip, lines), start=1):
-        _refuse_settings(line, number)
-        if line and not line.startswith("#"):
-            yield _joined([line]), ""
-
-
-def _block_pairs(lines: list[str]) -> Iterator[tuple[str, str]]:
-    positive: list[str] = []
-    negative: list[str] = []
-    current = positive
-    for number, line in enumerate([*map(str.strip, lines), ""], start=1):
-        _refuse_settings(line, number)
-        if not line:
-            if positive or negative:
-                yield _joined(positive), _joined(negative)
-            positive, negative = [], []
-            current = positive
-        elif mark := _NEGATIVE.match(line):
-            current = negative
-            current.append(line[mark.end() :])
-        elif not line.startswith("#"):
-            current.append(line)
-
-
-def _refuse_settings(line: str, number: int) -> None:
-    """Refuse what the WebUI writes below a prompt, or its script takes: it is no prompt."""
-    if _SETTINGS.match(line):
-        raise ConfigError(f"line {number}: settings, {line[:40]!r}, {EXPECTED}")
-
-
-def _tsv_pairs(lines: list[str]) -> Iterator[tuple[str, str]]:
-    for number, line in enumerate(lines, start=1):
-        if line.strip() and not line.startswith("#"):
-            positive, _, negative = line.partition("\t")
-            if "\t" in negative.strip():
-                raise ConfigError(f"line {number}: more than two columns, {EXPECTED}")
-            yield positive.strip(), negative.strip()
-
-
-def _joined(lines: list[str]) -> str:
-    parts = (line.strip().strip(",").strip() for line in lines)
-    return ", ".join(part for part in parts if part)

@@ -134,8 +134,55 @@ def test_a_plan_file_of_another_format_is_refused_by_what_it_is(tmp_path: Path) 
     path = tmp_path / "plan.txt"
     path.write_text("a red cat\n")
     assert "plan.txt: not TOML, which a plan file is in: " in problems(str(path))[0]
+
+
+def test_a_plan_file_may_be_what_windows_calls_unicode(tmp_path: Path) -> None:
+    path = tmp_path / "plan.toml"
     path.write_text("prompt = 'a cat'", encoding="utf-16")
-    assert "plan.txt: UTF-16 text, expected UTF-8" in problems(str(path))[0]
+    assert job(str(path)).config.txt2img.prompt == "a cat"
+
+
+def test_a_packs_own_settings_beat_the_plan_file_and_are_beaten_by_set_and_seed(
+    tmp_path: Path,
+) -> None:
+    copied = tmp_path / "copied.txt"
+    copied.write_text("a cat\nSteps: 20, Sampler: Heun, Seed: 5, Size: 512x768, ENSD: 31337\n")
+    path = tmp_path / "plan.toml"
+    path.write_text('pack = "copied"\n[txt2img]\nsteps = 4\ncfg_scale = 3\n')
+    found = job(str(path), "--set", "txt2img.sampler_name=Euler", "--seed", "1")
+    txt2img = found.config.txt2img
+    assert (txt2img.prompt, txt2img.steps, txt2img.cfg_scale) == ("a cat", 20, 3)
+    assert (txt2img.sampler_name, txt2img.seed, txt2img.width) == ("Euler", 1, 512)
+    assert found.notes == ("pack copied: left out, for there is no such setting here: ENSD",)
+
+
+def test_a_pack_of_styles_is_put_around_the_prompt(tmp_path: Path) -> None:
+    path = tmp_path / "styles.csv"
+    path.write_text("name,prompt,negative_prompt\nFilm,still of {prompt},cartoon\n")
+    pack = ("--pack", str(path))
+    found = job(*pack, "--prompt", "a cat", "--negative-prompt", "dark").config.txt2img
+    assert (found.prompt, found.negative_prompt) == ("still of a cat", "dark, cartoon")
+    plan = tmp_path / "plan.toml"
+    plan.write_text('prompt = "a dog"\n')
+    assert job(str(plan), *pack).config.txt2img.prompt == "still of a dog"
+    (problem,) = problems(*pack)
+    assert problem == "styles#1 ('Film'): a style to put around a prompt, expected --prompt as well"
+
+
+def test_a_packs_format_can_be_said(tmp_path: Path) -> None:
+    path = tmp_path / "mine.list"
+    path.write_text("a cat\n\na dog\n")
+    pack = ("--pack", str(path), "--prompt-index", "2")
+    assert job(*pack, "--pack-format", "lines").config.txt2img.prompt == "a dog"
+    assert "a .list file, expected" in problems(*pack)[0]
+    assert problems("--prompt", "a", "--pack-format", "lines") == (
+        "pack_format: given lines without a pack",
+    )
+
+
+def test_a_pack_from_standard_input_leaves_nothing_to_wait_for() -> None:
+    (problem,) = problems("--pack", "-", "--cancel-on-stdin-close")
+    assert problem.startswith("--cancel-on-stdin-close: given with --pack -")
 
 
 def test_a_prompt_of_a_stronger_source_beats_a_pack_of_a_weaker(plan_file: str) -> None:

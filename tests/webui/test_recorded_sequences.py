@@ -10,8 +10,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from stablenew.backends.infotext import read_infotext
 from stablenew.backends.picture_header import read_picture_header
+from stablenew.config.infotext import read_infotext
 from tests.webui.profiles import SDCPP, Profile
 from tests.webui.server import WebUI, serve
 from tests.webui.test_transcripts import TRANSCRIPTS, differences, replenished, shape
