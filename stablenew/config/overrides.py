@@ -81,6 +81,14 @@ def edits_text(path: str) -> bool:
     return path.partition(".")[0] in TEXT_EDITS
 
 
+def paths_set_by(path: str) -> tuple[str, ...]:
+    """Return the settings that a path stands for: width and height for a size."""
+    if path not in _SIZED:
+        return (path,)
+    stage = path.partition(".")[0]
+    return f"{stage}.width", f"{stage}.height"
+
+
 def checked_settings(path: str, value: object) -> dict[tuple[str, str], Setting]:
     """Return what a path and a value set, by stage and name, checked.
 

@@ -6,14 +6,16 @@ of a prompt, weights of a LoRA, whole presets, start pictures. A plan is the pro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from functools import cached_property
 
 import attrs
 
 from stablenew._convert import as_python, frozen_mapping
-from stablenew.config.overrides import edits_text
+from stablenew.config.overrides import edits_text, paths_set_by
 from stablenew.config.pipeline_config import STAGES, Setting
+from stablenew.config.prompt import Prompt
 from stablenew.errors import ConfigError
 
 
@@ -122,22 +124,43 @@ def axis_in_step(values: Mapping[str, Sequence[Setting]]) -> Axis:
 
 
 def axis_of_prompts(
-    prompts: Iterable[tuple[str, str | None]], *, compare: bool = False, name: str = "prompt"
+    prompts: Iterable[tuple[str, str | None] | Prompt],
+    *,
+    compare: bool = False,
+    name: str = "prompt",
+    without: Collection[str] = (),
 ) -> Axis:
     """Return prompts, which are a condition unless they are to be compared.
 
     Args:
-        prompts: Each with its negative prompt, None for that of the config.
+        prompts: Those of a pack, with the settings of their own; or each with its negative prompt,
+            None for that of the config.
         compare: Whether the question is which of them is better.
         name: What to call the axis.
+        without: Paths that are set elsewhere, and beat the prompts' own settings.
     """
-    choices = []
-    for prompt, negative in prompts:
+    beaten = {each for path in without for each in paths_set_by(path)}
+    choices: list[Choice] = []
+    for each in prompts:
+        if isinstance(each, Prompt):
+            prompt, negative, label = each.positive, each.negative or None, each.name
+            own = {path: each.overrides[path] for path in each.overrides if path not in beaten}
+        else:
+            (prompt, negative), label, own = each, "", {}
         overrides: dict[str, Setting] = {"txt2img.prompt": prompt}
         if negative is not None:
             overrides["txt2img.negative_prompt"] = negative
-        choices.append(Choice(prompt, overrides))
-    return Axis(name, tuple(choices), condition=not compare)
+        choices.append(Choice(label or prompt, {**overrides, **own}))
+    return Axis(name, _told_apart(choices), condition=not compare)
+
+
+def _told_apart(choices: Sequence[Choice]) -> tuple[Choice, ...]:
+    """Return choices with the number of each that is called as another one is."""
+    counted = Counter(choice.label for choice in choices)
+    return tuple(
+        choice if counted[choice.label] == 1 else Choice(f"{choice.label} #{n}", choice.overrides)
+        for n, choice in enumerate(choices, start=1)
+    )
 
 
 def axis_of_presets(presets: Mapping[str, Mapping[str, Setting]]) -> Axis:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
+from stablenew.config.overrides import paths_set_by
 from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
 from stablenew.learning.axis import Axis
 from stablenew.learning.learning_plan import LearningPlan
@@ -73,10 +74,8 @@ def _set_twice(axes: Iterable[Axis]) -> Iterator[str]:
     setters: dict[str, list[str]] = {}
     for axis in axes:
         for path in axis.paths:
-            stage, _, name = path.partition(".")
-            each = (f"{stage}.width", f"{stage}.height") if name == "size" else (path,)
-            for one in each:
-                setters.setdefault(one, []).append(axis.name)
+            for each in paths_set_by(path):
+                setters.setdefault(each, []).append(axis.name)
     for path, names in setters.items():
         if len(names) > 1:
             yield f"{path}: is set by {len(names)} axes ({', '.join(names)}), expected one"

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stablenew.config.pipeline_config import PipelineConfig, Setting
+from stablenew.config.prompt import Prompt
 from stablenew.errors import ConfigError, OverrideError
 from stablenew.learning.axis import (
     Axis,
@@ -105,6 +106,18 @@ def test_prompts_are_a_condition_unless_they_are_compared() -> None:
     step = derive_steps(plan, config(txt2img={"prompt": "x", "negative_prompt": "ugly"}))[1]
     assert step.config_snapshot.txt2img.negative_prompt == "blurry"
     assert LearningPlan(axes=[axis_of_prompts(prompts, compare=True)]).conditions == ()
+
+
+def test_the_prompts_of_a_pack_bring_settings_of_their_own_but_for_what_is_set_elsewhere() -> None:
+    own: dict[str, Setting] = {"txt2img.steps": 9, "txt2img.width": 64, "txt2img.seed": 5}
+    cat = Prompt(positive="a cat", negative="blurry", overrides=own)
+    film = Prompt(positive="still of a cat", name="film")
+    axis = axis_of_prompts([cat, film, cat], without=["txt2img.size", "txt2img.seed"])
+    first, second, third = axis.choices
+    expected = {"txt2img.prompt": "a cat", "txt2img.negative_prompt": "blurry", "txt2img.steps": 9}
+    assert first.overrides == expected
+    assert second.overrides == {"txt2img.prompt": "still of a cat"}
+    assert [each.label for each in (first, second, third)] == ["a cat #1", "film", "a cat #3"]
 
 
 def test_a_preset_sets_what_it_names_and_leaves_the_rest_to_the_base() -> None:
