@@ -44,6 +44,20 @@ def _as_stages(
     return MappingProxyType({name: _as_settings(settings) for name, settings in stages.items()})
 
 
+_LISTED_AS = {
+    "sampler_name": "samplers",
+    "hr_sampler_name": "samplers",
+    "ad_sampler": "samplers",
+    "scheduler": "schedulers",
+    "hr_scheduler": "schedulers",
+    "ad_scheduler": "schedulers",
+    "model": "models",
+    "refiner_checkpoint": "models",
+    "upscaler_1": "upscalers",
+    "upscaler_2": "upscalers",
+}
+
+
 @attrs.frozen(kw_only=True)
 class Capabilities:
     """What a backend can do.
@@ -83,6 +97,11 @@ class Capabilities:
         """What to call it: `webui backend (SD.Next)`."""
         named = self.version[:1].isalpha()
         return f"{self.backend} backend" + (f" ({self.version})" if named else "")
+
+    def names_of(self, name: str) -> tuple[str, ...]:
+        """Return the valid values of a setting; empty where it does not tell, or takes any."""
+        listed: tuple[str, ...] = getattr(self, _LISTED_AS.get(name, ""), ())
+        return self.choices.get(name, listed)
 
     def spelled(self, name: str, value: Setting) -> Setting:
         """Return a value as this backend spells it: `k_euler` is `Euler`."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from itertools import pairwise
 
 import attrs
 
@@ -10,7 +12,7 @@ from stablenew.backends.base import Capabilities
 from stablenew.cli.job import Job
 from stablenew.config.pipeline_config import Setting
 from stablenew.controller.plan_progress import DEADLY, PlanProgress
-from stablenew.learning.learning_plan import LearningPlan, step_label
+from stablenew.learning.axis import Axis
 from stablenew.learning.step_plans import plan_steps
 from stablenew.pipeline.durations import Estimate, read_durations
 from stablenew.pipeline.picture_index import PictureIndex
@@ -24,6 +26,7 @@ class DryStep:
     Attributes:
         value: The swept setting's value; None for a single run.
         y_value: Of a grid: the second setting's value.
+        label: What sets it apart, in words.
         images: Pictures that each stage would have.
         stages: Their names and settings.
         missing: How many pictures of each stage have to be made; None for all.
@@ -32,6 +35,7 @@ class DryStep:
 
     value: Setting
     y_value: Setting = None
+    label: str = ""
     images: int
     stages: StagePlan
     missing: tuple[int, ...] | None = None
@@ -71,6 +75,7 @@ def dry_steps(job: Job, capabilities: Capabilities) -> list[DryStep]:
         DryStep(
             value=step.value,
             y_value=step.y_value,
+            label=step.label,
             images=step.images_requested,
             stages=stages,
         )
@@ -128,16 +133,34 @@ def describe(job: Job, steps: list[DryStep], estimate: Estimate | None) -> Itera
     pictures = sum(step.images for step in steps)
     took = f", {estimate}" if estimate is not None and calls else ""
     yield f"steps: {len(steps)}, pictures: {pictures}, backend calls: {calls}{took}"
+    for axis in job.plan.axes if job.plan else ():
+        yield f"{axis.name}: {_choices(axis)}"
     for number, step in enumerate(steps, start=1):
-        yield "a single run" if job.plan is None else _step_line(job.plan, number, step)
+        yield "a single run" if job.plan is None else _step_line(number, step)
         for stage in step.stages.stages:
             yield f"  {stage.name}: {_settings(stage.settings)}"
 
 
-def _step_line(plan: LearningPlan, number: int, step: DryStep) -> str:
-    label = step_label(plan.path, step.value, plan.y_variable, step.y_value)
+_LISTED = 12
+"""Choices of an axis up to which all are named."""
+
+
+def _choices(axis: Axis) -> str:
+    """Return what an axis tries, in one line: numbers at equal distances as a range."""
+    values, labels = axis.values, axis.labels
+    numbers = [Decimal(str(each)) for each in values if type(each) in (int, float)]
+    steps = {after - before for before, after in pairwise(numbers)}
+    if len(numbers) == len(values) > 2 and len(steps) == 1:
+        return f"{labels[0]}:{labels[-1]}:{steps.pop()} ({len(values)} values)"
+    between = " | " if any("," in label for label in labels) else ", "
+    if len(labels) <= _LISTED:
+        return between.join(labels)
+    return f"{between.join(labels[: _LISTED - 1])}, … {labels[-1]} ({len(labels)} in all)"
+
+
+def _step_line(number: int, step: DryStep) -> str:
     there = f", {step.there} pictures there" if step.there and step.calls else ""
-    return f"step {number}  {label}  {step.state}{there}"
+    return f"step {number}  {step.label}  {step.state}{there}"
 
 
 def plain(steps: list[DryStep], estimate: Estimate | None) -> dict[str, object]:
@@ -150,6 +173,7 @@ def plain(steps: list[DryStep], estimate: Estimate | None) -> dict[str, object]:
             {
                 "value": step.value,
                 "y_value": step.y_value,
+                "label": step.label,
                 "images": step.images,
                 "state": step.state,
                 "backend_calls": step.calls,

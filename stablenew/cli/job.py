@@ -30,6 +30,7 @@ from stablenew.controller.pinned_plan import resumed_plan
 from stablenew.errors import ConfigError
 from stablenew.learning.learning_plan import LearningPlan
 from stablenew.learning.plan_file import StoredPlan, read_plan_file
+from stablenew.learning.step_plans import spelled_plan
 
 _DEFAULTS = RunOptions(images_per_step=1, learn=False, out="runs")
 
@@ -59,6 +60,16 @@ class Job:
     resumed: Resumed | None = None
     max_seconds: float | None = None
     notes: tuple[str, ...] = ()
+
+    def spelled(self, capabilities: Capabilities) -> Job:
+        """Return it with names as a backend has them, and globs in full.
+
+        Raises:
+            ConfigError: With every glob that matches nothing.
+        """
+        if self.plan is None:
+            return self
+        return attrs.evolve(self, plan=spelled_plan(self.plan, capabilities))
 
 
 @attrs.frozen(kw_only=True)

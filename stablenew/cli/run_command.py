@@ -68,6 +68,7 @@ async def dry_run(job: Job, lines: JsonLines | None) -> ExitCode:
     _tell_notes(job)
     async with make_backend(job.settings) as backend:
         capabilities = await backend.capabilities()
+    job = job.spelled(capabilities)
     steps = await anyio.to_thread.run_sync(dry_steps, job, capabilities)
     progress = await anyio.to_thread.run_sync(_progress, job, capabilities)
     steps = await anyio.to_thread.run_sync(look_up, job, steps, progress)
@@ -101,6 +102,7 @@ async def run_job(
             _tell_interrupted(app, lines)
             # Everything that can be wrong is said before there is a folder.
             capabilities = await app.pipeline.capabilities()
+            job = job.spelled(capabilities)
             steps = await anyio.to_thread.run_sync(dry_steps, job, capabilities)
             progress = await anyio.to_thread.run_sync(_progress, job, capabilities)
             if job.resumed is not None and progress is not None and progress.complete:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal, InvalidOperation
 
-from stablenew.config.overrides import setting_types, split_path
+from stablenew.config.number_range import MOST_VALUES, counted, is_webui_range, webui_range
+from stablenew.config.overrides import value_type
 from stablenew.config.pipeline_config import Setting
 from stablenew.errors import OverrideError
-
-MOST_VALUES = 100_000
-"""How many values a sweep may have."""
 
 MOST = 10**30
 """A number beyond any that a setting could take."""
@@ -26,14 +24,11 @@ def parse_assignment(text: str) -> tuple[str, Setting]:
         OverrideError: No `=`, an unknown path, or a value of another type.
     """
     path, value = _split(text)
-    return path, _value(path, value)
+    return path, _value(path, value, value_type(path))
 
 
 def parse_sweep(text: str) -> tuple[str, tuple[Setting, ...]]:
     """Read `txt2img.steps=10,20,30:50:10` as a path and its values.
-
-    Values are separated by commas, in double quotes where they hold one; in those, `""` is a quote.
-    `start:stop:step` counts in decimal arithmetic and includes the stop; integers stay integers.
 
     Raises:
         OverrideError: An unknown path, a value of another type, a stray quote, or no value at all.
@@ -45,16 +40,22 @@ def parse_sweep(text: str) -> tuple[str, tuple[Setting, ...]]:
 def parse_values(path: str, text: str) -> tuple[Setting, ...]:
     """Read the values of a sweep over `path`: `1,3,5:9:2`.
 
+    Values are separated by commas, in double quotes where they hold one; in those, `""` is a quote.
+    Of numbers, one may be a range: `start:stop:step`, `start:stop` for steps of 1, or as the
+    WebUI has them: `1-10`, `1-10 (+2)`, `1-10 [5]`. Whole numbers stay whole.
+
     Raises:
         OverrideError: A value of another type, a stray quote, or no value at all.
     """
-    items = [*_items(path, text)]
+    items = split_items(path, text)
     if not any(item.strip() for item in items):
         raise OverrideError(f"{path}: given no values, expected some: {path}=1,2 or 1:9:2")
+    kind = value_type(path)
     values: list[Setting] = []
-    numeric = _type(path) in (int, float)
     for item in items:
-        values.extend(_range(path, item) if numeric and ":" in item else [_value(path, item)])
+        values.extend(
+            _numbers(path, item, kind) if kind in (int, float) else [_value(path, item, kind)]
+        )
         if len(values) > MOST_VALUES:
             raise OverrideError(f"{path}: given more than {MOST_VALUES:,} values")
     return tuple(values)
@@ -63,8 +64,17 @@ def parse_values(path: str, text: str) -> tuple[Setting, ...]:
 _ITEM = re.compile(r'\s*(?:"((?:[^"]|"")*)"\s*|([^,]*))(?:,|\Z)')
 
 
-def _items(path: str, text: str) -> Iterator[str]:
-    """Yield what commas separate; a quote that quotes no whole value is refused, not guessed at."""
+def split_items(name: str, text: str) -> list[str]:
+    """Return what commas separate; a quote that quotes no whole item is refused, not guessed at.
+
+    Args:
+        name: What to call it in messages.
+        text: Items, in double quotes where they hold a comma.
+
+    Raises:
+        OverrideError: A stray quote, with its place.
+    """
+    items: list[str] = []
     place = 0
     while place <= len(text):
         item = _ITEM.match(text, place)
@@ -73,11 +83,12 @@ def _items(path: str, text: str) -> Iterator[str]:
         if bare is not None and (bare.startswith('"') or bare.count('"') % 2):
             quote = text.index('"', place)
             raise OverrideError(
-                f"{path}: a stray quote at {text[quote : quote + 20]!r} (character {quote + 1});"
+                f"{name}: a stray quote at {text[quote : quote + 20]!r} (character {quote + 1});"
                 ' quote a whole value, each quote in it twice: "a ""red"" cat, sitting"'
             )
-        yield bare if quoted is None else quoted.replace('""', '"')
+        items.append(bare if quoted is None else quoted.replace('""', '"'))
         place = item.end() + (item.end() == len(text) and not item[0].endswith(","))
+    return items
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -87,73 +98,50 @@ def _split(text: str) -> tuple[str, str]:
     return path.strip(), value.strip()
 
 
-def _type(path: str) -> type:
-    stage, name = split_path(path)
-    return setting_types(stage)[name]
-
-
-def _value(path: str, text: str) -> Setting:
-    kind = _type(path)
+def _value(path: str, text: str, kind: type) -> Setting:
     text = text.strip()
     if kind is bool:
         if text.lower() not in _BOOLS:
             raise OverrideError(f"{path}: given {text!r}, expected true or false")
         return _BOOLS[text.lower()]
-    if kind is str:
-        return text
-    return _number(path, _decimal(path, text))
+    return text if kind is str else _number(path, _decimal(path, text, kind), kind)
 
 
-def _decimal(path: str, text: str) -> Decimal:
+def _numbers(path: str, text: str, kind: type) -> Iterator[Setting]:
+    """Yield the numbers that an item stands for: one, or those of a range."""
+    text = text.strip()
+    try:
+        for number in _decimals(path, text, kind):
+            yield _number(path, number, kind)
+    except ValueError as error:
+        raise OverrideError(f"{path}: {error}") from None
+
+
+def _decimals(path: str, text: str, kind: type) -> Iterable[Decimal]:
+    if ":" in text:
+        start, stop, *step = (_decimal(path, part, kind) for part in text.split(":"))
+        if len(step) > 1:
+            raise ValueError(f"given {text!r}, expected start:stop:step such as 1:9:2")
+        return counted(text, start, stop, step[0] if step else None)
+    if is_webui_range(text):
+        return webui_range(text, whole=kind is int)
+    return (_decimal(path, text, kind),)
+
+
+def _decimal(path: str, text: str, kind: type) -> Decimal:
     try:
         number = Decimal(text)
     except InvalidOperation:
         number = Decimal("NaN")
     if not number.is_finite() or abs(number) > MOST:
-        _refuse_webui_range(path, text)
-        expected = "a whole number" if _type(path) is int else "a number"
+        expected = "a whole number" if kind is int else "a number"
         raise OverrideError(f"{path}: given {text!r}, expected {expected}")
     return number
 
 
-def _number(path: str, number: Decimal) -> int | float:
+def _number(path: str, number: Decimal, kind: type) -> int | float:
     if number == number.to_integral_value() and abs(number) < 2**64:
         return int(number)
-    if _type(path) is int:
+    if kind is int:
         raise OverrideError(f"{path}: given {number}, expected a whole number")
     return float(number)
-
-
-def _range(path: str, text: str) -> Iterator[Setting]:
-    parts = [_decimal(path, part) for part in text.split(":")]
-    if len(parts) != 3:
-        raise OverrideError(f"{path}: given {text!r}, expected start:stop:step such as 1:9:2")
-    start, stop, step = parts
-    if step == 0:
-        raise OverrideError(f"{path}: given {text!r}, whose step is 0; expected another")
-    if (start < stop) != (step > 0) and start != stop:
-        raise OverrideError(f"{path}: given {text!r}, which has no value: the step leads away")
-    if abs(stop - start) >= MOST_VALUES * abs(step):  # before a division that may overflow
-        raise OverrideError(f"{path}: given {text!r}, expected at most {MOST_VALUES:,} values")
-    for index in range(int((stop - start) / step) + 1):
-        yield _number(path, start + index * step)
-
-
-_WEBUI_RANGE = re.compile(
-    r"(-?[\d.]+) *- *(-?[\d.]+) *(?:\( *([+-]?[\d.]+) *\)|\[ *(\d+) *\])?", re.ASCII
-)
-
-
-def _refuse_webui_range(path: str, text: str) -> None:
-    """Say how a range is written here to whoever writes `1-10 (+2)` or `1-10 [5]`."""
-    found = _WEBUI_RANGE.fullmatch(text)
-    if found is None:
-        return
-    start, stop, step, count = found.groups()
-    try:
-        if count is not None:
-            step = f"{(Decimal(stop) - Decimal(start)) / max(int(count) - 1, 1):.6g}"
-        range_ = f"{Decimal(start)}:{Decimal(stop)}:{Decimal(step or 1)}"
-    except ArithmeticError:
-        return
-    raise OverrideError(f"{path}: given {text!r}, expected start:stop:step: {range_}")

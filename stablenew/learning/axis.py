@@ -75,8 +75,7 @@ class Axis:
     @property
     def short_name(self) -> str:
         """Its name without the stage: `cfg_scale`."""
-        stage, _, name = self.name.partition(".")
-        return name if stage in STAGES and name else self.name
+        return without_stage(self.name)
 
 
 def as_values(given: object) -> tuple[Setting, ...]:
@@ -117,10 +116,7 @@ def axis_in_step(values: Mapping[str, Sequence[Setting]]) -> Axis:
     if problems:
         raise ConfigError(*problems)
     choices = [dict(zip(values, each, strict=True)) for each in zip(*values.values(), strict=True)]
-    named = tuple(
-        Choice(", ".join(label_of(value) for value in each.values()), each) for each in choices
-    )
-    return Axis(first, named)
+    return Axis(first, tuple(Choice(label_of_all(each), each) for each in choices))
 
 
 def axis_of_prompts(
@@ -176,6 +172,18 @@ def label_of(value: Setting) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def label_of_all(values: Mapping[str, Setting]) -> str:
+    """Return several settings that change together in words: `Heun, steps=12`."""
+    (_, first), *others = values.items()
+    return ", ".join([label_of(first), *(f"{without_stage(p)}={label_of(v)}" for p, v in others)])
+
+
+def without_stage(path: str) -> str:
+    """Return a path without its stage: `cfg_scale`; whole where it begins with none."""
+    stage, _, name = path.partition(".")
+    return name if stage in STAGES and name else path
 
 
 def changes_text(axis: Axis) -> bool:

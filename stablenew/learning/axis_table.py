@@ -16,9 +16,11 @@ from collections.abc import Mapping
 import attrs
 
 from stablenew._convert import frozen_mapping, structure
+from stablenew.config.number_range import is_range
+from stablenew.config.overrides import value_type
 from stablenew.config.pipeline_config import Setting
 from stablenew.config.sweep import parse_values
-from stablenew.errors import ConfigError
+from stablenew.errors import ConfigError, OverrideError
 from stablenew.learning.axis import Axis, Choice, as_values, axis_in_step, axis_of_values
 
 
@@ -60,8 +62,26 @@ class AxisTable:
 
 
 def values_of(path: str, given: object) -> tuple[Setting, ...]:
-    """Return the values of a path, from text as a person types it, or from a list."""
-    return parse_values(path, given) if isinstance(given, str) else as_values(given)
+    """Return the values of a path, from text as a person types it, or from a list.
+
+    In a list, too, a range is its numbers: `[1, "3:9:2"]`; other text is one value as it is.
+    """
+    if isinstance(given, str):
+        return parse_values(path, given)
+    values: list[Setting] = []
+    for value in as_values(given):
+        if isinstance(value, str) and is_range(value) and _takes_numbers(path):
+            values += parse_values(path, value)
+        else:
+            values.append(value)
+    return tuple(values)
+
+
+def _takes_numbers(path: str) -> bool:
+    try:
+        return value_type(path) in (int, float)
+    except OverrideError:  # told with all the others, once there is a plan
+        return False
 
 
 def axes_from(tables: object) -> tuple[Axis, ...]:

@@ -13,7 +13,14 @@ from stablenew._convert import as_metadata, as_python, frozen_mapping, takes_num
 from stablenew._names import suggestion
 from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting, bounded
 from stablenew.errors import ConfigError
-from stablenew.learning.axis import Axis, Choice, as_values, axis_of_values, label_of
+from stablenew.learning.axis import (
+    Axis,
+    Choice,
+    as_values,
+    axis_of_values,
+    label_of,
+    without_stage,
+)
 from stablenew.learning.cells import cell_numbers, places_of
 
 MODES = ("sweep", "grid", "adaptive")
@@ -147,7 +154,7 @@ class LearningPlan:
     @property
     def target_variable(self) -> str:
         """The name of what the first axis varies, without the stage: `cfg_scale`."""
-        return variable_name(self.path)
+        return without_stage(self.path)
 
     @property
     def sweep_values(self) -> tuple[Setting, ...]:
@@ -228,14 +235,8 @@ def step_label(variable: str, value: Setting, y_variable: str | None, y_value: S
     """Return what sets a step apart, in words: `cfg_scale=5, steps=20`."""
     label = f"{variable}={label_of(value)}"
     return (
-        label if y_variable is None else f"{label}, {variable_name(y_variable)}={label_of(y_value)}"
+        label if y_variable is None else f"{label}, {without_stage(y_variable)}={label_of(y_value)}"
     )
-
-
-def variable_name(path: str) -> str:
-    """Return a path without its stage: `cfg_scale`; whole where it begins with none."""
-    stage, _, name = path.partition(".")
-    return name if stage in STAGES and name else path
 
 
 @attrs.frozen(kw_only=True)

@@ -9,9 +9,10 @@ import attrs
 from stablenew.backends.base import Capabilities
 from stablenew.config.pipeline_config import PipelineConfig, Setting
 from stablenew.errors import ConfigError
-from stablenew.learning.axis import Axis, Choice, label_of
+from stablenew.learning.axis import Axis
 from stablenew.learning.learning_plan import LearningPlan, LearningRunStep
 from stablenew.learning.learning_steps import derive_steps
+from stablenew.learning.spelled_axis import spelled_axis
 from stablenew.pipeline.stage_plan import StagePlan, plan_stages, with_defaults
 
 
@@ -43,18 +44,18 @@ def plan_steps(
 
 
 def spelled_plan(plan: LearningPlan, capabilities: Capabilities) -> LearningPlan:
-    """Return a plan with its values spelled as the backend spells them; records keep those."""
-    return attrs.evolve(plan, axes=tuple(_spelled(axis, capabilities) for axis in plan.axes))
+    """Return a plan with its names as the backend has them, and globs in full; records keep those.
 
-
-def _spelled(axis: Axis, capabilities: Capabilities) -> Axis:
-    choices = []
-    for choice in axis.choices:
-        overrides = {
-            path: capabilities.spelled(path.partition(".")[2], value)
-            for path, value in choice.overrides.items()
-        }
-        named = len(overrides) == 1 and overrides != choice.overrides
-        label = label_of(next(iter(overrides.values()))) if named else choice.label
-        choices.append(Choice(label, overrides))
-    return attrs.evolve(axis, choices=tuple(choices))
+    Raises:
+        ConfigError: With every glob that matches nothing.
+    """
+    problems: list[str] = []
+    axes: list[Axis] = []
+    for axis in plan.axes:
+        try:
+            axes.append(spelled_axis(axis, capabilities))
+        except ConfigError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise ConfigError(*problems)
+    return plan if tuple(axes) == plan.axes else attrs.evolve(plan, axes=axes)

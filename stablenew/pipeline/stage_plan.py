@@ -55,19 +55,6 @@ _IMPLIED: Mapping[str, Mapping[str, Setting]] = {
 """What a setting needs beside it, and its value where nobody gives one: AUTOMATIC1111 fails without
 the first, and switches to the refiner at step 0 without the last."""
 
-_NAMED_IN = {
-    "sampler_name": "samplers",
-    "hr_sampler_name": "samplers",
-    "ad_sampler": "samplers",
-    "scheduler": "schedulers",
-    "hr_scheduler": "schedulers",
-    "ad_scheduler": "schedulers",
-    "model": "models",
-    "refiner_checkpoint": "models",
-    "upscaler_1": "upscalers",
-    "upscaler_2": "upscalers",
-}
-
 
 @attrs.frozen(kw_only=True)
 class PlannedStage:
@@ -327,7 +314,7 @@ def _unknown_names(
     stage: str, own: Mapping[str, Setting], capabilities: Capabilities
 ) -> Iterator[str]:
     for name, value in own.items():
-        names = _choices(name, capabilities)
+        names = capabilities.names_of(name)
         if name in capabilities.stages[stage] and value and names and value not in names:
             yield f"{stage}.{name}: given {value!r}, {_hint(name, value, names, capabilities)}"
 
@@ -342,17 +329,12 @@ def _hint(name: str, value: Setting, names: tuple[str, ...], capabilities: Capab
     return suggestion(value, names)
 
 
-def _choices(name: str, capabilities: Capabilities) -> tuple[str, ...]:
-    listed: tuple[str, ...] = getattr(capabilities, _NAMED_IN.get(name, ""), ())
-    return capabilities.choices.get(name, listed)
-
-
 def _inherits(stage: str, name: str) -> bool:
     return name in _INHERITED[stage] if stage in _INHERITED else False
 
 
 def _expected(name: str, capabilities: Capabilities) -> str:
-    listed = _choices(name, capabilities)
+    listed = capabilities.names_of(name)
     return (
         f"one of {', '.join(listed)}" if listed else "some text" if "prompt" in name else "a value"
     )

@@ -99,7 +99,7 @@ def test_a_dry_run_shows_the_steps_and_runs_nothing(tmp_path: Path) -> None:
     words = ("--prompt", "a", "--sweep", "txt2img.steps=4,5,6", "--images-per-step", "2")
     done = run(*words, "--set", "upscale.enabled=true", "--dry-run", cwd=tmp_path)
     assert done.stdout.startswith("steps: 3, pictures: 6, backend calls: 12\n")
-    assert "step 2  txt2img.steps=5" in done.stdout
+    assert "txt2img.steps: 4:6:1 (3 values)\nstep 1  steps=4  new\n" in done.stdout
     assert "cfg_scale=5.0" in done.stdout
     assert list(tmp_path.iterdir()) == []
     done = run("--prompt", "a", "--dry-run", cwd=tmp_path)

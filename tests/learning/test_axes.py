@@ -91,7 +91,7 @@ def test_settings_in_step_change_together() -> None:
         for step in steps
     ]
     assert found == [("Euler", 20), ("Heun", 12)]
-    assert steps[1].label == "sampler_name=Heun, 12"
+    assert steps[1].label == "sampler_name=Heun, steps=12"
 
 
 def test_settings_in_step_have_equally_many_values_or_an_error_with_both_numbers() -> None:
@@ -285,6 +285,23 @@ AXES = [
 @pytest.mark.parametrize("axis", AXES, ids=lambda axis: axis.name)
 def test_an_axis_survives_the_way_to_plain_data_and_back(axis: Axis) -> None:
     assert axes_from([table_of(axis)]) == (axis,)
+
+
+@pytest.mark.parametrize(
+    ("path", "given", "values"),
+    [
+        ("txt2img.cfg_scale", "1-5 (+2), 9", (1, 3, 5, 9)),
+        ("txt2img.cfg_scale", ["1-5 (+2)", 9], (1, 3, 5, 9)),
+        ("txt2img.cfg_scale", 4, (4,)),
+        ("txt2img.prompt", "a cat,a dog", ("a cat", "a dog")),
+        ("txt2img.prompt", ["a cat, sitting", "1-5"], ("a cat, sitting", "1-5")),
+    ],
+)
+def test_values_are_read_alike_from_text_and_from_a_list(
+    path: str, given: object, values: tuple[Setting, ...]
+) -> None:
+    (axis,) = axes_from([{"path": path, "values": given}])
+    assert axis.values == values
 
 
 def test_plain_data_may_have_values_as_a_person_types_them() -> None:
