@@ -49,6 +49,7 @@ def dotted(image: Image.Image, colour: object = (255, 0, 0)) -> Image.Image:
         encoded(plain("RGBA", (1, 2, 3, 0))),
         encoded(plain("P", 7)),
         encoded(plain("I;16", 40_000)),
+        encoded(dotted(plain("I;16", 40_000), 40_300)),
         encoded(noise(100, 102)),
         encoded(plain(), "JPEG", quality=50),
         encoded(plain("L", 33, 200), "JPEG", quality=90),
@@ -97,15 +98,24 @@ def test_a_workflow_inside_makes_no_picture_of_it() -> None:
 
 @pytest.mark.parametrize("colours", [1, 2])
 def test_an_interlaced_picture_is_looked_at_as_a_whole(colours: int) -> None:
-    passes = [(1, 1), (1, 1), (2, 1), (2, 2), (4, 2), (4, 4), (8, 4)]
-    last = 80 if colours == 1 else 200
+    side, last = 200, 80 if colours == 1 else 200
+    starts = [
+        (0, 0, 8, 8),
+        (4, 0, 8, 8),
+        (0, 4, 4, 8),
+        (2, 0, 4, 4),
+        (0, 2, 2, 4),
+        (1, 0, 2, 2),
+        (0, 1, 1, 2),
+    ]
     rows = b"".join(
-        (b"\0" + bytes([80 if index < 6 else last]) * width) * height
-        for index, (width, height) in enumerate(passes)
+        (b"\0" + bytes([80 if index < 6 else last]) * len(range(x, side, across)))
+        * len(range(y, side, down))
+        for index, (x, y, across, down) in enumerate(starts)
     )
     data = b"\x89PNG\r\n\x1a\n"
     for kind, body in (
-        (b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 1)),
+        (b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 1)),
         (b"IDAT", zlib.compress(rows)),
         (b"IEND", b""),
     ):

@@ -40,6 +40,8 @@ def test_a_letter_that_a_font_lacks_is_drawn_with_another_one(cats: Path, dogs: 
     assert both.drawable("猫 犬") == "猫 犬"
     assert drawn(both, "犬") == drawn(Lettering([dogs]), "犬")
     assert drawn(both, "猫") == drawn(Lettering([cats]), "猫")  # by the first that has it
+    assert drawn(both, "猫猫犬") != drawn(both, "猫猫猫")
+    assert [run for run, _ in both._runs("猫猫犬犬猫", 20)] == ["猫猫", "犬犬猫"]
 
 
 def test_a_letter_that_no_font_has_is_plain(cats: Path) -> None:
