@@ -96,6 +96,20 @@ def test_pictures_of_earlier_runs_are_marked(runs: Path, browser_page: Page) -> 
     assert "reused from" in browser_page.locator("#big dt").all_inner_texts()
 
 
+def test_blank_pictures_are_marked_and_cannot_be_rated(runs: Path, browser_page: Page) -> None:
+    backend = FakeBackend(lambda _, call: Behaviour(blank=call == 1))
+    folder = make(runs, {**GRID, "y_values": [10], "sweep_values": [3, 5]}, backend)
+    browser_page.goto((folder / "report.html").as_uri())
+    assert browser_page.locator(".shot u").all_inner_texts() == ["blank"]
+    browser_page.locator(".shot").first.click()
+    assert "blank picture: one single colour" in browser_page.locator("#big").inner_text()
+    browser_page.keyboard.press("3")
+    browser_page.keyboard.press("4")
+    browser_page.keyboard.press("Escape")
+    assert browser_page.locator(".shot b").all_inner_texts() == ["4"]
+    assert browser_page.locator(".shot u").all_inner_texts() == ["blank"]
+
+
 def test_axes_can_be_turned_around_and_chosen(grid: tuple[Path, Page]) -> None:
     _, page = grid
     page.click("#flipx")
