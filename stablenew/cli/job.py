@@ -132,7 +132,7 @@ def read_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
     if options.experiment_name:
         metadata["experiment_name"] = options.experiment_name
     if prompt:
-        metadata |= {"prompt_pack_id": prompt.pack_id, "prompt_id": prompt.prompt_id}
+        metadata |= prompt.tags
     return Job(
         settings=_settings(options, sources[0]),
         config=config,

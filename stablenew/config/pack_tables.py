@@ -31,7 +31,7 @@ def read_json_prompts(text: str) -> Iterator[Prompt]:
     Raises:
         ConfigError: It is broken (line and column are named), or something in it is no prompt.
     """
-    return _prompts(read_json(text))
+    return prompts_from(read_json(text))
 
 
 def read_yaml_prompts(text: str) -> Iterator[Prompt]:
@@ -40,7 +40,7 @@ def read_yaml_prompts(text: str) -> Iterator[Prompt]:
     Raises:
         ConfigError: It is broken (the line is named), or something in it is no prompt.
     """
-    return _prompts(read_yaml(text))
+    return prompts_from(read_yaml(text))
 
 
 def read_csv_prompts(text: str) -> Iterator[Prompt]:
@@ -71,7 +71,12 @@ def read_csv_prompts(text: str) -> Iterator[Prompt]:
         raise ConfigError(f"line {rows.line_num}: {error}") from None
 
 
-def _prompts(data: object) -> Iterator[Prompt]:
+def prompts_from(data: object) -> Iterator[Prompt]:
+    """Yield the prompts of plain data: a list of texts and tables, as the module has them.
+
+    Raises:
+        ConfigError: Something in it is no prompt.
+    """
     if isinstance(data, Mapping) and "prompts" in data:
         data = data["prompts"]
     elif isinstance(data, Mapping) and {*_PROMPT} & {*data}:

@@ -43,6 +43,13 @@ class Prompt:
         """What records call it: `heroes#3`."""
         return f"{self.pack_id}#{self.index}"
 
+    @property
+    def tags(self) -> Mapping[str, object]:
+        """What the records of its runs are tagged with; nothing where it is of no pack."""
+        if not self.pack_id:
+            return {}
+        return {"prompt_pack_id": self.pack_id, "prompt_id": self.prompt_id}
+
 
 def styled(style: Prompt, prompt: str | None, negative: str | None = None) -> Prompt:
     """Return a style around a prompt, put together as the WebUI does it.

@@ -12,8 +12,8 @@ from functools import cached_property
 
 import attrs
 
-from stablenew._convert import as_python, frozen_mapping
-from stablenew.config.overrides import edits_text, paths_set_by
+from stablenew._convert import as_metadata, as_python, frozen_mapping
+from stablenew.config.overrides import TEXT_EDITS, edits_text, paths_set_by
 from stablenew.config.pipeline_config import STAGES, Setting
 from stablenew.config.prompt import Prompt
 from stablenew.errors import ConfigError
@@ -26,10 +26,12 @@ class Choice:
     Attributes:
         label: What to call it.
         overrides: The value of each path that it sets: `{"txt2img.cfg_scale": 7}`.
+        tags: Kept with every run that takes it, over the plan's: `prompt_id`, …
     """
 
     label: str
     overrides: Mapping[str, Setting] = attrs.field(converter=frozen_mapping)
+    tags: Mapping[str, object] = attrs.field(factory=dict, converter=as_metadata)
 
 
 def _choices(given: Iterable[Choice]) -> tuple[Choice, ...]:
@@ -58,12 +60,17 @@ class Axis:
 
     @cached_property
     def path(self) -> str:
-        """The first path that it sets; its name where there is none."""
-        return next(iter(self.paths), self.name)
+        """What it is about: the one path that it sets, or the one of its name; else its name."""
+        if self.name in self.paths:
+            return self.name
+        named = [path for path in self.paths if without_stage(path) == self.name]
+        if named or len(self.paths) == 1:
+            return (named or self.paths)[0]
+        return self.name
 
     @cached_property
     def values(self) -> tuple[Setting, ...]:
-        """What each choice stands for: the value of the first path, where it sets that."""
+        """What each choice stands for: the value of what the axis is about, or its label."""
         path = self.path
         return tuple(choice.overrides.get(path, choice.label) for choice in self.choices)
 
@@ -74,8 +81,9 @@ class Axis:
 
     @property
     def short_name(self) -> str:
-        """Its name without the stage: `cfg_scale`."""
-        return without_stage(self.name)
+        """Its name without the stage, or without what is done to a word: `cfg_scale`, `red`."""
+        kind, _, word = self.name.partition(".")
+        return word if kind in TEXT_EDITS and word else without_stage(self.name)
 
 
 def as_values(given: object) -> tuple[Setting, ...]:
@@ -141,12 +149,13 @@ def axis_of_prompts(
         if isinstance(each, Prompt):
             prompt, negative, label = each.positive, each.negative or None, each.name
             own = {path: each.overrides[path] for path in each.overrides if path not in beaten}
+            tags = each.tags
         else:
-            (prompt, negative), label, own = each, "", {}
+            (prompt, negative), label, own, tags = each, "", {}, {}
         overrides: dict[str, Setting] = {"txt2img.prompt": prompt}
         if negative is not None:
             overrides["txt2img.negative_prompt"] = negative
-        choices.append(Choice(label or prompt, {**overrides, **own}))
+        choices.append(Choice(label or prompt, {**overrides, **own}, tags))
     return Axis(name, _told_apart(choices), condition=not compare)
 
 
@@ -154,7 +163,7 @@ def _told_apart(choices: Sequence[Choice]) -> tuple[Choice, ...]:
     """Return choices with the number of each that is called as another one is."""
     counted = Counter(choice.label for choice in choices)
     return tuple(
-        choice if counted[choice.label] == 1 else Choice(f"{choice.label} #{n}", choice.overrides)
+        attrs.evolve(choice, label=f"{choice.label} #{n}") if counted[choice.label] > 1 else choice
         for n, choice in enumerate(choices, start=1)
     )
 

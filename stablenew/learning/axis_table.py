@@ -4,6 +4,8 @@ One of:
 
 - `{path = "txt2img.cfg_scale", values = [3, 5, 7]}`, or `values = "3:7:2"`; with
   `with = {"txt2img.steps" = [20, 12, 8]}` these change in step with it.
+- `{prompts = ["a cat", {prompt = "a dog", negative_prompt = "blurry"}]}`, a condition unless it has
+  `condition = false`.
 - `{name = "look", choices = [{label = "soft", overrides = {"txt2img.cfg_scale" = 3}}, …]}`
 
 and `condition = true` where the advice is to hold over all of its choices.
@@ -15,19 +17,28 @@ from collections.abc import Mapping
 
 import attrs
 
-from stablenew._convert import frozen_mapping, structure
+from stablenew._convert import as_metadata, frozen_mapping, structure
 from stablenew.config.number_range import is_range
 from stablenew.config.overrides import value_type
+from stablenew.config.pack_tables import prompts_from
 from stablenew.config.pipeline_config import Setting
 from stablenew.config.sweep import parse_values
 from stablenew.errors import ConfigError, OverrideError
-from stablenew.learning.axis import Axis, Choice, as_values, axis_in_step, axis_of_values
+from stablenew.learning.axis import (
+    Axis,
+    Choice,
+    as_values,
+    axis_in_step,
+    axis_of_prompts,
+    axis_of_values,
+)
 
 
 @attrs.frozen(kw_only=True)
 class _ChoiceTable:
     label: str
     overrides: Mapping[str, Setting] = attrs.field(converter=frozen_mapping)
+    tags: Mapping[str, object] = attrs.field(factory=dict, converter=as_metadata)
 
 
 @attrs.frozen(kw_only=True)
@@ -39,26 +50,32 @@ class AxisTable:
     with_: Mapping[str, object] = attrs.field(factory=dict, converter=frozen_mapping)
     name: str | None = None
     choices: tuple[_ChoiceTable, ...] = ()
-    condition: bool = False
+    prompts: object = None
+    condition: bool | None = None
 
     @property
     def axis(self) -> Axis:
         """The axis that is meant.
 
         Raises:
-            ConfigError: Neither a path nor choices, or values that are none of the path's.
+            ConfigError: None of these is given, or values that are none of the path's.
         """
+        if self.prompts is not None:
+            prompts = prompts_from(self.prompts)
+            compare = self.condition is False
+            return axis_of_prompts(prompts, compare=compare, name=self.name or "prompt")
+        condition = bool(self.condition)
         if self.path is None:
             if self.name is None or not self.choices:
-                raise ConfigError("given neither path and values nor name and choices")
-            choices = (Choice(each.label, each.overrides) for each in self.choices)
-            return Axis(self.name, tuple(choices), condition=self.condition)
+                raise ConfigError("given neither path and values nor prompts nor name and choices")
+            choices = (Choice(each.label, each.overrides, each.tags) for each in self.choices)
+            return Axis(self.name, tuple(choices), condition=condition)
         values = {
             path: values_of(path, given)
             for path, given in [(self.path, self.values), *self.with_.items()]
         }
         axis = axis_in_step(values) if self.with_ else axis_of_values(self.path, values[self.path])
-        return attrs.evolve(axis, name=self.name or axis.name, condition=self.condition)
+        return attrs.evolve(axis, name=self.name or axis.name, condition=condition)
 
 
 def values_of(path: str, given: object) -> tuple[Setting, ...]:
@@ -120,7 +137,10 @@ def table_of(axis: Axis) -> dict[str, object]:
     return {
         "name": axis.name,
         **condition,
-        "choices": [
-            {"label": choice.label, "overrides": dict(choice.overrides)} for choice in axis.choices
-        ],
+        "choices": [_choice_table(choice) for choice in axis.choices],
     }
+
+
+def _choice_table(choice: Choice) -> dict[str, object]:
+    tags = {"tags": dict(choice.tags)} if choice.tags else {}
+    return {"label": choice.label, "overrides": dict(choice.overrides), **tags}

@@ -253,6 +253,7 @@ class LearningRunStep:
         label: What sets the step apart, in words: `cfg_scale=5, steps=20`.
         choices: The label of each axis's choice, by the axis's name.
         varied: Every path that the choices set, with its value.
+        tags: Those of the choices.
     """
 
     index: int
@@ -266,6 +267,7 @@ class LearningRunStep:
     label: str = ""
     choices: Mapping[str, str] = attrs.field(factory=dict, converter=frozen_mapping)
     varied: Mapping[str, Setting] = attrs.field(factory=dict, converter=frozen_mapping)
+    tags: Mapping[str, object] = attrs.field(factory=dict, converter=frozen_mapping)
 
 
 def step_run_id(plan_id: str, index: int) -> str:

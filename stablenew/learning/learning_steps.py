@@ -88,6 +88,7 @@ class Steps(Sequence[LearningRunStep]):
             label=", ".join(f"{n}={c.label}" for n, c in zip(self._names, chosen, strict=True)),
             choices={a.name: c.label for a, c in zip(plan.axes, chosen, strict=True)},
             varied={path: value for c in chosen for path, value in c.overrides.items()},
+            tags={name: value for c in chosen for name, value in c.tags.items()},
         )
 
     def config(self, index: int) -> PipelineConfig:

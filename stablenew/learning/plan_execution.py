@@ -101,6 +101,7 @@ class PlanExecution:
         metadata = self.metadata
         tags = {
             **metadata,
+            **step.tags,
             "run_type": "learning",
             "plan_id": self.plan_id,
             "step_index": step.index,

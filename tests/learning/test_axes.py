@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from itertools import combinations
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -118,6 +119,41 @@ def test_the_prompts_of_a_pack_bring_settings_of_their_own_but_for_what_is_set_e
     assert first.overrides == expected
     assert second.overrides == {"txt2img.prompt": "still of a cat"}
     assert [each.label for each in (first, second, third)] == ["a cat #1", "film", "a cat #3"]
+
+
+@pytest.mark.parametrize(
+    ("axis", "variable", "values"),
+    [
+        (axis_of_prompts([("a cat", "blurry"), ("a dog", None)]), "prompt", ("a cat", "a dog")),
+        (axis_of_values("replace.red", ["blue"]), "replace.red", ("blue",)),
+        (Axis("look", (Choice("soft", {"txt2img.cfg_scale": 3.0}),)), "cfg_scale", (3.0,)),
+        (
+            axis_of_presets({"soft": {"txt2img.cfg_scale": 3, "txt2img.steps": 9}, "own": {}}),
+            "preset",
+            ("soft", "own"),
+        ),
+        (
+            axis_in_step({"txt2img.steps": [20, 12], "txt2img.sampler_name": ["Euler", "Heun"]}),
+            "steps",
+            (20, 12),
+        ),
+    ],
+)
+def test_a_record_is_told_what_an_axis_is_about(
+    axis: Axis, variable: str, values: tuple[Setting, ...]
+) -> None:
+    plan = LearningPlan(axes=[axis])
+    assert (plan.target_variable, plan.sweep_values) == (variable, values)
+
+
+def test_words_and_loras_are_called_by_their_name_unless_two_would_be() -> None:
+    base = config(txt2img={"prompt": "a red cat", "negative_prompt": "red"})
+    axes = [axis_of_values("replace.red", ["blue"]), axis_of_values("lora.film", [0.5])]
+    assert labels(LearningPlan(axes=axes), base) == ["red=blue, film=0.5"]
+    axes.append(axis_of_values("replace_negative.red", ["green"]))
+    assert labels(LearningPlan(axes=axes), base) == [
+        "replace.red=blue, film=0.5, replace_negative.red=green"
+    ]
 
 
 def test_a_preset_sets_what_it_names_and_leaves_the_rest_to_the_base() -> None:
@@ -278,6 +314,7 @@ AXES = [
     CFG,
     axis_in_step({"txt2img.sampler_name": ["Euler", "Heun"], "txt2img.steps": [20, 12]}),
     axis_of_prompts([("a cat", None), ("a dog", "blurry")]),
+    axis_of_prompts([Prompt(positive="a cat", pack_id="pets", index=3)]),
     Axis("look", (Choice("soft", {"txt2img.cfg_scale": 3.0}),)),
 ]
 
@@ -304,6 +341,19 @@ def test_values_are_read_alike_from_text_and_from_a_list(
     assert axis.values == values
 
 
+def test_plain_data_may_have_prompts_which_are_a_condition_unless_it_says_otherwise() -> None:
+    prompts = ["a cat", {"prompt": "a dog", "negative_prompt": "blurry", "steps": 9}]
+    axis, compared = axes_from([{"prompts": prompts}, {"prompts": prompts, "condition": False}])
+    assert axis.condition
+    assert axis == axis_of_prompts(
+        [
+            Prompt(positive="a cat"),
+            Prompt(positive="a dog", negative="blurry", overrides={"txt2img.steps": 9}),
+        ]
+    )
+    assert compared == attrs.evolve(axis, condition=False)
+
+
 def test_plain_data_may_have_values_as_a_person_types_them() -> None:
     plan = build_learning_plan_from_dict(
         {
@@ -327,8 +377,12 @@ def test_plain_data_may_have_values_as_a_person_types_them() -> None:
     ("data", "problem"),
     [
         ({"axes": 5}, "axes: given 5, expected a list of tables"),
+        ({"axes": [{"prompts": [5]}]}, r"axes\[0\]: prompt 1: given 5, expected text or a table"),
         ({"axes": [5]}, r"axes\[0\]: given 5, expected a table"),
-        ({"axes": [{}]}, r"axes\[0\]: given neither path and values nor name and choices"),
+        (
+            {"axes": [{}]},
+            r"axes\[0\]: given neither path and values nor prompts nor",
+        ),
         ({"axes": [{"path": "txt2img.steps", "values": "x"}]}, r"axes\[0\]: txt2img.steps: given"),
         ({"axes": [{"path": "txt2img.steps", "value": 1}]}, r"axes\[0\]: value.*values"),
         ({"axis": []}, "axis: no such key, did you mean axes"),

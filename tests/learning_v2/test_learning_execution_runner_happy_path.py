@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 
+from stablenew.config.prompt import Prompt
 from stablenew.events.bus import EventBus
 from stablenew.events.event_log import encode_event
 from stablenew.learning.axis import axis_of_prompts, axis_of_values
@@ -138,7 +139,19 @@ async def test_every_axis_is_told_and_each_step_by_what_sets_it_apart() -> None:
     assert line["choices"][0] == {
         "label": "a cat",
         "overrides": {"txt2img.prompt": "a cat", "txt2img.negative_prompt": "blurry"},
+        "tags": {},
     }
+
+
+async def test_what_a_choice_is_tagged_with_is_with_the_runs_that_take_it() -> None:
+    prompts = [Prompt(positive=text, pack_id="pets", index=n) for n, text in ((2, "a"), (5, "b"))]
+    axes = [axis_of_values("txt2img.cfg_scale", [3, 5]), axis_of_prompts(prompts)]
+    plan = LearningPlan(axes=axes, metadata={"prompt_id": "of the plan", "tag": "x"})
+    pipeline = Pipeline()
+    await LearningExecutionRunner(pipeline.run).run(prepare_learning_run(plan, config()))
+    tags = [request.metadata for request in pipeline.requests]
+    assert [each["prompt_id"] for each in tags] == ["pets#2", "pets#2", "pets#5", "pets#5"]
+    assert {(each["prompt_pack_id"], each["tag"]) for each in tags} == {("pets", "x")}
 
 
 async def test_the_same_runner_runs_plan_after_plan() -> None:
