@@ -16,6 +16,11 @@ examples (they work as they are):
   python -m stablenew.run --prompt "a blue cat" --set upscale.enabled=true
   python -m stablenew.run --prompt "a blue cat" --sweep txt2img.steps=4:20:4 --dry-run
   python -m stablenew.run --prompt "a blue cat" --explore txt2img.cfg_scale=1..12
+several things at once, all combinations or some of them (docs/plans.md has each kind):
+  python -m stablenew.run --prompt "a blue cat" --sweep txt2img.cfg_scale=2,4,6 \\
+      --sweep "txt2img.sampler_name=Euler,DPM++ 2M" --with txt2img.steps=20,12 --sample 4
+  python -m stablenew.run --pack tiny --prompts all --sweep txt2img.cfg_scale=1,3,5,8 --learn
+  python -m stablenew.run --prompt "a red mushroom" --replace "red=red,blue,green"
 with a server of yours (AUTOMATIC1111 started with --api, Forge, SD.Next, sd-server):
   python -m stablenew.run --backend webui --url http://127.0.0.1:7860 \\
       --prompt "a blue cat" --sweep txt2img.cfg_scale=3,5,7 --learn
@@ -29,10 +34,12 @@ a plan file has the same words, and a table for each stage:
   target_variable = "txt2img.cfg_scale"
   sweep_values = [1, 3, 5, 8]
 
-flags beat the environment beats the file beats the defaults; the environment has
-  STABLENEW_PROMPT, _NEGATIVE_PROMPT, _PACK, _PACK_FORMAT, _PROMPT_INDEX, _SEED, _SWEEP,
-  _EXPLORE, _MAX_PICTURES, _IMAGES_PER_STEP, _MAX_STEPS, _MAX_TIME, _LEARN, _EXPERIMENT_NAME,
-  _BACKEND, _URL, _AUTH, _WAIT_FOR_SERVER, _OUT, _STEP_TIMEOUT, _STALL_TIMEOUT, _FRESH
+flags beat the environment beats the file beats the defaults (what varies is that of the first of
+them that has some); the environment has
+  STABLENEW_PROMPT, _NEGATIVE_PROMPT, _PACK, _PACK_FORMAT, _PROMPT_INDEX, _PROMPTS, _SEED,
+  _COMPARE_PROMPTS, _SWEEP, _REPLACE, _REPLACE_IN, _PRESETS, _SAMPLE, _SKIP, _ORDER, _EXPLORE,
+  _MAX_PICTURES, _IMAGES_PER_STEP, _MAX_STEPS, _MAX_TIME, _LEARN, _EXPERIMENT_NAME, _BACKEND,
+  _URL, _AUTH, _WAIT_FOR_SERVER, _OUT, _STEP_TIMEOUT, _STALL_TIMEOUT, _FRESH
 exit codes: 0 all steps succeeded, 1 some did not or a record was lost, 2 the input is wrong,
             3 the backend cannot be reached, 4 --max-time left steps for later,
             130 and 143 for SIGINT and SIGTERM
@@ -67,12 +74,15 @@ def run_parser() -> Parser:
     )
     parser.add_argument("file", nargs="?", metavar="PLAN.toml", help="a plan file (TOML or JSON)")
     _add_what(parser.add_argument_group("what to run"))
+    _add_axes(parser.add_argument_group("what to explore"))
     _add_how(parser.add_argument_group("how to run it"))
     return parser
 
 
 def _add_what(what: argparse._ArgumentGroup) -> None:
-    what.add_argument("--prompt", metavar="TEXT")
+    what.add_argument(
+        "--prompt", metavar="TEXT", action="append", help="several are run one after the other"
+    )
     what.add_argument("--negative-prompt", metavar="TEXT")
     what.add_argument(
         "--pack",
@@ -86,6 +96,15 @@ def _add_what(what: argparse._ArgumentGroup) -> None:
     )
     what.add_argument("--prompt-index", metavar="N", help="which prompt of the pack (1)")
     what.add_argument(
+        "--prompts", metavar="WHICH", help="several prompts of the pack: all, 1-5 or 1,3,7"
+    )
+    what.add_argument(
+        "--compare-prompts",
+        action="store_true",
+        default=None,
+        help="ask which prompt is best, and not what is best for all of them",
+    )
+    what.add_argument(
         "--set",
         metavar="PATH=VALUE",
         action="append",
@@ -93,20 +112,7 @@ def _add_what(what: argparse._ArgumentGroup) -> None:
         help="a setting: txt2img.steps=12, img2img.enabled=true; repeatable",
     )
     what.add_argument("--seed", metavar="N", help="-1 draws one, and keeps it for all steps (-1)")
-    what.add_argument(
-        "--sweep",
-        metavar="PATH=VALUES",
-        action="append",
-        help="explore a setting: a list 1,3,5 or start:stop:step, stop included;"
-        " twice for a grid of two settings",
-    )
-    what.add_argument(
-        "--explore",
-        metavar="PATH=LOW..HIGH",
-        help="let your ratings choose what to make next: txt2img.cfg_scale=1..12",
-    )
-    what.add_argument("--max-pictures", metavar="N", help="of an exploration (24)")
-    what.add_argument("--images-per-step", metavar="N", help="pictures for each value (1)")
+    what.add_argument("--images-per-step", metavar="N", help="pictures for each step (1)")
     what.add_argument("--max-steps", metavar="N", help="run the first N steps")
     what.add_argument(
         "--max-time", metavar="TIME", help="take what fits: 90s, 30m, 1h30m; --resume goes on"
@@ -118,6 +124,52 @@ def _add_what(what: argparse._ArgumentGroup) -> None:
         help="leave a learning record for each run",
     )
     what.add_argument("--experiment-name", metavar="NAME", help="kept with every record")
+
+
+def _add_axes(axes: argparse._ArgumentGroup) -> None:
+    def varying(word: str, metavar: str, about: str) -> None:
+        """Add a word that makes an axis; all share one list, which keeps their order."""
+        axes.add_argument(
+            f"--{word}",
+            metavar=metavar,
+            action="append",
+            dest="varying",
+            type=lambda text: (word, text),
+            help=about,
+        )
+
+    varying(
+        "sweep",
+        "PATH=VALUES",
+        "explore a setting: a list 1,3,5, a range 1:9:2 (the stop included), * or a glob of names;"
+        " as often as is wanted, also txt2img.size=512x768,768x512 and lora.NAME=0:1:0.25",
+    )
+    varying("with", "PATH=VALUES", "change this setting in step with that of the --sweep before")
+    varying("replace", "WORD=FIRST,SECOND", "explore what stands in a word's place in the prompt")
+    axes.add_argument(
+        "--replace-in", metavar="WHERE", help="prompt, negative or both (prompt)", default=None
+    )
+    varying("presets", "FILE,FILE", "explore whole presets: plan files with the stages' tables")
+    axes.add_argument(
+        "--sample", metavar="N", help="run N steps of all that there are, evenly spread"
+    )
+    axes.add_argument(
+        "--skip",
+        metavar="NAME=VALUE,…",
+        action="append",
+        help="leave the steps out that have all of these: sampler_name=Heun,steps=8; repeatable",
+    )
+    axes.add_argument(
+        "--order",
+        metavar="ORDER",
+        help="models: load each model once; given: as the axes are given (models)",
+    )
+    axes.add_argument(
+        "--explore",
+        metavar="PATH=LOW..HIGH",
+        help="let your ratings choose what to make next: txt2img.cfg_scale=1..12",
+    )
+    axes.add_argument("--max-pictures", metavar="N", help="of an exploration (24)")
 
 
 def _add_how(how: argparse._ArgumentGroup) -> None:

@@ -16,9 +16,10 @@ from stablenew.cli.options import (
     options_from_environment,
     options_from_file,
     options_from_flags,
+    varying_flags,
 )
-from stablenew.cli.plan_options import plan_of
-from stablenew.cli.prompt_options import chosen_prompt, notes_on
+from stablenew.cli.plan_options import plan_of, varied_axes
+from stablenew.cli.prompt_options import chosen_prompts, notes_on
 from stablenew.config.overrides import override_all
 from stablenew.config.pipeline_config import PipelineConfig, Setting, read_table
 from stablenew.config.prompt import Prompt
@@ -111,7 +112,6 @@ def read_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
     if flags.get("only_failed"):
         raise ConfigError("--only-failed: of which plan? give --resume runs/PLAN_ID as well")
     file = _read_file(flags.get("file"))
-    flags = {**flags, **_sweeps(flags.get("sweep"))}
     sources = (options_from_flags(flags), options_from_environment(environ), file)
     section = file.learning
     from_section = RunOptions(
@@ -119,29 +119,35 @@ def read_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
         images_per_step=section.images_per_step,
         max_steps=section.max_steps,
         experiment_name=section.experiment_name,
+        sample=section.sample,
+        skip=section.skip,
+        order=section.order,
     )
     options = merged(*sources, from_section, _DEFAULTS)
     if options.pack == STDIN and flags.get("cancel_on_stdin_close"):
         raise ConfigError("--cancel-on-stdin-close: given with --pack -, which reads all of it")
     beside = Path(str(flags["file"])).parent if flags.get("file") else None
-    prompt = chosen_prompt(sources, beside)
+    prompts = chosen_prompts(sources, beside)
     assigned = _assignments(flags.get("set"))
-    _check_twice(sources[0], assigned)
-    config = _config(file, options, prompt, assigned)
+    _check_twice(sources[0], assigned, prompts)
+    config = _config(file, options, prompts, assigned)
     metadata: dict[str, object] = dict(section.metadata)
     if options.experiment_name:
         metadata["experiment_name"] = options.experiment_name
-    if prompt:
-        metadata |= prompt.tags
+    if len(prompts) == 1:
+        metadata |= prompts[0].tags
+    from_file = options.varying is not None and options.varying == file.varying
+    folders = (beside, Path()) if beside is not None and from_file else (Path(),)
+    axes = varied_axes(options.varying or (), options.replace_in, folders)
     return Job(
         settings=_settings(options, sources[0]),
         config=config,
-        plan=plan_of(options, section),
+        plan=plan_of(options, section, axes, prompts, assigned),
         images=options.images_per_step or 1,
         max_steps=options.max_steps,
         metadata=metadata,
         max_seconds=_seconds(options.max_time),
-        notes=tuple(notes_on([prompt] if prompt else [])),
+        notes=tuple(notes_on(prompts)),
     )
 
 
@@ -171,7 +177,9 @@ _WITH_RESUME = (
 
 def _read_resumed(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
     """Put a job together from a plan's folder; what the plan says is not said again."""
-    others = [name for name, value in flags.items() if value and name not in _WITH_RESUME]
+    given_flags = [name for name, value in flags.items() if value and name != "varying"]
+    others = [name for name in given_flags if name not in _WITH_RESUME]
+    others += dict.fromkeys(each.word for each in varying_flags(flags))
     others += ["learn"] if flags.get("learn") is False else []
     if not flags["resume"]:
         raise ConfigError("--resume: given '', expected a plan's folder: runs/PLAN_ID")
@@ -231,14 +239,6 @@ def _read_file(path: object) -> RunFile:
     return options_from_file(read_table(Path(str(path))), str(path)) if path else RunFile()
 
 
-def _sweeps(sweeps: object) -> dict[str, object]:
-    """Return the values of the repeatable flag: one for a sweep, two for a grid."""
-    given = sweeps if isinstance(sweeps, list) else [sweeps]
-    if len(given) > 2:
-        raise ConfigError(f"--sweep: given {len(given)} times, expected one or two settings")
-    return {"sweep": given[0], "y_sweep": given[1] if len(given) > 1 else None}
-
-
 def _assignments(texts: object) -> dict[str, Setting]:
     assert isinstance(texts, Sequence)
     problems: list[str] = []
@@ -255,26 +255,36 @@ def _assignments(texts: object) -> dict[str, Setting]:
 
 
 def _config(
-    file: RunFile, options: RunOptions, prompt: Prompt | None, assigned: Mapping[str, Setting]
+    file: RunFile,
+    options: RunOptions,
+    prompts: Sequence[Prompt],
+    assigned: Mapping[str, Setting],
 ) -> PipelineConfig:
     config = PipelineConfig(
         txt2img=file.txt2img, img2img=file.img2img, adetailer=file.adetailer, upscale=file.upscale
     )
-    negative = prompt.negative if prompt else ""
     values: dict[str, object] = {
-        "txt2img.prompt": prompt.positive if prompt else options.prompt,
-        "txt2img.negative_prompt": negative or options.negative_prompt,
+        "txt2img.negative_prompt": options.negative_prompt,
         "txt2img.seed": options.seed,
     }
+    own: Mapping[str, Setting] = {}
+    if len(prompts) == 1:
+        (prompt,) = prompts
+        own = prompt.overrides
+        values["txt2img.prompt"] = prompt.positive
+        values["txt2img.negative_prompt"] = prompt.negative or options.negative_prompt
     given = {path: value for path, value in values.items() if value is not None}
-    own = prompt.overrides if prompt else {}
     return override_all(config, {**own, **given, **assigned})
 
 
-def _check_twice(flags: RunOptions, assigned: Mapping[str, Setting]) -> None:
+def _check_twice(
+    flags: RunOptions, assigned: Mapping[str, Setting], prompts: Sequence[Prompt]
+) -> None:
     """Refuse a flag and a `--set` that say the same thing differently."""
     for name in ("prompt", "negative_prompt", "seed"):
         path = f"txt2img.{name}"
         if getattr(flags, name) is not None and path in assigned:
             flag = name.replace("_", "-")
             raise ConfigError(f"--{flag}, --set {path}: both are given, expected one of them")
+    if len(prompts) > 1 and "txt2img.prompt" in assigned:
+        raise ConfigError(f"--set txt2img.prompt: given with {len(prompts)} prompts to vary")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
+from attrs.validators import optional
 
 from stablenew._convert import as_metadata, structure
 from stablenew.config.pipeline_config import (
@@ -17,25 +18,63 @@ from stablenew.config.pipeline_config import (
     bounded,
 )
 from stablenew.errors import ConfigError
+from stablenew.learning.learning_plan import ORDERS, one_of
 
 PREFIX = "STABLENEW_"
+
+REPLACE_IN = {"prompt": "replace", "negative": "replace_negative", "both": "replace_both"}
+"""Where a word is replaced, each with the path that stands for it."""
 
 _BOOLS = {"1": True, "true": True, "yes": True, "on": True}
 _BOOLS |= {"0": False, "false": False, "no": False, "off": False}
 
 
+VARYING = ("sweep", "replace", "presets")
+"""The words that make axes, each as often as is wanted; on the command line also `with`."""
+
+
+@attrs.frozen
+class Varying:
+    """One of the words that make axes, as it was given."""
+
+    word: str
+    text: str
+
+
+def _texts(_: object, field: attrs.Attribute[object], value: object) -> None:
+    """See that a word is a text, or several (an attrs validator)."""
+    if value is not None:
+        structure(as_texts(value), tuple[str, ...], field.name)
+
+
+def as_texts(value: object) -> tuple[str, ...]:
+    """Return a word that may be given several times as a tuple; empty where nobody gave it."""
+    if value is None or isinstance(value, str):
+        return () if value is None else (value,)
+    return tuple(value) if isinstance(value, list | tuple) else (value,)  # type: ignore[return-value]
+
+
+_replace_in = one_of(tuple(REPLACE_IN))
+
+
 @attrs.frozen(kw_only=True)
-class RunOptions:
+class SharedOptions:
     """The words that flags, environment and file share; None where nobody gave them."""
 
-    prompt: str | None = None
+    prompt: object = attrs.field(default=None, validator=_texts)
     negative_prompt: str | None = None
     pack: str | None = None
     pack_format: str | None = None
     prompt_index: int | None = attrs.field(default=None, validator=bounded(1, 10**9))
+    prompts: object = None
+    compare_prompts: bool | None = None
     seed: int | None = attrs.field(default=None, validator=bounded(-1, 2**63 - 1))
-    sweep: str | None = None
-    y_sweep: str | None = None
+    replace_in: str | None = attrs.field(
+        default=None, validator=optional(one_of(tuple(REPLACE_IN)))
+    )
+    sample: int | None = attrs.field(default=None, validator=bounded(1, 10**9))
+    skip: object = None
+    order: str | None = attrs.field(default=None, validator=optional(one_of(ORDERS)))
     explore: str | None = None
     max_pictures: int | None = attrs.field(default=None, validator=bounded(1, 100_000))
     images_per_step: int | None = attrs.field(default=None, validator=bounded(1, 100_000))
@@ -54,6 +93,17 @@ class RunOptions:
 
 
 @attrs.frozen(kw_only=True)
+class RunOptions(SharedOptions):
+    """What was given, wherever.
+
+    Attributes:
+        varying: The words that make axes, in the order in which they were given.
+    """
+
+    varying: tuple[Varying, ...] | None = None
+
+
+@attrs.frozen(kw_only=True)
 class LearningSection:
     """The table `[learning]` of a plan file: the plan's own words, and whether to record."""
 
@@ -64,6 +114,10 @@ class LearningSection:
     sweep_values: object = None
     y_variable: str | None = None
     y_values: object = None
+    axes: object = None
+    sample: int | None = attrs.field(default=None, validator=bounded(1, 10**9))
+    skip: object = None
+    order: str | None = attrs.field(default=None, validator=optional(one_of(ORDERS)))
     images_per_step: int | None = attrs.field(default=None, validator=bounded(1, 100_000))
     max_steps: int | None = attrs.field(default=None, validator=bounded(1, 10**9))
     experiment_name: str | None = None
@@ -71,14 +125,23 @@ class LearningSection:
 
 
 @attrs.frozen(kw_only=True)
-class RunFile(RunOptions):
+class RunFile(SharedOptions):
     """A whole plan file."""
 
+    sweep: object = attrs.field(default=None, validator=_texts)
+    replace: object = attrs.field(default=None, validator=_texts)
+    presets: object = attrs.field(default=None, validator=_texts)
     txt2img: Txt2ImgConfig = Txt2ImgConfig()
     img2img: Img2ImgConfig = Img2ImgConfig()
     adetailer: ADetailerConfig = ADetailerConfig()
     upscale: UpscaleConfig = UpscaleConfig()
     learning: LearningSection = LearningSection()
+
+    @property
+    def varying(self) -> tuple[Varying, ...] | None:
+        """Its words that make axes; None where it has none."""
+        words = (Varying(word, text) for word in VARYING for text in as_texts(getattr(self, word)))
+        return tuple(words) or None
 
 
 def options_from_flags(flags: Mapping[str, object]) -> RunOptions:
@@ -88,7 +151,15 @@ def options_from_flags(flags: Mapping[str, object]) -> RunOptions:
         ConfigError: With every value that does not fit.
     """
     given = {name: flags.get(name) for name in _TYPES}
+    given["varying"] = varying_flags(flags) or None
     return _read(given, lambda name: f"--{name.replace('_', '-')}")
+
+
+def varying_flags(flags: Mapping[str, object]) -> tuple[Varying, ...]:
+    """Return the words of parsed flags that make axes, in the order in which they were given."""
+    given = flags.get("varying") or ()
+    assert isinstance(given, Sequence)
+    return tuple(Varying(*each) for each in given)
 
 
 def options_from_environment(environ: Mapping[str, str]) -> RunOptions:
@@ -97,7 +168,9 @@ def options_from_environment(environ: Mapping[str, str]) -> RunOptions:
     Raises:
         ConfigError: With every value that does not fit.
     """
-    given = {name: environ.get(_variable(name)) or None for name in _TYPES}
+    given: dict[str, object] = {name: environ.get(_variable(name)) or None for name in _TYPES}
+    words = (Varying(word, environ.get(_variable(word), "")) for word in VARYING)
+    given["varying"] = tuple(word for word in words if word.text) or None
     return _read(given, _variable)
 
 
@@ -115,7 +188,7 @@ def options_from_file(table: Mapping[str, object], path: str) -> RunFile:
         raise ConfigError(*(f"{path}: {problem}" for problem in error.problems)) from error
 
 
-def merged(*sources: RunOptions) -> RunOptions:
+def merged(*sources: RunOptions | RunFile) -> RunOptions:
     """Return the options of several sources, the first that has one wins."""
     values = {name: _first(getattr(source, name) for source in sources) for name in _TYPES}
     return RunOptions(**values)
@@ -149,24 +222,25 @@ def _read(given: Mapping[str, object], label: typing.Callable[[str], str]) -> Ru
     return structure(values, RunOptions)
 
 
-def _typed(kind: type, value: object) -> object:
-    if not isinstance(value, str) or kind is str:
+def _typed(kind: object, value: object) -> object:
+    if not isinstance(value, str) or kind not in (bool, int, float):
         return value
     if kind is bool:
         if value.lower() not in _BOOLS:
             raise ValueError(f"given {value!r}, expected true or false")
         return _BOOLS[value.lower()]
     try:
-        return kind(value)
+        return int(value) if kind is int else float(value)
     except ValueError:
         expected = "a whole number" if kind is int else "a number"
         raise ValueError(f"given {value!r}, expected {expected}") from None
 
 
-def _bare(hint: object) -> type:
-    assert isinstance(hint, types.UnionType)
-    kind: type = next(each for each in typing.get_args(hint) if each is not type(None))
-    return kind
+def _bare(hint: object) -> object:
+    """Return the type that is meant by `X | None`."""
+    if isinstance(hint, types.UnionType):
+        return next(each for each in typing.get_args(hint) if each is not type(None))
+    return hint
 
 
 _MAY_BE_EMPTY = ("prompt", "negative_prompt")

@@ -1,57 +1,184 @@
-"""The plan that the words of the command line ask for: a sweep, a grid, an exploration."""
+"""The plan that the words of the command line ask for: a product of axes, or an exploration."""
 
 from __future__ import annotations
 
-from stablenew.cli.options import LearningSection, RunOptions
-from stablenew.config.sweep import parse_sweep, parse_values
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import attrs
+
+from stablenew.cli.options import REPLACE_IN, LearningSection, RunOptions, Varying, as_texts
+from stablenew.cli.preset_options import axis_of_files
+from stablenew.config.pipeline_config import Setting
+from stablenew.config.prompt import Prompt
+from stablenew.config.sweep import parse_sweep, parse_values, split_items
 from stablenew.errors import ConfigError
+from stablenew.learning.axis import Axis, axis_in_step, axis_of_prompts, axis_of_values
 from stablenew.learning.learning_adapter import build_learning_plan_from_dict
 from stablenew.learning.learning_plan import LearningPlan
 
 
-def plan_of(options: RunOptions, section: LearningSection) -> LearningPlan | None:
+def plan_of(
+    options: RunOptions,
+    section: LearningSection,
+    axes: Sequence[Axis],
+    prompts: Sequence[Prompt],
+    assigned: Collection[str],
+) -> LearningPlan | None:
     """Return the plan that options ask for, or else a plan file's section; None for a single run.
+
+    Args:
+        options: Of all sources.
+        section: The plan file's.
+        axes: What the options vary.
+        prompts: Those that are asked for; several are an axis, which changes last.
+        assigned: The paths that are set for all steps, and beat the prompts' own settings.
 
     Raises:
         ConfigError: With every problem.
     """
-    images = options.images_per_step or 1
+    plan = section_plan(section) if options.varying is None and options.explore is None else None
+    if len(prompts) > 1:
+        others = (*axes, *(plan.axes if plan else ()))
+        elsewhere = {*assigned, *(path for axis in others for path in axis.paths)}
+        compare = bool(options.compare_prompts)
+        axes = (*axes, axis_of_prompts(prompts, compare=compare, without=elsewhere))
+    elif options.compare_prompts:
+        raise ConfigError(f"compare_prompts: given with {len(prompts)} prompts, expected several")
     if options.explore is not None:
-        if options.sweep is not None:
-            raise ConfigError("explore, sweep: both are given, expected one of them")
+        if axes:
+            names = ", ".join(axis.name for axis in axes)
+            raise ConfigError(f"explore: given with {names}, expected one setting to explore")
         return _exploration(options.explore, options)
-    if options.sweep is not None:
-        return build_learning_plan_from_dict({**_axes(options), "images_per_step": images})
-    if section.target_variable is None and section.sweep_values is None:
+    if plan is None and not axes:
+        for name in ("sample", "skip"):
+            if getattr(options, name):
+                raise ConfigError(f"{name}: of what? nothing varies; expected --sweep PATH=VALUES")
         return None
-    words = {
-        "mode": section.mode,
-        "stage": section.stage,
-        "target_variable": section.target_variable,
-        "sweep_values": section.sweep_values,
-        "y_variable": section.y_variable,
-        "y_values": section.y_values,
-    }
-    given = {name: value for name, value in words.items() if value is not None}
+    base = plan or LearningPlan(axes=axes)
+    return attrs.evolve(
+        base,
+        axes=(*plan.axes, *axes) if plan else axes,
+        mode=plan.mode if plan and not axes else None,
+        images_per_step=options.images_per_step or 1,
+        sample=options.sample,
+        skip=_skips(options.skip),
+        order=options.order or "models",
+    )
+
+
+def section_plan(section: LearningSection) -> LearningPlan | None:
+    """Return the plan of a plan file's section; None where it varies nothing.
+
+    Raises:
+        ConfigError: With every problem.
+    """
+    words = ("mode", "stage", "target_variable", "sweep_values", "y_variable", "y_values", "axes")
+    given = {word: getattr(section, word) for word in words}
+    given = {word: value for word, value in given.items() if value is not None}
+    if not given.keys() & {"target_variable", "sweep_values", "axes"}:
+        return None
     try:
-        return build_learning_plan_from_dict({**given, "images_per_step": images})
+        return build_learning_plan_from_dict(given)
     except ConfigError as error:
         raise ConfigError(*(f"learning.{problem}" for problem in error.problems)) from error
 
 
-def _axes(options: RunOptions) -> dict[str, object]:
-    """Return the settings of `--sweep` with their values, in a plan's own words."""
-    axes: dict[str, object] = {}
-    words = (("target_variable", "sweep_values"), ("y_variable", "y_values"))
-    for (variable, values), text in zip(words, (options.sweep, options.y_sweep), strict=True):
-        if text is None:
-            continue
+def varied_axes(
+    varying: Iterable[Varying], replace_in: str | None, folders: Sequence[Path]
+) -> tuple[Axis, ...]:
+    """Return the axes that words make, in the order in which they were given.
+
+    Args:
+        varying: The words.
+        replace_in: Where words are replaced.
+        folders: Where presets are looked for.
+
+    Raises:
+        ConfigError: With every problem of every word.
+    """
+    groups: list[_Group] = []
+    axes: list[Axis] = []
+    problems: list[str] = []
+    for word in varying:
         try:
-            axes[variable], parsed = parse_sweep(text)
+            _take(groups, word, REPLACE_IN[replace_in or "prompt"])
         except ConfigError as error:
-            raise ConfigError(*(f"sweep: {problem}" for problem in error.problems)) from error
-        axes[values] = list(parsed)
-    return axes
+            problems += [f"{word.word}: {problem}" for problem in error.problems]
+    for group in groups:
+        try:
+            axes += _axes_of(group, folders)
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(*problems)
+    return tuple(axes)
+
+
+_Group = dict[str, tuple[Setting, ...]] | list[str] | Axis
+"""What makes an axis: the values of settings in step, the names of presets, or the axis itself."""
+
+
+def _take(groups: list[_Group], word: Varying, replaced_by: str) -> None:
+    """Take up a word: most begin an axis, some go on with one."""
+    last = groups[-1] if groups else None
+    if word.word == "presets":
+        names = split_items("files", word.text)
+        if (before := next((each for each in groups if isinstance(each, list)), None)) is None:
+            groups.append(names)
+        else:
+            before += names
+    elif word.word == "replace":
+        groups.append(_replacement(word.text, replaced_by))
+    elif word.word == "sweep":
+        swept: dict[str, tuple[Setting, ...]] = {}
+        groups.append(swept)  # what follows is in step with it, whatever becomes of it
+        swept.update([parse_sweep(word.text)])
+    elif isinstance(last, dict):
+        path, values = parse_sweep(word.text)
+        if path in last:
+            raise ConfigError(f"{path}: is in step with itself, expected another setting")
+        last[path] = values
+    else:
+        raise ConfigError(
+            f"given {word.text!r}, expected after the --sweep that it is in step with"
+        )
+
+
+def _axes_of(group: _Group, folders: Sequence[Path]) -> list[Axis]:
+    if isinstance(group, Axis):
+        return [group]
+    if isinstance(group, list):
+        return [axis_of_files(group, folders)]
+    if len(group) > 1:
+        return [axis_in_step(group)]
+    return [axis_of_values(path, values) for path, values in group.items()]
+
+
+def _replacement(text: str, kind: str) -> Axis:
+    word, equals, values = text.partition("=")
+    if not equals or not word.strip():
+        raise ConfigError(f"given {text!r}, expected WORD=FIRST,SECOND such as red=red,blue")
+    path = f"{kind}.{word.strip()}"
+    return axis_of_values(path, parse_values(path, values))
+
+
+def _skips(given: object) -> list[Mapping[str, Setting]]:
+    """Return what is left out: each `sampler_name=Heun,steps=8`, or a table of the same.
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    skips: list[Mapping[str, Setting]] = []
+    for each in as_texts(given if not isinstance(given, Mapping) else [given]):
+        if isinstance(each, Mapping):
+            skips.append(each)
+            continue
+        pairs = [item.partition("=") for item in split_items("skip", str(each))]
+        if not all(name.strip() and equals for name, equals, _ in pairs):
+            raise ConfigError(f"skip: given {each!r}, expected NAME=VALUE,… such as steps=8")
+        skips.append({name.strip(): value.strip() for name, _, value in pairs})
+    return skips
 
 
 def _exploration(text: str, options: RunOptions) -> LearningPlan:

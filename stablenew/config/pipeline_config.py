@@ -255,8 +255,9 @@ def read_text(path: Path) -> str:
     Raises:
         ConfigError: No such file, a folder, or not text.
     """
+    data = read_bytes(path)  # which names the path itself
     try:
-        return decode_text(read_bytes(path))
+        return decode_text(data)
     except ConfigError as error:
         raise ConfigError(*(f"{path}: {each}" for each in error.problems)) from None
 

@@ -212,23 +212,47 @@ class LearningPlan:
         """
         found: dict[int, frozenset[int]] = {}
         for name, value in skip.items():
-            names = {each for axis in self.axes for each in (axis.name, axis.short_name)}
-            number = next(
-                (n for n, axis in enumerate(self.axes) if name in (axis.name, axis.short_name)),
-                None,
-            )
-            if number is None:
-                raise ConfigError(f"skip: given {name!r}, {suggestion(name, sorted(names))}")
+            number, path = self._named(name)
             axis = self.axes[number]
             places = frozenset(
                 place
-                for place, (choice, each) in enumerate(zip(axis.choices, axis.values, strict=True))
-                if label_of(value) in (choice.label, label_of(each))
+                for place, choice in enumerate(axis.choices)
+                if _is_meant(value, choice.overrides.get(path, choice.label))
+                or _is_meant(value, choice.label)
             )
             if not places:
                 raise ConfigError(f"skip: given {name}={value}, {suggestion(value, axis.labels)}")
-            found[number] = places
+            found[number] = places & found.get(number, places)
         return found
+
+    def _named(self, name: str) -> tuple[int, str]:
+        """Return the axis of a name, by its own or that of a path that it sets, and that path.
+
+        Raises:
+            ConfigError: There is none, or several.
+        """
+        names = [{axis.name: axis.path, axis.short_name: axis.path} for axis in self.axes]
+        for axis, known in zip(self.axes, names, strict=True):
+            for path in axis.paths:
+                known |= {path: path, without_stage(path): path}
+        numbers = [number for number, known in enumerate(names) if name in known]
+        if len(numbers) == 1:
+            return numbers[0], names[numbers[0]][name]
+        if numbers:
+            paths = " or ".join(names[number][name] for number in numbers)
+            raise ConfigError(f"skip: given {name!r}, expected {paths}")
+        every = sorted({axis.short_name for axis in self.axes})
+        raise ConfigError(f"skip: given {name!r}, {suggestion(name, every)}")
+
+
+def _is_meant(given: Setting, value: Setting) -> bool:
+    """Return whether what is skipped is a value: `8` and `8.0` are, as are its words."""
+    if label_of(given) == label_of(value):
+        return True
+    try:
+        return isinstance(value, int | float) and float(str(given)) == value
+    except ValueError:
+        return False
 
 
 def step_label(variable: str, value: Setting, y_variable: str | None, y_value: Setting) -> str:

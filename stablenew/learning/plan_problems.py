@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from stablenew.config.overrides import paths_set_by
 from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
+from stablenew.errors import ConfigError
 from stablenew.learning.axis import Axis
 from stablenew.learning.learning_plan import LearningPlan
 
@@ -32,12 +33,21 @@ def plan_problems(plan: LearningPlan, base_config: PipelineConfig) -> Iterator[s
     for axis in plan.axes:
         yield from _axis_problems(axis, base_config, paths)
     yield from _set_twice(plan.axes)
+    yield from _skip_problems(plan)
     if (plan.mode == "grid") != (len(plan.axes) > 1):
         yield f"mode: given {plan.mode!r}, but a second axis (y_variable) is what makes a grid"
     if (plan.mode == "adaptive") != (plan.bounds is not None):
         yield f"mode: given {plan.mode!r}, but bounds are what makes a plan adaptive"
     if plan.bounds is not None:
         yield from _bounds_problems(plan.path, plan.sweep_values, *plan.bounds)
+
+
+def _skip_problems(plan: LearningPlan) -> Iterator[str]:
+    try:
+        if not plan.cells and all(plan.sizes):
+            yield "skip: leaves no step, expected to leave some"
+    except ConfigError as error:
+        yield from error.problems
 
 
 def _bounds_problems(

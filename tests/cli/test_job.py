@@ -185,6 +185,10 @@ def test_a_pack_from_standard_input_leaves_nothing_to_wait_for() -> None:
     assert problem.startswith("--cancel-on-stdin-close: given with --pack -")
 
 
+def test_a_file_that_is_not_there_is_named_once() -> None:
+    assert problems("nope.toml") == ("nope.toml: No such file or directory",)
+
+
 def test_a_prompt_of_a_stronger_source_beats_a_pack_of_a_weaker(plan_file: str) -> None:
     assert job(plan_file, "--pack", "tiny").config.txt2img.prompt != "a blue cat"
     found = job("--prompt", "mine", STABLENEW_PACK="tiny")
@@ -206,7 +210,6 @@ def test_a_prompt_of_a_stronger_source_beats_a_pack_of_a_weaker(plan_file: str) 
         (("--set", "txt2img.steps"), "--set given 'txt2img.steps', expected PATH=VALUE"),
         (("--sweep", "txt2img.steps=a"), "txt2img.steps: given 'a'"),
         (("--sweep", "txt2img.steps="), "txt2img.steps: given no values"),
-        (("--sweep", "a", "--sweep", "b", "--sweep", "c"), "--sweep: given 3 times"),
         (("--explore", "txt2img.steps=5"), "expected PATH=LOW..HIGH"),
         (("--explore", "txt2img.steps=9..5"), "expected a lower and a higher number"),
         (("--explore", "txt2img.prompt=a..b"), "expected a setting that is a number"),

@@ -258,12 +258,30 @@ def test_cells_are_left_out_by_label_or_value() -> None:
     ("skip", "problem"),
     [
         ({"cfg": 2}, "skip: given 'cfg', there is cfg_scale, steps"),
-        ({"cfg_scale": 3}, "skip: given cfg_scale=3"),
+        ({"cfg_scale": 3}, "skip: given cfg_scale=3, there is 2, 4, 6"),
+        ({}, "skip: leaves no step"),
     ],
 )
 def test_a_cell_that_is_none_cannot_be_left_out(skip: dict[str, Setting], problem: str) -> None:
-    with pytest.raises(ConfigError, match=problem):
-        _ = LearningPlan(axes=[CFG, STEPS], skip=[skip]).cells
+    with pytest.raises(OverrideError) as caught:
+        derive_steps(LearningPlan(axes=[CFG, axis_of_values("x.y", [1])], skip=[skip]), config())
+    assert len(caught.value.problems) == 2
+    assert problem.replace("steps", "x.y") in caught.value.problems[0]
+
+
+def test_cells_are_left_out_by_whatever_a_choice_sets() -> None:
+    heun = axis_in_step({"txt2img.sampler_name": ["Euler", "Heun"], "txt2img.steps": [20, 12]})
+    axes = [CFG, heun, axis_of_prompts([("a cat", None), ("a dog", "blurry")])]
+    skip: list[dict[str, Setting]] = [{"steps": "12.0", "cfg_scale": 2}, {"prompt": "a dog"}]
+    assert labels(LearningPlan(axes=axes, skip=[*skip, {"txt2img.cfg_scale": "4.0"}])) == [
+        "cfg_scale=2, sampler_name=Euler, steps=20, prompt=a cat",
+        "cfg_scale=6, sampler_name=Euler, steps=20, prompt=a cat",
+        "cfg_scale=6, sampler_name=Heun, steps=12, prompt=a cat",
+    ]
+    images = [STEPS, axis_of_values("img2img.steps", [8])]
+    base = config(img2img={"denoising_strength": 0.5})
+    with pytest.raises(OverrideError, match=r"given 'steps', expected txt2img.steps or img2img"):
+        derive_steps(LearningPlan(axes=images, skip=[{"steps": 8}]), base)
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=4).filter(lambda each: len(each) > 0))
