@@ -211,7 +211,7 @@ def _pictures(record: LearningRecord, feedback: Feedback) -> Iterator[Picture]:
 
 
 def _picture(record: LearningRecord, output: Mapping[str, object], rating: int | None) -> Picture:
-    varied = varied_settings(record)
+    varied = varied_settings(record, conditions=False)
     return Picture(
         run_id=record.run_id,
         image_id=_text(output, "image_id"),
@@ -230,7 +230,7 @@ def _older_picture(record: LearningRecord) -> Picture:
     return Picture(
         run_id=record.run_id,
         image_id="",
-        settings=varied_settings(record) or dict(_unvaried(record)),
+        settings=varied_settings(record, conditions=False) or dict(_unvaried(record)),
         context=_text(tags, "experiment_name") or _text(tags, "pack_name"),
         rating=older_rating(record),
         prompt=_text(_table(record.base_config), "prompt"),

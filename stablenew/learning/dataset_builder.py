@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import attrs
 import msgspec
 
 from stablenew._convert import unstructure
+from stablenew.config.pipeline_config import Setting
 from stablenew.config.settings import RECORDS_FILE
 from stablenew.errors import RecordError
 from stablenew.learning.feedback_reader import Feedback, Report, feedback_lines, read_feedback
@@ -96,10 +97,12 @@ def build_learning_dataset(
 def iter_dataset(
     base_dir: str | Path, *, report: Report | None = None
 ) -> Iterator[dict[str, object]]:
-    """Yield a flat row for each picture, in the order of the records; `COLUMNS` are its keys.
+    """Yield a flat row for each picture, in the order of the records.
 
-    A run that was recorded more than once counts once, the last line wins. Records without a
-    picture (older ones) yield one row with an empty `image_id`. Only ids and ratings are held.
+    Its keys are `COLUMNS`, and after them each path that some record's run varied, with the run's
+    value: `txt2img.cfg_scale`. A run that was recorded more than once counts once, the last line
+    wins. Records without a picture (older ones) yield one row with an empty `image_id`. Only ids
+    and ratings are held.
 
     Args:
         base_dir: The folder of all runs.
@@ -108,23 +111,38 @@ def iter_dataset(
     base = Path(base_dir)
     report = report or BadLines()
     feedback = read_feedback(base, report=report)
-    last = _last_lines(base / RECORDS_FILE)
+    last, paths = _last_lines(base / RECORDS_FILE)
     for number, record in enumerate(read_records(base / RECORDS_FILE, report=report)):
         if last.get(record.run_id) == number:
-            yield from _rows(record, feedback)
+            yield from _rows(record, feedback, paths)
+
+
+class _Tags(msgspec.Struct, frozen=True):
+    varied: dict[str, msgspec.Raw] = msgspec.field(default_factory=dict)
+    stage: str = "txt2img"
+    variable_name: str = ""
+    y_variable: str = ""
+
+
+class _Head(msgspec.Struct):
+    """What is read of every record before any is told of."""
+
+    run_id: str = ""
+    metadata: _Tags = msgspec.field(default_factory=_Tags)
 
 
 class _Id(msgspec.Struct):
     run_id: str = ""
 
 
-def _last_lines(path: Path) -> dict[str, int]:
-    """Return for each run the number of its last record, not counting what is none."""
+def _last_lines(path: Path) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Return the number of each run's last record, not counting what is none, and varied paths."""
     last: dict[str, int] = {}
+    paths: dict[str, None] = {}
     number = 0
     for _, line in read_lines(path):
         try:
-            run_id = msgspec.json.decode(line, type=_Id).run_id
+            run_id = _noted(line, paths)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             try:  # half of a surrogate pair, which the record reader takes
                 run_id = LearningRecord.from_json(line).run_id
@@ -133,24 +151,51 @@ def _last_lines(path: Path) -> dict[str, int]:
         if run_id:
             last[run_id] = number
             number += 1
-    return last
+    return last, tuple(paths)
 
 
-def _rows(record: LearningRecord, feedback: Feedback) -> Iterator[dict[str, object]]:
-    about = dict.fromkeys(COLUMNS) | {
-        "run_id": record.run_id,
-        "plan_id": record.plan_id,
-        "timestamp": record.timestamp,
-        "prompt_pack_id": record.prompt_pack_id,
-        "experiment_name": record.tags.get("experiment_name") or None,
-        **_varied(record),
-    }
-    told = older_rating(record)
+def _noted(line: bytes, paths: dict[str, None]) -> str:
+    """Return whose record a line is, and note the paths that its run varied.
+
+    Raises:
+        DecodeError: It is no record.
+    """
+    try:
+        head = msgspec.json.decode(line, type=_Head)
+    except msgspec.ValidationError:  # tags of another shape
+        return msgspec.json.decode(line, type=_Id).run_id
+    tags = head.metadata
+    if tags.varied:
+        paths.update(dict.fromkeys(tags.varied))
+    elif tags.variable_name:
+        paths[f"{tags.stage}.{tags.variable_name}"] = None
+        if tags.y_variable:
+            paths[tags.y_variable] = None
+    return head.run_id
+
+
+def _rows(
+    record: LearningRecord, feedback: Feedback, paths: tuple[str, ...]
+) -> Iterator[dict[str, object]]:
+    varied = varied_settings(record)
+    row_of_run = (
+        dict.fromkeys(COLUMNS)
+        | {path: varied.get(path) for path in paths}
+        | {
+            "run_id": record.run_id,
+            "plan_id": record.plan_id,
+            "timestamp": record.timestamp,
+            "prompt_pack_id": record.prompt_pack_id,
+            "experiment_name": record.tags.get("experiment_name") or None,
+            **_first_two(varied),
+        }
+    )
+    rated = older_rating(record)
     for output in record.pictures:
-        row = about | {name: output.get(name) for name in _FROM_OUTPUT}
+        row = row_of_run | {name: output.get(name) for name in _FROM_OUTPUT}
         row["image_id"] = image_id = str(output.get("image_id") or "")
         rating = feedback.ratings.get((record.run_id, image_id))
-        row["rating"] = told
+        row["rating"] = rated
         row["blank"] = bool(output.get("blank"))
         if rating:
             tags = " ".join(rating.tags) or None
@@ -162,11 +207,12 @@ def _rows(record: LearningRecord, feedback: Feedback) -> Iterator[dict[str, obje
         settings = {name: given.get(name) for name in _FROM_OUTPUT if name in given}
         notes = record.tags.get("user_notes") or None
         path = record.tags.get("image_path")
-        yield about | settings | {"image_id": "", "rating": told, "notes": notes, "path": path}
+        yield (
+            row_of_run | settings | {"image_id": "", "rating": rated, "notes": notes, "path": path}
+        )
 
 
-def _varied(record: LearningRecord) -> dict[str, object]:
-    varied = varied_settings(record)
+def _first_two(varied: Mapping[str, Setting]) -> dict[str, object]:
     if not varied:
         return {}
     (path, value), *others = varied.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import os
 import re
 import shutil
@@ -43,10 +44,12 @@ def export_csv(base_dir: str | Path, dest: str | Path, *, report: Report | None 
         # Half of a surrogate pair, which UTF-8 cannot hold, becomes the six letters `\ud83d`.
         path.open("w", newline="", encoding="utf-8-sig", errors="backslashreplace") as file,
     ):
-        writer = csv.DictWriter(file, COLUMNS)
+        rows = iter_dataset(base_dir, report=report)
+        first = next(rows, None)
+        writer = csv.DictWriter(file, COLUMNS if first is None else first)
         writer.writeheader()
         made = 0
-        for row in iter_dataset(base_dir, report=report):
+        for row in itertools.chain(() if first is None else (first,), rows):
             writer.writerow({name: _cell(value) for name, value in row.items()})
             made += 1
     return made

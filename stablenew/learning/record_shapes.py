@@ -1,8 +1,10 @@
 """The shapes that records have had: which settings their runs varied, and ratings inside them.
 
-A record says which value it stands for: `metadata.variable_name` and `variable_value` (and
-`y_variable`, `y_value` for a grid's second axis), in older files `variable_under_test` and
-`variant_value`. The `primary_*` fields are not looked at: older programs left them empty.
+A record says what set its run apart: `metadata.varied` has each path with its value, and
+`metadata.conditions` those paths that were not compared. Older ones have `metadata.variable_name`
+and `variable_value` (and `y_variable`, `y_value` for a second axis), the oldest
+`variable_under_test` and `variant_value`. The `primary_*` fields are not looked at: older programs
+left them empty.
 """
 
 from __future__ import annotations
@@ -23,14 +25,23 @@ _OLDER_NAMES = {
 }
 
 
-def varied_settings(record: LearningRecord) -> dict[str, Setting]:
-    """Return the settings that a record's run varied, by their paths."""
-    return dict(_varied(record))
+def varied_settings(record: LearningRecord, *, conditions: bool = True) -> dict[str, Setting]:
+    """Return the settings that a record's run varied, by their paths.
+
+    Args:
+        record: The record.
+        conditions: Whether those are among them that the plan did not compare, such as prompts.
+    """
+    listed = record.tags.get("conditions")
+    left_out = set(listed) if isinstance(listed, list | tuple) and not conditions else set()
+    return {path: value for path, value in _varied(record) if path not in left_out}
 
 
 def _varied(record: LearningRecord) -> Iterator[tuple[str, Setting]]:
     tags = record.tags
-    if tags.get("variable_name"):
+    if isinstance(varied := tags.get("varied"), Mapping):
+        yield from ((str(path), plain_setting(value)) for path, value in varied.items())
+    elif tags.get("variable_name"):
         stage = str(tags.get("stage") or "txt2img")
         yield f"{stage}.{tags['variable_name']}", plain_setting(tags.get("variable_value"))
         if tags.get("y_variable"):

@@ -26,7 +26,9 @@ from stablenew.learning.axis_table import axes_from, table_of
 from stablenew.learning.cells import cell_numbers, number_of, places_of
 from stablenew.learning.learning_adapter import build_learning_plan_from_dict
 from stablenew.learning.learning_plan import LearningPlan
+from stablenew.learning.learning_record import LearningRecord
 from stablenew.learning.learning_steps import derive_steps
+from stablenew.learning.record_shapes import varied_settings
 from tests.support import config
 
 CFG = axis_of_values("txt2img.cfg_scale", [2, 4, 6])
@@ -411,3 +413,17 @@ def test_plain_data_may_have_values_as_a_person_types_them() -> None:
 def test_plain_data_that_is_no_plan_is_told(data: dict[str, object], problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
         build_learning_plan_from_dict(data)
+
+
+def test_what_varied_is_in_the_record_and_conditions_are_no_choice_of_the_advice() -> None:
+    record = LearningRecord(
+        run_id="a",
+        metadata={
+            "variable_name": "prompt",
+            "variable_value": "a cat",
+            "varied": {"txt2img.prompt": "a cat", "txt2img.steps": 8},
+            "conditions": ["txt2img.prompt"],
+        },
+    )
+    assert varied_settings(record) == {"txt2img.prompt": "a cat", "txt2img.steps": 8}
+    assert varied_settings(record, conditions=False) == {"txt2img.steps": 8}

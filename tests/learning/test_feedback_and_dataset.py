@@ -166,7 +166,8 @@ async def test_rows_are_flat_with_the_value_by_its_kind_and_the_rating(runs: Pat
         ("c", None, "True"),
         ("a", 8, None),
     ]
-    assert all(tuple(row) == COLUMNS for row in rows)
+    assert all(tuple(row) == (*COLUMNS, "txt2img.x") for row in rows)
+    assert [row["txt2img.x"] for row in rows] == ["Euler", True, 8]
     assert (rows[2]["rating"], rows[2]["anatomy"]) == (4, 2)
 
 
