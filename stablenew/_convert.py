@@ -63,8 +63,6 @@ def as_metadata(given: object) -> Mapping[str, object]:
     Raises:
         ConfigError: With every key whose value JSON cannot hold; a record could not, either.
     """
-    if isinstance(given, MappingProxyType):  # what this returned before: a run is evolved often
-        return given
     if not isinstance(given, Mapping):
         raise ConfigError(f"metadata: given {given!r}, expected a table of keys and values")
     problems: list[str] = []

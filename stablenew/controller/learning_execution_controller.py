@@ -25,7 +25,7 @@ from stablenew.learning.gallery import PLAN_FILE, plan_runs
 from stablenew.learning.learning_adapter import build_learning_plan_from_dict
 from stablenew.learning.learning_events import PlanFinished, StepFinished
 from stablenew.learning.learning_execution import LearningExecutionRunner, NextValues, Rate
-from stablenew.learning.learning_plan import LearningPlan
+from stablenew.learning.learning_plan import LearningPlan, step_run_id
 from stablenew.learning.learning_result import LearningExecutionResult, summarize
 from stablenew.learning.plan_file import StoredPlan, encode_plan_file, read_plan_file
 from stablenew.pipeline.results import Outcome, PipelineRunResult
@@ -261,9 +261,9 @@ class LearningExecutionController:
             ConfigError: There is a plan of this id, or something else in its place.
         """
         folder = self._folder(stored.plan_id)
-        runs = await anyio.to_thread.run_sync(plan_runs, folder)
+        first = self._folder(step_run_id(stored.plan_id, 0))
         try:
-            if runs:
+            if await anyio.to_thread.run_sync(first.exists):
                 raise FileExistsError
             await files.create(folder / PLAN_FILE, encode_plan_file(stored))
         except FileExistsError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import glob
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -91,8 +91,13 @@ def open_gallery(
 def plan_runs(folder: Path) -> list[Path]:
     """Return the folders of a plan's runs, in order: its name and a step's number, no other's."""
     step = re.compile(r"-\d{5,}")
-    runs = folder.parent.glob(f"{glob.escape(folder.name)}-*")
-    return sorted(run for run in runs if step.fullmatch(run.name.removeprefix(folder.name)))
+    name, base = folder.name, folder.parent
+    try:
+        there = os.listdir(base)  # noqa: PTH208  # a pattern of its own for each plan fills caches
+    except FileNotFoundError:
+        return []
+    runs = (each for each in there if each.startswith(name) and step.fullmatch(each, len(name)))
+    return [base / each for each in sorted(runs)]
 
 
 def _pictures(run: Path, base: Path, report: Callable[[RecordError], None] | None) -> list[Shown]:

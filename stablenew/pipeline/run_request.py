@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import attrs
 
 from stablenew._convert import as_metadata, takes_numpy
 from stablenew.config.pipeline_config import PipelineConfig, bounded
+
+
+def _as_tags(given: object) -> Mapping[str, object]:
+    """Return tags as plain data; those that are read-only were checked before: a run is evolved."""
+    return given if isinstance(given, MappingProxyType) else as_metadata(given)
 
 
 @attrs.frozen(kw_only=True, field_transformer=takes_numpy)
@@ -28,5 +34,5 @@ class RunRequest:
     config: PipelineConfig
     images: int = attrs.field(default=1, validator=bounded(1, 100_000))
     plan_id: str | None = None
-    metadata: Mapping[str, object] = attrs.field(factory=dict, converter=as_metadata)
+    metadata: Mapping[str, object] = attrs.field(factory=dict, converter=_as_tags)
     timeout: float | None = None
