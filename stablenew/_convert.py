@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, time
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
@@ -28,9 +29,12 @@ from stablenew.errors import ConfigError
 T = TypeVar("T")
 
 
+_EMPTY: Mapping[str, object] = MappingProxyType({})
+
+
 def frozen_mapping(value: Mapping[str, object]) -> Mapping[str, object]:
     """Return a copy of `value` that nobody can change (an attrs converter)."""
-    return MappingProxyType(dict(value))
+    return MappingProxyType(dict(value)) if value else _EMPTY  # most have none: a step, a picture
 
 
 def as_python(value: object) -> object:
@@ -124,6 +128,32 @@ def structure(data: object, kind: type[T], path: str = "") -> T:
         raise ConfigError(*_problems(error, path)) from None
     except (ConfigError, ValueError, TypeError) as error:
         raise ConfigError(*_problems(error, path)) from None
+
+
+def structure_field(value: object, kind: type, name: str, path: str = "") -> object:
+    """Return the value of one field of a class, checked as `structure` does the whole.
+
+    Args:
+        value: Plain data.
+        kind: An attrs class, which has such a field.
+        name: The field's.
+        path: Where the value came from, for messages: `txt2img`.
+
+    Raises:
+        ConfigError: With every problem.
+    """
+    hook, hint = _field_hook(kind, name)
+    try:
+        return hook(value, hint)
+    except (BaseValidationError, ConfigError, ValueError, TypeError) as error:
+        raise ConfigError(*_problems(error, _join(path, name))) from None
+
+
+@cache
+def _field_hook(kind: type, name: str) -> tuple[Callable[[object, type], object], type]:
+    attrs.resolve_types(kind)
+    field = getattr(attrs.fields(kind), name)
+    return _checked(field), field.type
 
 
 def unstructure(value: object) -> object:

@@ -19,7 +19,7 @@ from functools import cache
 
 import attrs
 
-from stablenew._convert import structure
+from stablenew._convert import structure_field
 from stablenew._names import suggestion
 from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
 from stablenew.config.prompt_edits import add_lora, replace_word, set_lora_weight
@@ -102,9 +102,9 @@ def checked_settings(path: str, value: object) -> dict[tuple[str, str], Setting]
             **checked_settings(f"{stage}.height", height),
         }
     stage, name = split_path(path)
-    kind = _kind(stage)
-    try:  # one field through the strict converter, the others as they are
-        return {(stage, name): getattr(structure({name: value}, kind, stage), name)}
+    try:
+        checked = structure_field(value, _kind(stage), name, stage)
+        return {(stage, name): typing.cast(Setting, checked)}
     except ConfigError as error:
         raise OverrideError(*error.problems) from None
 

@@ -20,6 +20,10 @@ from stablenew.storage import files
 logger = logging.getLogger(__name__)
 
 
+_NAMED = 20
+"""Missing steps that are named in words."""
+
+
 @attrs.frozen(kw_only=True)
 class Interruption:
     """A plan, or a single run, that ended with its process.
@@ -39,7 +43,9 @@ class Interruption:
         if not self.missing:
             return f"{self.id} was interrupted"
         done = f"{self.steps - len(self.missing)} of {self.steps} steps done"
-        return f"{self.id} was interrupted: {done}, missing: {'; '.join(self.missing)}"
+        more = len(self.missing) - _NAMED
+        shown = [*self.missing[:_NAMED], *([f"… and {more:,} more"] if more > 0 else [])]
+        return f"{self.id} was interrupted: {done}, missing: {'; '.join(shown)}"
 
 
 def find_interruptions(
@@ -74,12 +80,12 @@ def _read(folder: Path) -> Interruption | None:
     """Return what is known of one; None where it had ended, or not begun."""
     try:
         stored = read_plan_file(folder)
-        steps = derive_steps(stored.plan, stored.config)[: stored.max_steps]
+        labels = list(derive_steps(stored.plan, stored.config)[: stored.max_steps].labels())
     except ConfigError:  # a single run, or a plan that cannot be read
         begun = folder.is_dir() and not (folder / METADATA_FILE).exists()
         return Interruption(id=folder.name) if begun else None
     progress = read_plan_progress(folder, stored)
     if progress.ended:
         return None
-    missing = tuple(step.label for step in steps if step.index not in progress.finished)
-    return Interruption(id=folder.name, steps=len(steps), missing=missing)
+    missing = tuple(each for n, each in enumerate(labels) if n not in progress.finished)
+    return Interruption(id=folder.name, steps=len(labels), missing=missing)

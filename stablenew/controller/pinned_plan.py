@@ -9,7 +9,7 @@ import attrs
 from stablenew.backends.base import Capabilities
 from stablenew.errors import ConfigError
 from stablenew.learning.plan_file import StoredPlan
-from stablenew.learning.step_plans import plan_steps, spelled_plan
+from stablenew.learning.step_plans import checked_stages, spelled_plan
 from stablenew.pipeline.stage_plan import backend_defaults
 
 
@@ -59,7 +59,7 @@ def resumed_plan(
 def _checked(stored: StoredPlan, capabilities: Capabilities) -> dict[str, str]:
     """See that every step can be planned; return the hashes of the models that they name."""
     hashes: dict[str, str] = {}
-    for _, stages in plan_steps(stored.plan, stored.config, capabilities, stored.defaults):
+    for stages in checked_stages(stored.plan, stored.config, capabilities, stored.defaults):
         for stage in stages.stages:
             if stage.model_hash:
                 hashes[str(stage.settings["model"])] = stage.model_hash

@@ -165,7 +165,7 @@ class LearningExecutionRunner:
         only = execution.context.resumption.only
         to_run = execution.to_run
         while to_run:
-            for step in in_order(execution.context.plan.order, to_run):
+            for step in await anyio.to_thread.run_sync(in_order, execution.context.plan, to_run):
                 if (before := execution.passed_over(step)) is not None:
                     execution.results.append(before[0])
                     await announcer.step_finished(*before)

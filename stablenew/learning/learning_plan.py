@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 
@@ -21,11 +21,13 @@ from stablenew.learning.axis import (
     label_of,
     without_stage,
 )
-from stablenew.learning.cells import cell_numbers, places_of
+from stablenew.learning.cells import Skip, cell_numbers, cells_of_each_choice, places_of
 
 MODES = ("sweep", "grid", "adaptive")
 """How the steps of a plan follow from it: `sweep` runs one per choice of one axis, `grid` one per
 cell of several, `adaptive` goes on with what the ratings of the first ones say."""
+
+_MOST_CELLS = 10**15
 
 ORDERS = ("models", "given")
 """The order in which steps run: so that each model is loaded once, or as they are given."""
@@ -183,16 +185,29 @@ class LearningPlan:
 
     @cached_property
     def cells(self) -> Sequence[int]:
-        """The numbers of the cells that it takes, one step each; see `cells.py`."""
-        skips = [self._skipped_places(each) for each in self.skip]
+        """The numbers of the cells that it takes, one step each; see `cells.py`.
 
-        def skipped(places: tuple[int, ...]) -> bool:
-            return any(all(places[axis] in each[axis] for axis in each) for each in skips)
-
+        Raises:
+            ConfigError: There are more than can be counted, or what is to be skipped is none.
+        """
+        if (product := math.prod(self.sizes)) > _MOST_CELLS:
+            raise ConfigError(f"axes: {product:.0e} combinations, expected fewer than 10^15")
         seed = "\n".join(f"{axis.name} {axis.labels}" for axis in self.axes)
-        return cell_numbers(
-            self.sizes, sample=self.sample, skipped=skipped if skips else None, seed=seed
-        )
+        return cell_numbers(self.sizes, sample=self.sample, skips=self._skips, seed=seed)
+
+    def cells_of_each_choice(self, most: int) -> Iterator[int]:
+        """Yield cells that have each choice of each axis.
+
+        Args:
+            most: Choices of one axis; of an axis of more, so many are taken, evenly, with the
+                smallest and the largest number among them.
+        """
+        picked = [_picked(axis, most) for axis in self.axes]
+        return cells_of_each_choice(self.sizes, picked, self.cells, self._skips)
+
+    @property
+    def _skips(self) -> list[Skip]:
+        return [self._skipped_places(each) for each in self.skip]
 
     @property
     def count(self) -> int:
@@ -245,6 +260,18 @@ class LearningPlan:
         raise ConfigError(f"skip: given {name!r}, {suggestion(name, every)}")
 
 
+def _picked(axis: Axis, most: int) -> Iterable[int]:
+    """Return the places of the choices of an axis, or of so many of them."""
+    count = len(axis.choices)
+    if count <= most:
+        return range(count)
+    places = {*range(0, count, -(-count // most)), count - 1}
+    numbers = [value for value in axis.values if isinstance(value, int | float)]
+    if len(numbers) == count:
+        places |= {numbers.index(min(numbers)), numbers.index(max(numbers))}
+    return sorted(places)
+
+
 def _is_meant(given: Setting, value: Setting) -> bool:
     """Return whether what is skipped is a value: `8` and `8.0` are, as are its words."""
     if label_of(given) == label_of(value):
@@ -275,7 +302,6 @@ class LearningRunStep:
         y_variable: The second axis's path, None where there is none.
         y_value: Its value.
         label: What sets the step apart, in words: `cfg_scale=5, steps=20`.
-        choices: The label of each axis's choice, by the axis's name.
         varied: Every path that the choices set, with its value.
         tags: Those of the choices.
     """
@@ -289,7 +315,6 @@ class LearningRunStep:
     y_variable: str | None = None
     y_value: Setting = None
     label: str = ""
-    choices: Mapping[str, str] = attrs.field(factory=dict, converter=frozen_mapping)
     varied: Mapping[str, Setting] = attrs.field(factory=dict, converter=frozen_mapping)
     tags: Mapping[str, object] = attrs.field(factory=dict, converter=frozen_mapping)
 

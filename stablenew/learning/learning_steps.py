@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import overload
 
 import attrs
@@ -16,13 +18,13 @@ from stablenew.config.overrides import (
     edits_text,
 )
 from stablenew.config.pipeline_config import PipelineConfig, Setting
-from stablenew.errors import OverrideError
-from stablenew.learning.axis import Axis, Choice, axis_of_values
+from stablenew.errors import ConfigError, OverrideError
+from stablenew.learning.axis import Axis, Choice, axis_of_values, changes_text
 from stablenew.learning.learning_plan import LearningPlan, LearningRunStep
 from stablenew.learning.plan_problems import plan_problems
 
-_LOOKED_AT = 2_000
-"""Cells up to which each is tried before anything runs; of more, each choice is."""
+LOOKED_AT = 2_000
+"""Steps up to which each is tried before anything runs; of more, each choice is."""
 
 
 class Steps(Sequence[LearningRunStep]):
@@ -36,6 +38,7 @@ class Steps(Sequence[LearningRunStep]):
 
     Raises:
         OverrideError: With every problem of every choice.
+        ConfigError: What is to be skipped is no part of the plan.
     """
 
     def __init__(
@@ -50,67 +53,9 @@ class Steps(Sequence[LearningRunStep]):
         self._base_config = base_config
         self._images = images or plan.images_per_step
         self._first = first
-        self._changes = [[_Change.of(choice) for choice in axis.choices] for axis in plan.axes]
-        self._names = _short_names(plan.axes)
-
-    def __len__(self) -> int:
-        return len(self._plan.cells)
-
-    @overload
-    def __getitem__(self, index: int) -> LearningRunStep: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[LearningRunStep]: ...
-
-    def __getitem__(self, index: int | slice) -> LearningRunStep | Sequence[LearningRunStep]:
-        if isinstance(index, slice):
-            return _Part(self, range(len(self))[index])
-        if index < 0:
-            index += len(self)
-        return self._step(index)
-
-    def _step(self, index: int) -> LearningRunStep:
-        plan = self._plan
-        chosen = plan.choices(plan.cells[index])
-        values = [
-            choice.overrides.get(axis.path, choice.label)
-            for axis, choice in zip(plan.axes, chosen, strict=True)
-        ]
-        return LearningRunStep(
-            index=self._first + index,
-            stage=plan.stage,
-            variable=plan.target_variable,
-            value=values[0],
-            images_requested=self._images,
-            config_snapshot=self.config(index),
-            y_variable=plan.y_variable,
-            y_value=values[1] if len(values) > 1 else None,
-            label=", ".join(f"{n}={c.label}" for n, c in zip(self._names, chosen, strict=True)),
-            choices={a.name: c.label for a, c in zip(plan.axes, chosen, strict=True)},
-            varied={path: value for c in chosen for path, value in c.overrides.items()},
-            tags={name: value for c in chosen for name, value in c.tags.items()},
-        )
-
-    def config(self, index: int) -> PipelineConfig:
-        """Return a step's config.
-
-        Raises:
-            OverrideError: A word to replace is not in its prompt.
-        """
-        cell = self._plan.cells[index]
-        changes = []
-        for axis in self._changes:
-            cell, place = divmod(cell, len(axis))
-            changes.append(axis[place])
-        return _changed(self._base_config, changes)
-
-
-class _Part(Sequence[LearningRunStep]):
-    """Some of the steps, in an order of their own."""
-
-    def __init__(self, steps: Steps, indices: Sequence[int]) -> None:
-        self._steps = steps
-        self._indices = indices
+        self._axes = _checked(plan.axes)
+        self._cells = plan.cells
+        self._indices: Sequence[int] = range(len(self._cells))
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -119,53 +64,152 @@ class _Part(Sequence[LearningRunStep]):
     def __getitem__(self, index: int) -> LearningRunStep: ...
 
     @overload
-    def __getitem__(self, index: slice) -> Sequence[LearningRunStep]: ...
+    def __getitem__(self, index: slice) -> Steps: ...
 
-    def __getitem__(self, index: int | slice) -> LearningRunStep | Sequence[LearningRunStep]:
+    def __getitem__(self, index: int | slice) -> LearningRunStep | Steps:
         if isinstance(index, slice):
-            return _Part(self._steps, self._indices[index])
-        return self._steps[self._indices[index]]
+            return self.picked(range(len(self))[index])
+        return self._step(self._indices[index])
+
+    def picked(self, places: Sequence[int]) -> Steps:
+        """Return those at some places, in that order."""
+        part = copy.copy(self)
+        whole = self._indices == range(len(self._cells))
+        part._indices = places if whole else [self._indices[each] for each in places]
+        return part
+
+    def _step(self, index: int) -> LearningRunStep:
+        plan = self._plan
+        chosen = self._chosen(self._cells[index])
+        varied: dict[str, Setting] = {}
+        tags: dict[str, object] = {}
+        for each in chosen:
+            varied.update(each.choice.overrides)
+            tags.update(each.choice.tags)
+        return LearningRunStep(
+            index=self._first + index,
+            stage=plan.stage,
+            variable=plan.target_variable,
+            value=chosen[0].value,
+            images_requested=self._images,
+            config_snapshot=_changed(self._base_config, chosen),
+            y_variable=plan.y_variable,
+            y_value=chosen[1].value if len(chosen) > 1 else None,
+            label=", ".join([each.text for each in chosen]),
+            varied=varied,
+            tags=tags,
+        )
+
+    def _chosen(self, cell: int) -> list[_Checked]:
+        chosen = []
+        for axis in self._axes:
+            cell, place = divmod(cell, len(axis))
+            chosen.append(axis[place])
+        return chosen
+
+    def config(self, index: int) -> PipelineConfig:
+        """Return a step's config.
+
+        Raises:
+            OverrideError: A word to replace is not in its prompt.
+        """
+        return self.cell_config(self._cells[self._indices[index]])
+
+    def cell_config(self, cell: int) -> PipelineConfig:
+        """Return the config of any cell of the product.
+
+        Raises:
+            OverrideError: A word to replace is not in its prompt.
+        """
+        return _changed(self._base_config, self._chosen(cell))
+
+    @property
+    def looked_at(self) -> Iterable[int]:
+        """The cells that are tried before anything runs: all, or of very many, each choice."""
+        few = len(self._cells) <= LOOKED_AT
+        return self._cells if few else self._plan.cells_of_each_choice(LOOKED_AT)
+
+    def places(self, axis: int) -> Iterable[int]:
+        """Yield the place on an axis that each step has."""
+        sizes = self._plan.sizes
+        below, size = math.prod(sizes[:axis]), sizes[axis]
+        for index in self._indices:
+            yield self._cells[index] // below % size
+
+    def values(self, axis: int) -> tuple[Setting, ...]:
+        """Return what an axis's choice stands for in each step."""
+        choices = self._plan.axes[axis].values
+        return tuple(choices[place] for place in self.places(axis))
+
+    def labels(self) -> Iterator[str]:
+        """Yield what sets each step apart."""
+        for index in self._indices:
+            yield ", ".join([each.text for each in self._chosen(self._cells[index])])
 
 
 @attrs.frozen
-class _Change:
-    """What a choice changes, checked: settings, and the text of prompts."""
+class _Checked:
+    """A choice with what it changes, checked: settings, and the text of prompts.
 
+    Attributes:
+        value: What it stands for.
+        text: What it says in a step's label: `cfg_scale=5`.
+    """
+
+    choice: Choice
+    value: Setting
+    text: str
     settings: Mapping[tuple[str, str], Setting]
     edits: tuple[tuple[str, str | float], ...]
 
-    @classmethod
-    def of(cls, choice: Choice) -> _Change:
-        settings: dict[tuple[str, str], Setting] = {}
-        edits: list[tuple[str, str | float]] = []
-        problems: list[str] = []
-        for path, value in choice.overrides.items():
-            try:
-                if edits_text(path):
-                    edits.append((path, checked_edit(path, value)))
-                else:
-                    settings |= checked_settings(path, value)
-            except OverrideError as error:
-                problems.extend(error.problems)
-        if problems:
-            raise OverrideError(*problems)
-        return cls(settings, tuple(edits))
+
+def _checked(axes: Sequence[Axis]) -> list[list[_Checked]]:
+    """Return the choices of some axes, checked.
+
+    Raises:
+        OverrideError: With every problem of every choice.
+    """
+    problems: dict[str, None] = {}
+    found: list[list[_Checked]] = []
+    for axis, name in zip(axes, _short_names(axes), strict=True):
+        found.append([])
+        for choice, value in zip(axis.choices, axis.values, strict=True):
+            settings: dict[tuple[str, str], Setting] = {}
+            edits: list[tuple[str, str | float]] = []
+            for path, given in choice.overrides.items():
+                try:
+                    if edits_text(path):
+                        edits.append((path, checked_edit(path, given)))
+                    else:
+                        settings |= checked_settings(path, given)
+                except OverrideError as error:
+                    problems.update(dict.fromkeys(error.problems))
+            text = f"{name}={choice.label}"
+            found[-1].append(_Checked(choice, value, text, settings, tuple(edits)))
+    if problems:
+        raise OverrideError(*problems)
+    return found
 
 
-def _changed(config: PipelineConfig, changes: Iterable[_Change]) -> PipelineConfig:
-    """Return a config with the settings of some changes, then with their changes to its prompts."""
-    changes = tuple(changes)
-    settings = {key: value for each in changes for key, value in each.settings.items()}
+def _changed(config: PipelineConfig, chosen: Sequence[_Checked]) -> PipelineConfig:
+    """Return a config with the settings of choices, then with their changes to its prompts."""
+    settings: dict[tuple[str, str], Setting] = {}
+    for each in chosen:
+        settings.update(each.settings)
     config = assign(config, settings) if settings else config
-    for each in changes:
+    for each in chosen:
         for path, value in each.edits:
             config = edit_prompts(config, path, value)
     return config
 
 
 def derive_steps(
-    plan: LearningPlan, base_config: PipelineConfig, max_images_per_step: int | None = None
-) -> Sequence[LearningRunStep]:
+    plan: LearningPlan,
+    base_config: PipelineConfig,
+    max_images_per_step: int | None = None,
+    *,
+    first: int = 0,
+) -> Steps:
     """Derive a plan's steps. Pure.
 
     Raises:
@@ -173,30 +217,27 @@ def derive_steps(
             the wrong type: with every problem.
     """
     problems = dict.fromkeys(plan_problems(plan, base_config))
-    for axis in plan.axes:
-        for choice in axis.choices:
-            try:
-                _Change.of(choice)
-            except OverrideError as error:
-                problems.update(dict.fromkeys(error.problems))
+    images = min(plan.images_per_step, max_images_per_step or plan.images_per_step)
+    try:
+        steps = Steps(plan, base_config, images=images, first=first)
+    except ConfigError as error:
+        problems.update(dict.fromkeys(error.problems))
     if problems:
         raise OverrideError(*problems)
-    images = min(plan.images_per_step, max_images_per_step or plan.images_per_step)
-    steps = Steps(plan, base_config, images=images)
-    for index in _looked_at(plan, steps):
-        try:
-            steps.config(index)
-        except OverrideError as error:
-            problems.update(dict.fromkeys(error.problems))
+    if any(changes_text(axis) for axis in plan.axes):  # each depends on what the prompt is
+        problems.update(dict.fromkeys(_text_problems(steps)))
     if problems:
         raise OverrideError(*problems)
     return steps
 
 
-def _looked_at(plan: LearningPlan, steps: Steps) -> Iterable[int]:
-    """Return the steps whose config is derived before anything runs: those with changed prompts."""
-    edited = any(edits_text(path) for axis in plan.axes for path in axis.paths)
-    return range(min(len(steps), _LOOKED_AT)) if edited else ()
+def _text_problems(steps: Steps) -> Iterator[str]:
+    """Yield a line for each change of a prompt that it cannot take."""
+    for cell in steps.looked_at:
+        try:
+            steps.cell_config(cell)
+        except OverrideError as error:
+            yield from error.problems
 
 
 def extend_steps(
@@ -206,7 +247,7 @@ def extend_steps(
     *,
     first: int,
     images: int,
-) -> Sequence[LearningRunStep]:
+) -> Steps:
     """Derive the steps of an adaptive plan's next values; their numbers go on.
 
     Args:
@@ -220,8 +261,7 @@ def extend_steps(
         OverrideError: A value that does not fit.
     """
     further = attrs.evolve(plan, axes=(axis_of_values(plan.path, values),))
-    derive_steps(further, base_config)
-    return Steps(further, base_config, images=images, first=first)
+    return derive_steps(further, base_config, images, first=first)
 
 
 def _short_names(axes: Sequence[Axis]) -> list[str]:

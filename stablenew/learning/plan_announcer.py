@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import anyio.to_thread
+
 from stablenew._clock import Clock
 from stablenew.config.pipeline_config import Setting
 from stablenew.events.bus import EventBus
@@ -20,6 +22,7 @@ from stablenew.learning.learning_events import (
 )
 from stablenew.learning.learning_plan import LearningRunStep
 from stablenew.learning.learning_result import LearningRunResult
+from stablenew.learning.learning_steps import Steps
 from stablenew.learning.plan_execution import PlanExecution
 from stablenew.pipeline.results import StageOutput
 
@@ -43,19 +46,21 @@ class PlanAnnouncer:
 
     async def started(self) -> None:
         """Tell that the plan has begun."""
+        await self.publish(await anyio.to_thread.run_sync(self._start))
+
+    def _start(self) -> PlanStarted:
+        """Return the start of a plan, which may have a million steps; none of them is made."""
         plan, to_run = self._execution.context.plan, self._execution.to_run
-        await self.publish(
-            PlanStarted(
-                steps=len(to_run),
-                stage=plan.stage,
-                variable=plan.target_variable,
-                values=tuple(step.value for step in to_run),
-                images=max((step.images_requested for step in to_run), default=0),
-                metadata=self._execution.metadata,
-                y_variable=plan.y_variable,
-                y_values=tuple(step.y_value for step in to_run) if plan.y_variable else (),
-                axes=plan.axes,
-            )
+        return PlanStarted(
+            steps=len(to_run),
+            stage=plan.stage,
+            variable=plan.target_variable,
+            values=_values(to_run, 0),
+            images=to_run[0].images_requested if to_run else 0,
+            metadata=self._execution.metadata,
+            y_variable=plan.y_variable,
+            y_values=_values(to_run, 1) if plan.y_variable else (),
+            axes=plan.axes,
         )
 
     async def paused(self) -> None:
@@ -114,3 +119,10 @@ class PlanAnnouncer:
                 outputs=tuple(outputs),
             )
         )
+
+
+def _values(steps: Sequence[LearningRunStep], axis: int) -> tuple[Setting, ...]:
+    """Return what an axis's choice stands for in each step."""
+    if isinstance(steps, Steps):
+        return steps.values(axis)
+    return tuple(step.y_value if axis else step.value for step in steps)  # one that was extended

@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
-from stablenew.learning.learning_plan import LearningRunStep
+from stablenew.config.pipeline_config import Setting
+from stablenew.learning.axis import Axis, without_stage
+from stablenew.learning.learning_plan import LearningPlan, LearningRunStep
+from stablenew.learning.learning_steps import Steps
 
 _LOADED = ("model", "vae", "refiner_checkpoint")
 """Settings that have a server load something large."""
 
 
-def in_order(order: str, steps: Sequence[LearningRunStep]) -> Iterator[LearningRunStep]:
-    """Yield steps as they are given, or so that each model is loaded once, else as given.
+def in_order(plan: LearningPlan, steps: Sequence[LearningRunStep]) -> Sequence[LearningRunStep]:
+    """Return steps as they are given, or so that each model is loaded once, else as given.
+
+    No step is looked at for that: there may be a million. Blocks where there are.
 
     Args:
-        order: One of `ORDERS`.
-        steps: The steps.
+        plan: Whose `order` says which.
+        steps: Some of its steps.
     """
-    return iter(steps) if order == "given" else by_model(steps)
+    loading = [number for number, axis in enumerate(plan.axes) if any(_loaded(axis))]
+    if plan.order == "given" or not loading or not isinstance(steps, Steps):
+        return steps  # an exploration, which goes on by itself, varies a number
+    loaded = [list(_loaded(plan.axes[number])) for number in loading]
+    seen: dict[tuple[object, ...], int] = {}
+    order = [
+        seen.setdefault(
+            tuple(each[place] for each, place in zip(loaded, places, strict=True)), len(seen)
+        )
+        for places in zip(*(steps.places(number) for number in loading), strict=True)
+    ]
+    return steps.picked(sorted(range(len(steps)), key=order.__getitem__))
 
 
-def by_model(steps: Sequence[LearningRunStep]) -> Iterator[LearningRunStep]:
-    """Yield steps so that a model is loaded once; else in their order."""
-    seen: dict[tuple[Setting, ...], int] = {}
-    order = [seen.setdefault(_models(step.config_snapshot), len(seen)) for step in steps]
-    for place in sorted(range(len(steps)), key=order.__getitem__):
-        yield steps[place]
-
-
-def _models(config: PipelineConfig) -> tuple[Setting, ...]:
-    stages = [getattr(config, name) for name in STAGES]
-    return tuple(
-        getattr(stage, name, None) for stage in stages if stage.enabled for name in _LOADED
-    )
+def _loaded(axis: Axis) -> Sequence[tuple[tuple[str, Setting], ...]]:
+    """Return what each choice of an axis has a server load."""
+    return [
+        tuple(
+            (path, value)
+            for path, value in choice.overrides.items()
+            if without_stage(path) in _LOADED
+        )
+        for choice in axis.choices
+    ]

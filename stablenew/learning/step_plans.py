@@ -43,6 +43,35 @@ def plan_steps(
         raise ConfigError(*problems)
 
 
+def checked_stages(
+    plan: LearningPlan,
+    config: PipelineConfig,
+    capabilities: Capabilities,
+    defaults: Mapping[str, Setting],
+) -> Iterator[StagePlan]:
+    """Yield the stages of each step; of a plan of very many, of cells that have all its choices.
+
+    Args:
+        plan: What to explore.
+        config: What each step's config is derived from.
+        capabilities: What the backend has.
+        defaults: What is taken where nobody gives a value, by path.
+
+    Raises:
+        ConfigError: After the last one, with every problem, each once.
+    """
+    steps = derive_steps(plan, config)
+    problems: dict[str, None] = {}
+    for cell in steps.looked_at:
+        each = steps.cell_config(cell)
+        try:
+            yield plan_stages(with_defaults(each, defaults), capabilities)
+        except ConfigError as error:
+            problems.update(dict.fromkeys(error.problems))
+    if problems:
+        raise ConfigError(*problems)
+
+
 def spelled_plan(plan: LearningPlan, capabilities: Capabilities) -> LearningPlan:
     """Return a plan with its names as the backend has them, and globs in full; records keep those.
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
-from itertools import combinations
 
 import attrs
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from stablenew.config.pipeline_config import PipelineConfig, Setting
 from stablenew.config.prompt import Prompt
@@ -23,7 +19,6 @@ from stablenew.learning.axis import (
     axis_of_values,
 )
 from stablenew.learning.axis_table import axes_from, table_of
-from stablenew.learning.cells import cell_numbers, number_of, places_of
 from stablenew.learning.learning_adapter import build_learning_plan_from_dict
 from stablenew.learning.learning_plan import LearningPlan
 from stablenew.learning.learning_record import LearningRecord
@@ -284,41 +279,6 @@ def test_cells_are_left_out_by_whatever_a_choice_sets() -> None:
     base = config(img2img={"denoising_strength": 0.5})
     with pytest.raises(OverrideError, match=r"given 'steps', expected txt2img.steps or img2img"):
         derive_steps(LearningPlan(axes=images, skip=[{"steps": 8}]), base)
-
-
-@given(st.lists(st.integers(1, 6), min_size=1, max_size=4).filter(lambda each: len(each) > 0))
-def test_a_cell_has_a_place_and_a_place_a_cell(sizes: list[int]) -> None:
-    total = 1
-    for size in sizes:
-        total *= size
-    places = [places_of(number, sizes) for number in range(total)]
-    assert len(set(places)) == total
-    assert [number_of(each, sizes) for each in places] == list(range(total))
-
-
-@given(st.lists(st.integers(1, 5), min_size=1, max_size=4), st.integers(1, 60), st.integers(1, 60))
-def test_a_larger_sample_begins_with_a_smaller_one(sizes: list[int], one: int, two: int) -> None:
-    less, more = sorted((one, two))
-    cells = cell_numbers(sizes, sample=more, seed="x")
-    total = 1
-    for size in sizes:
-        total *= size
-    assert len(set(cells)) == len(cells) == min(more, total)
-    if more < total:
-        assert cells[:less] == cell_numbers(sizes, sample=less, seed="x")
-
-
-def test_a_sample_is_spread_evenly_over_choices_and_pairs() -> None:
-    sizes = [3, 4, 5, 2]
-    cells = [places_of(number, sizes) for number in cell_numbers(sizes, sample=60, seed="s")]
-    for axis, size in enumerate(sizes):
-        counted = Counter(places[axis] for places in cells)
-        assert len(counted) == size
-        assert max(counted.values()) - min(counted.values()) <= 2
-    for one, other in combinations(range(len(sizes)), 2):
-        pairs = Counter((places[one], places[other]) for places in cells)
-        assert len(pairs) == sizes[one] * sizes[other]
-        assert max(pairs.values()) - min(pairs.values()) <= 2
 
 
 def test_a_product_of_a_million_cells_is_planned_when_it_is_looked_at() -> None:
