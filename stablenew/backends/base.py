@@ -77,6 +77,11 @@ class Capabilities:
         sizes: The (width, height) pairs it can make; empty for any.
         largest_seed: None where it takes any.
         model_hashes: For each model whose hash it tells: that, as ten hexadecimal digits.
+        files: For each kind of file that settings and prompts name (`vae`, `upscaler`, `lora`, …)
+            and that it tells about: the names, each with the hash of the file behind it, "" where
+            it tells none.
+        options: For each stage: what it is set to itself and what changes the stage's pictures,
+            beside the settings.
     """
 
     backend: str
@@ -91,6 +96,10 @@ class Capabilities:
     sizes: tuple[tuple[int, int], ...] = ()
     largest_seed: int | None = None
     model_hashes: Mapping[str, str] = attrs.field(factory=dict, converter=frozen_mapping)
+    files: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict, converter=frozen_mapping)
+    options: Mapping[str, Mapping[str, Setting]] = attrs.field(
+        factory=dict, converter=frozen_mapping
+    )
 
     @property
     def title(self) -> str:
@@ -139,6 +148,7 @@ class Picture:
         settings: What the backend really used: seed, sampler_name, model, model_hash, …
         ignored_words: Words of the prompt that the model does not know.
         warnings: What was rounded or left out, one line each.
+        hashes: Of the files that it was made with, as far as the backend tells: `lora:film`, …
     """
 
     data: bytes = attrs.field(repr=False)
@@ -147,6 +157,7 @@ class Picture:
     settings: Mapping[str, Setting] = attrs.field(converter=_as_settings)
     ignored_words: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    hashes: Mapping[str, str] = attrs.field(factory=dict, converter=frozen_mapping)
 
 
 @attrs.frozen(kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import msgspec
 
@@ -22,6 +23,7 @@ def fingerprint(
     stage: str,
     settings: Mapping[str, Setting],
     source: str = "",
+    used: Mapping[str, Setting] = MappingProxyType({}),
 ) -> str:
     """Return the fingerprint of one picture of a stage, as 64 hexadecimal digits.
 
@@ -36,14 +38,20 @@ def fingerprint(
         stage: One of the stages.
         settings: Everything the picture is made with: defaults filled in, the seed resolved.
         source: The fingerprint of the picture that it starts from, "" for none.
+        used: What else it is made with: hashes of files, options of the backend.
     """
-    told = {name: _normal(value) for name, value in settings.items() if value is not None}
-    whole = [_VERSION, backend, version, model, stage, told, source]
+    whole: list[object] = [_VERSION, backend, version, model, stage, _plain(settings), source]
+    if used:  # else it is what it was before there was such a thing
+        whole.append(_plain(used))
     try:
         data = msgspec.json.encode(whole, order="sorted")
     except UnicodeEncodeError:  # half of a surrogate pair, as undecodable arguments have
         data = sorted_json(whole).encode()
     return hashlib.sha256(data).hexdigest()
+
+
+def _plain(settings: Mapping[str, Setting]) -> dict[str, Setting]:
+    return {name: _normal(value) for name, value in settings.items() if value is not None}
 
 
 def _normal(value: Setting) -> Setting:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 import attrs
@@ -29,6 +30,7 @@ from stablenew.learning.step_plans import plan_steps
 from stablenew.pipeline.picture_index import stored_output
 from stablenew.pipeline.results import Outcome, StageOutput
 from stablenew.pipeline.run_metadata import METADATA_FILE
+from stablenew.pipeline.stage_files import told_hashes
 from stablenew.pipeline.stage_plan import StagePlan, plan_stages, with_defaults
 from stablenew.storage import files
 from stablenew.storage.record_reader import read_lines
@@ -201,12 +203,9 @@ def _matched(
     succeeded = [run for run in runs if run.outcome == Outcome.SUCCEEDED]
     by_id = {run.run_id: run for run in succeeded}
     by_fingerprint = {run.fingerprints: run for run in reversed(succeeded)}
-    hashes = {
-        output.settings.get("model"): output.settings.get("model_hash")
-        for run in succeeded
-        for output in run.final
-        if output.settings.get("model_hash")
-    }
+    hashes: dict[str, str] = {}
+    for output in (output for run in succeeded for output in chain(*run.outputs.values())):
+        hashes |= told_hashes(output.settings, output)
     finished: dict[int, _Run] = {}
     run_ids: dict[int, str] = {}
     number = max([stored.plan.count, *(int(run.run_id.rpartition("-")[2]) for run in runs)])
@@ -214,7 +213,8 @@ def _matched(
         own = by_id.get(step_run_id(stored.plan_id, index))
         keys = [
             tuple(stages.fingerprints(images, each)[-1])
-            for each in (hashes, {})  # as the backend told it, and as it is known beforehand
+            # As the backend told it then, where it does not tell it now; and as it tells it now.
+            for each in (stages.untold(hashes), {})
         ]
         if own is not None and (own.fingerprints in keys or _is_older(own, stages, images)):
             found: _Run | None = own

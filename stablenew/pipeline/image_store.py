@@ -66,6 +66,7 @@ class ImageStore:
                 ignored_words=picture.ignored_words,
                 warnings=(*picture.warnings, *([f"blank picture: {BLANK}"] if blank else [])),
                 fingerprint=fingerprint,
+                hashes=picture.hashes,
                 seconds=seconds,
                 blank=blank,
             )

@@ -14,7 +14,6 @@ from anyio.lowlevel import checkpoint
 
 from stablenew._clock import Clock
 from stablenew.backends.base import Backend, Capabilities, Picture, Report, StageRequest
-from stablenew.config.pipeline_config import Setting
 from stablenew.errors import BackendError, BackendProtocolError
 from stablenew.events.publisher import Publisher
 from stablenew.pipeline.backend_return import backend_returned, was_cut
@@ -29,6 +28,7 @@ from stablenew.pipeline.stage_events import (
     PreviewMade,
     StageProgress,
 )
+from stablenew.pipeline.stage_files import told_hashes
 from stablenew.pipeline.stage_plan import plan_stages
 
 
@@ -98,7 +98,7 @@ class PictureMaker:
         self._clock = clock
         self._reuse = reuse
         self._wait_for_backend = wait_for_backend
-        self._hashes: dict[Setting, Setting] = {}
+        self._hashes: dict[str, str] = {}
 
     async def keep(
         self, run: RunExecution, stage: StageExecution, number: int, publisher: Publisher
@@ -121,9 +121,8 @@ class PictureMaker:
         source = stage.source(number)
         if source is not None and (source.blank or not source.fingerprint):
             return ""  # it is not what its settings make
-        model_hash = self._hashes.get(stage.planned.settings.get("model"))
         before = source.fingerprint if source else ""
-        return run.plan.fingerprint(stage.planned, number, before, model_hash)
+        return run.plan.fingerprint(stage.planned, number, before, self._hashes)
 
     async def _found(
         self, run: RunExecution, stage: StageExecution, number: int
@@ -132,7 +131,12 @@ class PictureMaker:
             return None
         await checkpoint()
         fingerprint = self._fingerprint(run, stage, number)
-        return await self._store.reuse(run.request.run_id, stage.name, number, fingerprint)
+        output = await self._store.reuse(run.request.run_id, stage.name, number, fingerprint)
+        by_name = stage.planned.by_name_alone(self._hashes)
+        if output is None or not by_name:
+            return output
+        note = f"reused by name alone: the backend tells no hash of {', '.join(by_name)}"
+        return attrs.evolve(output, warnings=(*output.warnings, note))
 
     async def _made(
         self, run: RunExecution, stage: StageExecution, number: int, publisher: Publisher
@@ -153,9 +157,7 @@ class PictureMaker:
         if source:
             picture = _with_origin(picture, source)
         seconds = round(perf_counter() - began, 6)
-        model, model_hash = stage.planned.settings.get("model"), picture.settings.get("model_hash")
-        if model and model_hash:  # servers count it when they load one
-            self._hashes[model] = model_hash
+        self._hashes |= told_hashes(stage.planned.settings, picture)  # counted when it was loaded
         fingerprint = self._fingerprint(run, stage, number)
         return await self._store.save(run_id, stage.name, number, picture, fingerprint, seconds)
 

@@ -86,6 +86,7 @@ class StageOutput:
         ignored_words: Words of the prompt that the model does not know.
         warnings: What the backend rounded or left out.
         fingerprint: Of what determines it; "" in what was kept before there were any.
+        hashes: Of the files that it was made with, as far as the backend told: `lora:film`, …
         reused_from: The picture that this one is, made by an earlier run: `<run_id>/<image_id>`.
         seconds: How long it took to make; None where it was not made here.
         blank: Whether it is one single colour, which says that something broke.
@@ -101,6 +102,7 @@ class StageOutput:
     ignored_words: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     fingerprint: str = ""
+    hashes: Mapping[str, str] = attrs.field(factory=dict, converter=frozen_mapping)
     reused_from: str | None = None
     seconds: float | None = attrs.field(default=None, eq=False)
     blank: bool = False

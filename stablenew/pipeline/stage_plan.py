@@ -14,6 +14,7 @@ from stablenew.backends.base import Capabilities
 from stablenew.config.fingerprint import fingerprint
 from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
 from stablenew.errors import ConfigError
+from stablenew.pipeline.stage_files import missing_loras, named_files
 from stablenew.pipeline.stage_limits import seed_problems, size_problems
 
 REQUIRED: Mapping[str, tuple[str, ...]] = {
@@ -64,11 +65,15 @@ class PlannedStage:
         name: One of the stages.
         settings: Every setting it runs with: given, inherited from txt2img, or the backend's own.
         model_hash: Of the model that the settings name, where the backend tells it.
+        files: What the settings and prompts name, each with its hash, "" where it is not told.
+        options: What else of the backend's own its pictures depend on.
     """
 
     name: str
     settings: Mapping[str, Setting] = attrs.field(converter=frozen_mapping)
     model_hash: str | None = attrs.field(default=None, eq=False)  # a server may learn it later
+    files: Mapping[str, str] = attrs.field(factory=dict, converter=frozen_mapping, eq=False)
+    options: Mapping[str, Setting] = attrs.field(factory=dict, converter=frozen_mapping)
 
     def of_picture(self, number: int) -> dict[str, Setting]:
         """Return the settings of one of its pictures, from 1: each has a seed of its own."""
@@ -76,6 +81,15 @@ class PlannedStage:
         if isinstance(seed := settings.get("seed"), int):
             settings["seed"] = seed + number - 1
         return settings
+
+    def by_name_alone(self, hashes: Mapping[str, str]) -> list[str]:
+        """Return the files that nobody knows a hash of: `upscaler SwinIR_4x`.
+
+        Args:
+            hashes: What the backend said of files when it made pictures with them.
+        """
+        known = {**self.files, **hashes}
+        return [name.replace(":", " ", 1) for name in self.files if not known[name]]
 
 
 @attrs.frozen(kw_only=True)
@@ -97,7 +111,11 @@ class StagePlan:
         return tuple(stage.name for stage in self.stages)
 
     def fingerprint(
-        self, stage: PlannedStage, number: int, source: str = "", model_hash: Setting = None
+        self,
+        stage: PlannedStage,
+        number: int,
+        source: str = "",
+        hashes: Mapping[str, str] = MappingProxyType({}),
     ) -> str:
         """Return the fingerprint of one of a stage's pictures.
 
@@ -105,36 +123,44 @@ class StagePlan:
             stage: One of the plan's.
             number: The picture's, from 1.
             source: The fingerprint of the picture that it starts from.
-            model_hash: What the backend said when it had made it; before, what it tells is taken.
+            hashes: What the backend said of files when it made pictures with them, by `lora:film`,
+                `model:full`, …; before, what it tells is taken.
         """
         settings = stage.of_picture(number)
-        named = settings.pop("model", None)
+        model = settings.pop("model", None)
+        used = {name: hashes.get(name) or known for name, known in stage.files.items()}
+        used.pop(f"model:{model}", None)
+        model_hash = hashes.get(f"model:{model}") or stage.model_hash
         return fingerprint(
             backend=self.backend,
             version=self.version,
             # A stage without a model may still tell that of the picture it began with.
-            model=str(model_hash or stage.model_hash or named) if named else "",
+            model=str(model_hash or model) if model else "",
             stage=stage.name,
             settings=settings,
             source=source,
+            used={**stage.options, **{name: known for name, known in used.items() if known}},
         )
 
+    def untold(self, hashes: Mapping[str, str]) -> dict[str, str]:
+        """Return those hashes of files that the backend does not tell beforehand."""
+        told = {name for stage in self.stages for name, known in stage.files.items() if known}
+        return {name: known for name, known in hashes.items() if name not in told}
+
     def fingerprints(
-        self, images: int, model_hashes: Mapping[Setting, Setting] = MappingProxyType({})
+        self, images: int, hashes: Mapping[str, str] = MappingProxyType({})
     ) -> list[list[str]]:
         """Return for each stage the fingerprints of its pictures, as they are known beforehand.
 
         Args:
             images: How many pictures each stage has.
-            model_hashes: What the backend said of models when it made pictures with them.
+            hashes: What the backend said of files when it made pictures with them.
         """
         found: list[list[str]] = []
         sources = [""] * images
         for stage in self.stages:
             sources = [
-                self.fingerprint(
-                    stage, number, source, model_hashes.get(stage.settings.get("model"))
-                )
+                self.fingerprint(stage, number, source, hashes)
                 for number, source in enumerate(sources, start=1)
             ]
             found.append(sources)
@@ -168,8 +194,15 @@ def plan_stages(config: PipelineConfig, capabilities: Capabilities) -> StagePlan
         settings = _resolved(name, asked, txt2img, capabilities)
         txt2img = txt2img or settings
         problems.extend(_problems(name, asked, settings, capabilities))
-        known = capabilities.model_hashes.get(str(settings.get("model")))
-        planned.append(PlannedStage(name=name, settings=settings, model_hash=known))
+        planned.append(
+            PlannedStage(
+                name=name,
+                settings=settings,
+                model_hash=capabilities.model_hashes.get(str(settings.get("model"))),
+                files=named_files(settings, capabilities),
+                options=capabilities.options.get(name, {}),
+            )
+        )
     if problems:
         raise ConfigError(*problems)
     return StagePlan(
@@ -280,6 +313,7 @@ def _problems(
     yield from _not_understood(stage, asked, capabilities)
     yield from _missing(stage, own, capabilities)
     yield from _unknown_names(stage, own, capabilities)
+    yield from missing_loras(stage, own, capabilities)
     if "width" in own or "height" in own:
         yield from size_problems(stage, settings, capabilities)
     yield from seed_problems(stage, own, capabilities)

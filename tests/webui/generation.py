@@ -14,6 +14,7 @@ import attrs
 from tests.webui import sdcpp
 from tests.webui.pictures import converted, opened, png
 from tests.webui.requests import Asked, Refusal, complaints, http
+from tests.webui.shelf import vae_info
 
 if TYPE_CHECKING:
     from tests.webui.server import WebUI
@@ -32,6 +33,8 @@ class Generation:
     owner: str
     model: str = ""
     clip_skip: int = 1
+    vae: Mapping[str, str | None] = attrs.field(factory=dict)
+    files: Mapping[str, str] = attrs.field(factory=dict)
     half_done: bool = False
     first_pass_only: bool = False
 
@@ -87,7 +90,7 @@ async def _run(made: Generation) -> object:
     asked = made.asked
     restored = _override(made)
     try:
-        if not isinstance(webui.options["CLIP_stop_at_last_layers"], int):
+        if not isinstance(webui.options["CLIP_stop_at_last_layers"], int | float):
             raise Refusal(500, "TypeError", "bad operand type for unary -: 'str'")
         for complaint in complaints(asked):
             raise complaint
@@ -110,14 +113,21 @@ def _override(made: Generation) -> dict[str, Any]:
         if key == "sd_model_checkpoint":
             restored[key] = webui.options[key]
             value = webui.title(webui.find_model(value) or webui.model)  # unknown: no word
+        elif key == "forge_additional_modules" and webui.options[key] == value:
+            continue
         elif key in webui.saved_options:
             restored[key] = webui.options[key]
+        if key == "forge_additional_modules":
+            value = webui.shelf.module_files(value)
         webui.saved_options.add(key)  # from now on it is there to be restored
         webui.options[key] = value
     if not made.asked["override_settings_restore_afterwards"]:
         restored = {k: v for k, v in restored.items() if k == "sd_model_checkpoint"}
     made.model = webui.find_model(webui.options["sd_model_checkpoint"]) or webui.model
-    made.clip_skip = webui.options["CLIP_stop_at_last_layers"]
+    layers = webui.options["CLIP_stop_at_last_layers"]
+    made.clip_skip = int(layers) if isinstance(layers, float) else layers
+    made.vae = vae_info(webui)
+    made.files = webui.shelf.pairs(str(made.asked["prompt"]), webui.options)
     return restored
 
 
@@ -227,8 +237,7 @@ def _info(made: Generation, seeds: list[int], infotexts: list[str], first: int) 
         "face_restoration_model": None,
         "sd_model_name": made.model,
         "sd_model_hash": None,
-        "sd_vae_name": None,
-        "sd_vae_hash": None,
+        **made.vae,
         "seed_resize_from_w": -1,
         "seed_resize_from_h": -1,
         "denoising_strength": asked["denoising_strength"],
@@ -267,6 +276,7 @@ def _infotext(made: Generation, index: int) -> str:
         pairs["Refiner"] = str(asked["refiner_checkpoint"]).removesuffix(".safetensors")
         if asked["refiner_switch_at"] is not None:
             pairs["Refiner switch at"] = asked["refiner_switch_at"]
+    pairs |= made.files
     pairs["Version"] = webui.profile.version
     negative = asked["negative_prompt"]
     line = ", ".join(f"{label}: {_quoted(value)}" for label, value in pairs.items())

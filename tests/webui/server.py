@@ -37,6 +37,7 @@ from tests.webui.profiles import (
     Profile,
 )
 from tests.webui.requests import Refusal, http, invalid, understand
+from tests.webui.shelf import Shelf
 
 Reply = tuple[int, object]
 _THREADS = 40
@@ -97,6 +98,7 @@ class WebUI:
         load_seconds: How long loading another model takes.
         hang_at_step: The step at which sampling stops to move, for the next job.
         samples_format: `png`, `jpg` or `webp`.
+        shelf: The files beside the models.
         saved_options: Those in the settings file: only they are restored after a request.
         requests: Everything that was asked: method, path, body.
         jobs: Every job that was begun, in order.
@@ -114,6 +116,7 @@ class WebUI:
     fail_with: Refusal | None = None
     models: tuple[str, ...] = MODELS
     model: str = MODELS[0]
+    shelf: Shelf = attrs.field(factory=Shelf)
     options: dict[str, Any] = attrs.field(factory=dict)
     saved_options: set[str] = attrs.field(factory=set)
     requests: list[tuple[str, str, Any]] = attrs.field(factory=list)
@@ -139,7 +142,7 @@ class WebUI:
         }
         if self.profile.forge:
             del self.options["sd_vae"]
-            self.options["forge_additional_modules"] = []
+            self.options.setdefault("forge_additional_modules", [])
 
     def title(self, model: str) -> str:
         return f"{model}.safetensors"
@@ -237,7 +240,7 @@ class WebUI:
             ("GET", f"{api}/sd-models"): self._get_models,
             ("GET", f"{api}/upscalers"): _always(_upscalers()),
             ("GET", f"{api}/latent-upscale-modes"): _always([{"name": n} for n in LATENT_MODES]),
-            ("GET", f"{api}/loras"): _always([]),
+            ("GET", f"{api}/loras"): self._list(self.shelf.lora_list),
         }
         if not self.profile.full:
             doors |= {
@@ -251,9 +254,7 @@ class WebUI:
             doors |= self._full_doors(api)
         if self.profile.forge:
             del doors["GET", f"{api}/sd-vae"]
-            doors["GET", f"{api}/sd-modules"] = _always(
-                [{"model_name": "vae.safetensors", "filename": "/srv/vae.safetensors"}]
-            )
+            doors["GET", f"{api}/sd-modules"] = self._list(self.shelf.module_list)
         if self.profile.adetailer:
             doors["GET", "/adetailer/v1/ad_model"] = _always({"ad_model": list(DETECTORS)})
             doors["GET", "/adetailer/v1/version"] = _always({"version": "25.3.0"})
@@ -276,8 +277,9 @@ class WebUI:
             ("POST", f"{api}/skip"): self._interrupt(skipped, skip=True),
             ("POST", f"{api}/options"): self._set_options,
             ("GET", f"{api}/scripts"): _always(scripts),
-            ("GET", f"{api}/sd-vae"): _always([]),
-            ("GET", f"{api}/embeddings"): _always({"loaded": {}, "skipped": {}}),
+            ("GET", f"{api}/sd-vae"): self._list(self.shelf.vae_list),
+            ("GET", f"{api}/embeddings"): self._list(self.shelf.embedding_list),
+            ("POST", f"{api}/refresh-loras"): self._refresh_loras,
             ("GET", f"{api}/hypernetworks"): _always([]),
             ("GET", f"{api}/prompt-styles"): _always([]),
             ("GET", f"{api}/face-restorers"): _always(
@@ -291,6 +293,16 @@ class WebUI:
             ("POST", f"{api}/unload-checkpoint"): _always({}),
             ("POST", f"{api}/reload-checkpoint"): _always({}),
         }
+
+    def _list(self, listed: Callable[[], object]) -> Callable[[Any, str], Awaitable[Reply]]:
+        async def door(_: Any, __: str) -> Reply:
+            return 200, listed()
+
+        return door
+
+    async def _refresh_loras(self, _: Any, __: str) -> Reply:
+        self.shelf.refresh()
+        return 200, _NULL
 
     async def _txt2img(self, body: Any, owner: str) -> Reply:
         return await self._generate(body, "txt2img", owner)
@@ -311,10 +323,11 @@ class WebUI:
         return await generate(Generation(self, asked, body, kind, owner))
 
     async def _get_options(self, _: Any, __: str) -> Reply:
-        if not isinstance(self.options["CLIP_stop_at_last_layers"], int):
+        layers = self.options["CLIP_stop_at_last_layers"]
+        if not isinstance(layers, int | float):
             says = "1 validation error for Options\nresponse -> CLIP_stop_at_last_layers"
             raise Refusal(500, "ValidationError", f"{says}\n  value is not a valid integer")
-        return 200, dict(self.options)
+        return 200, {**self.options, "CLIP_stop_at_last_layers": float(layers)}  # whatever it was
 
     async def _set_options(self, body: Any, _: str) -> Reply:
         for key, value in _table(body).items():
@@ -326,6 +339,10 @@ class WebUI:
                     raise Refusal(500, "RuntimeError", f"model {value!r} not found")
                 async with self._queue:
                     self.model, value = found, self.title(found)
+            if key == "forge_additional_modules":
+                value = self.shelf.module_files(value)
+                if value == self.options[key]:  # and is not put into the settings either
+                    continue
             self.options[key] = value
             self.saved_options.add(key)
         return 200, _NULL

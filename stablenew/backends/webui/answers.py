@@ -67,8 +67,12 @@ class Pictures(msgspec.Struct):
     html_info: str = ""
 
 
-def read_json(answer: Answer) -> object:
+def read_json(answer: Answer, kind: object = object) -> object:
     """Return an answer's JSON, None for an empty body.
+
+    Args:
+        answer: As it came.
+        kind: What of it is wanted, as msgspec takes it.
 
     Raises:
         BackendProtocolError: It is none; worth another try, for it was cut on its way.
@@ -76,7 +80,9 @@ def read_json(answer: Answer) -> object:
     if not answer.size:
         return None
     try:
-        return msgspec.json.decode(answer.body)
+        return msgspec.json.decode(answer.body, type=kind)
+    except msgspec.ValidationError as error:  # whole, and something else than it should be
+        raise BackendProtocolError(f"the answer is something else: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _unreadable(answer, error) from error
 

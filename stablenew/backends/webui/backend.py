@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
@@ -11,7 +11,6 @@ from uuid import uuid4
 
 import anyio
 import anyio.to_thread
-import msgspec
 
 from stablenew.backends.base import (
     Capabilities,
@@ -25,10 +24,11 @@ from stablenew.backends.webui.calls import Call, build_call
 from stablenew.backends.webui.capabilities import describe
 from stablenew.backends.webui.client import WebUIClient
 from stablenew.backends.webui.job import INTERRUPT, Holder, Job
+from stablenew.backends.webui.own_options import OwnOptions
 from stablenew.backends.webui.probe import PROGRESS, probe
 from stablenew.backends.webui.progress import Snapshot, read_snapshot
 from stablenew.backends.webui.reading import read_picture
-from stablenew.backends.webui.server import CLIP_SKIP, MODULES, VAE, Server
+from stablenew.backends.webui.server import Server
 from stablenew.backends.webui.signs_of_life import SignsOfLife
 from stablenew.config.server_url import DEFAULT_URL, split_url
 from stablenew.errors import (
@@ -49,8 +49,6 @@ _INTERRUPT_WITHIN = 4.5
 
 _FORGOTTEN_AFTER = 5.0
 """Seconds of an idle server after which it is taken to have forgotten a job."""
-
-_OPTIONS = "/sdapi/v1/options"
 
 
 class WebUIBackend:
@@ -80,7 +78,7 @@ class WebUIBackend:
         self._client = WebUIClient(self.url, auth, answer_timeout=answer_timeout)
         self._load_timeout = load_timeout
         self._server: Server | None = None
-        self._leak_closed = False
+        self._own_options: OwnOptions | None = None
         self._jobs: dict[str, Job] = {}
         self._open = False
 
@@ -114,7 +112,7 @@ class WebUIBackend:
             ConfigError: The server wants credentials.
         """
         self._server = await probe(self._client)
-        self._leak_closed = False
+        self._own_options = OwnOptions(self._client, self._server)
         return describe(self._server)
 
     async def run_stage(self, request: StageRequest, report: Report) -> Sequence[Picture]:
@@ -183,9 +181,13 @@ class WebUIBackend:
         task_id = f"task({uuid4().hex})" if server.task_ids else None
         call = await anyio.to_thread.run_sync(build_call, request, server, task_id)
         before = await self._look(server)
-        if not self._leak_closed and (before is None or before.idle):
-            await self._close_leak(server)
-            before = await self._look(server)
+        assert self._own_options is not None
+        if self._own_options.due(call.settings):
+            if before is None or before.idle:
+                await self._own_options.write(call.settings)
+                before = await self._look(server)
+            else:
+                self._own_options.sent(call.settings)
         job = Job(self._client, server, request.request_id, task_id, call, before)
         self._jobs[request.request_id] = job
         self._tasks.start_soon(self._run, job)
@@ -262,24 +264,6 @@ class WebUIBackend:
                     await report(0.0)
                 with anyio.move_on_after(_LOOK):
                     await job.answered.wait()
-
-    async def _close_leak(self, server: Server) -> None:
-        """Have the server's own values of what we override written to its settings, once.
-
-        AUTOMATIC1111 restores only options that are in its settings file (`if k in opts.data`); any
-        other one that a request overrides would stay so for everybody. Done while the server is
-        idle, so that what is written is its own value and not another request's.
-        """
-        names = [name for name in (CLIP_SKIP, VAE, MODULES) if name in server.options]
-        try:
-            if names and server.overridable(names[0]):
-                options = await self._client.get(_OPTIONS)
-                told = options if isinstance(options, Mapping) else {}
-                ours = {name: told[name] for name in names if name in told}
-                await self._client.send(_OPTIONS, msgspec.json.encode(ours))
-            self._leak_closed = True
-        except BackendError as error:
-            logger.warning("%s may keep what requests override: %s", self.url, error)
 
     async def _look(self, server: Server) -> Snapshot | None:
         """Return what the server is doing right now."""

@@ -15,6 +15,7 @@ import msgspec
 
 from stablenew._convert import frozen_mapping
 from stablenew.backends.base import StageRequest
+from stablenew.backends.webui.loaded import modules_for
 from stablenew.backends.webui.server import (
     CHECKPOINT,
     CLIP_SKIP,
@@ -188,9 +189,8 @@ def _overrides(settings: Mapping[str, Setting], server: Server) -> dict[str, obj
         options[CHECKPOINT] = server.model_title(str(settings["model"]))
     if "clip_skip" in settings and server.overridable(CLIP_SKIP):
         options[CLIP_SKIP] = settings["clip_skip"]
-    if "vae" in settings and server.flavour is Flavour.FORGE:
-        file = server.vaes.get(str(settings["vae"]))
-        options[MODULES] = [file] if file else []
+    if "vae" in settings and server.flavour is Flavour.FORGE and server.overridable(MODULES):
+        options[MODULES] = modules_for(server, settings["vae"])
     elif "vae" in settings and server.overridable(VAE):
         options[VAE] = settings["vae"]
     if not options:

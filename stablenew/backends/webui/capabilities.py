@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import PurePath
 
 import attrs
 
 from stablenew.backends.base import Capabilities
-from stablenew.backends.webui.server import (
-    CHECKPOINT,
-    CLIP_SKIP,
-    MODULES,
-    VAE,
-    Flavour,
-    Server,
-)
+from stablenew.backends.webui.loaded import CHOSEN_BY_SERVER, loaded_settings
+from stablenew.backends.webui.options import picture_options
+from stablenew.backends.webui.server import CHECKPOINT, MODULES, VAE, Flavour, Server
 from stablenew.config.pipeline_config import ADetailerConfig, Setting
 
 _PROMPTS: Mapping[str, Setting] = {"prompt": None, "negative_prompt": "", "seed": -1}
@@ -31,6 +27,9 @@ _HIRES: tuple[str, ...] = (
 )
 _RESTORING = ("gfpgan_visibility", "codeformer_visibility", "codeformer_weight")
 _SIZES = ("upscaling_resize_w", "upscaling_resize_h")
+
+_WITHOUT_FILE = ("Lanczos", "Nearest")
+"""Upscalers that are no more than arithmetic."""
 
 _AD_DEFAULTS: Mapping[str, Setting] = {
     "ad_prompt": "",
@@ -59,7 +58,9 @@ def describe(server: Server) -> Capabilities:
     names = {"sampler_name": server.samplers, "scheduler": server.schedulers}
     spellings = {kind: _spellings(listed) for kind, listed in names.items()}
     models = {
-        spelling.lower(): model.name for model in server.models for spelling in model.spellings
+        spelling.lower(): model.name
+        for model in server.models
+        for spelling in (*model.spellings, *model.hashes)
     }
     choices: dict[str, tuple[str, ...]] = {
         "upscale_mode": ("extras", "img2img") if server.extras else ("img2img",),
@@ -68,7 +69,7 @@ def describe(server: Server) -> Capabilities:
     if server.ad_models:
         choices["ad_model"] = server.ad_models
     if server.overridable(VAE) or server.overridable(MODULES):
-        choices["vae"] = ("Automatic", "None", *server.vaes)
+        choices["vae"] = (*CHOSEN_BY_SERVER, *server.vaes)
     if not server.overridable(CHECKPOINT):  # it has one, and that is what it takes
         loaded = server.model or next((model.name for model in server.models), None)
         choices["model"] = (loaded,) if loaded else ()
@@ -81,6 +82,8 @@ def describe(server: Server) -> Capabilities:
         models=tuple(model.name for model in server.models),
         upscalers=server.upscalers,
         model_hashes={each.name: each.sha256[:10] for each in server.models if each.sha256},
+        files=_files(server),
+        options=picture_options(server),
         choices=choices,
         largest_seed=2**31 - 1 if server.flavour is Flavour.SDCPP else None,
         aliases={
@@ -92,7 +95,7 @@ def describe(server: Server) -> Capabilities:
             "upscaler_2": {name.lower(): name for name in server.upscalers},
             "hr_upscaler": {name.lower(): name for name in choices["hr_upscaler"]},
             "ad_model": {name.lower(): name for name in server.ad_models},
-            "vae": {name.lower(): name for name in choices.get("vae", ())},
+            "vae": _vae_spellings(server),
         },
     )
 
@@ -103,8 +106,31 @@ def _spellings(listed: Mapping[str, Iterable[str]]) -> dict[str, str]:
     return {**aliases, **{name.lower(): name for name in listed}}
 
 
+def _vae_spellings(server: Server) -> dict[str, str]:
+    """Return the names of VAEs, and those without their endings where that is one VAE's alone."""
+    spelled = [*server.vaes, *(PurePath(name).stem for name in server.vaes), *CHOSEN_BY_SERVER]
+    names = {spelling.lower(): server.vae_name(spelling) for spelling in spelled}
+    names |= {name.lower(): name for name in CHOSEN_BY_SERVER}
+    return {spelling: name for spelling, name in names.items() if name}
+
+
+def _files(server: Server) -> dict[str, dict[str, str]]:
+    """Return the files that names stand for, each with its hash where the server lists it."""
+    files: dict[str, Iterable[str]] = {
+        "vae": server.vaes,
+        "upscaler": [name for name in server.upscalers if name not in _WITHOUT_FILE],
+        "embedding": server.embeddings,
+        "detector": server.ad_models,
+    }
+    found = {kind: dict.fromkeys(names, "") for kind, names in files.items()}
+    found["model"] = {each.name: each.sha256[:10] for each in server.models}
+    if server.loras is not None:
+        found["lora"] = dict(server.loras)
+    return found
+
+
 def _stages(server: Server) -> dict[str, dict[str, Setting]]:
-    shared = {**_PROMPTS, **_loaded(server)}
+    shared = {**_PROMPTS, **loaded_settings(server)}
     sampled = {**shared, **_DEFAULTS[server.flavour], **_sampler(server)}
     variation: dict[str, Setting] = {"subseed": -1, "subseed_strength": 0.0}
     hires: dict[str, Setting] = {"enable_hr": False, **dict.fromkeys(_HIRES)}
@@ -125,22 +151,6 @@ def _stages(server: Server) -> dict[str, dict[str, Setting]]:
     if server.ad_models:
         stages["adetailer"] = {**shared, **_adetailer(server)}
     return stages
-
-
-def _loaded(server: Server) -> dict[str, Setting]:
-    """Return what is loaded: sent with every request, so that nobody changes it underway."""
-    only = None if server.overridable(CHECKPOINT) else next(iter(server.models), None)
-    loaded: dict[str, Setting] = {"model": server.model or (only.name if only else None)}
-    layers, vae = server.options.get(CLIP_SKIP), server.options.get(VAE)
-    if server.overridable(CLIP_SKIP):
-        loaded["clip_skip"] = layers if isinstance(layers, int) else 1
-    if server.overridable(VAE) and server.flavour is not Flavour.FORGE:
-        loaded["vae"] = vae if isinstance(vae, str) and vae in ("Automatic", "None") else None
-        if vae in server.vaes:
-            loaded["vae"] = str(vae)
-    elif server.overridable(MODULES):
-        loaded["vae"] = None
-    return loaded
 
 
 def _sampler(server: Server) -> dict[str, Setting]:

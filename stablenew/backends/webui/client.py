@@ -99,8 +99,17 @@ class WebUIClient:
             BackendUnavailableError: No answer, `tries` times.
             BackendError: An answer that is no, or that cannot be read.
         """
+        return await self.get_as(object, path, tries=tries)
+
+    async def get_as(self, kind: object, path: str, *, tries: int = _TRIES) -> object:
+        """Return as `get` does, but only what of it is wanted: a type, as msgspec takes it.
+
+        Raises:
+            BackendUnavailableError: No answer, `tries` times.
+            BackendError: An answer that is no, or that cannot be read.
+        """
         answer = await self._ask("GET", path, None, tries)
-        return None if answer.status in _MISSING else await self._read(answer, f"GET {path}")
+        return None if answer.status in _MISSING else await self._read(answer, f"GET {path}", kind)
 
     async def has(self, path: str) -> bool:
         """Return whether there is such a path, for whatever method."""
@@ -201,12 +210,12 @@ class WebUIClient:
             f"asked through the environment's proxy {self._proxy.address}; {self._proxy.way_around}"
         )
 
-    async def _read(self, answer: Answer, doing: str) -> object:
+    async def _read(self, answer: Answer, doing: str, kind: object = object) -> object:
         if answer.status >= 400:
             raise refusal(answer, doing)
         if answer.size <= _ON_THE_LOOP:
-            return read_json(answer)
-        return await anyio.to_thread.run_sync(read_json, answer)
+            return read_json(answer, kind)
+        return await anyio.to_thread.run_sync(read_json, answer, kind)
 
     def _open(self) -> tuple[httpx2.AsyncClient, httpx2.AsyncClient]:
         """Return a client for what is quick, and one whose every request has a fresh connection."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 import anyio
 import msgspec
 
 from stablenew.backends.webui.client import WebUIClient
+from stablenew.backends.webui.loaded import is_encoder
 from stablenew.backends.webui.progress import read_snapshot, read_task
+from stablenew.backends.webui.prompt_files import LORAS, read_embeddings, read_loras
 from stablenew.backends.webui.sdcpp_names import sdcpp_names
 from stablenew.backends.webui.server import (
     Flavour,
@@ -27,6 +30,8 @@ from stablenew.errors import (
     ungrouped,
 )
 
+logger = logging.getLogger(__name__)
+
 API = "/sdapi/v1"
 PROGRESS = f"{API}/progress?skip_current_image=true"
 TASK = "/internal/progress"
@@ -44,6 +49,9 @@ _LISTS = {
     "ad_models": "/adetailer/v1/ad_model",
     "ad_schema": "/adetailer/v1/schema",
 }
+_EMBEDDINGS = f"{API}/embeddings"
+_LORAS = f"{API}/loras"
+_REFRESH_LORAS = f"{API}/refresh-loras"
 _DOORS = {"interrupt": f"{API}/interrupt", "extras": f"{API}/extra-single-image"}
 
 
@@ -59,6 +67,8 @@ async def probe(client: WebUIClient) -> Server:
         with ungrouped():
             progress = await client.get(PROGRESS, tries=1)
             found = await _ask_for_lists(client)
+            if (snapshot := read_snapshot(progress)) is not None:  # sd-server searches its disk
+                found |= await _ask_for_files(client, idle=snapshot.idle)
         doors = {name: await client.has(path) for name, path in _DOORS.items()}
     except BackendRejectedError as error:
         if error.status in (401, 403):
@@ -101,12 +111,33 @@ async def _ask_for_lists(client: WebUIClient) -> dict[str, object]:
     return found
 
 
+async def _ask_for_files(client: WebUIClient, *, idle: bool) -> dict[str, object]:
+    """Ask which LoRAs and embeddings there are; a list that takes too long is none.
+
+    A LoRA that was put beside the others, or in the place of one, is not in the list until the
+    server looks for it anew: while nothing runs that may want one, it is asked to.
+    """
+    found: dict[str, object] = {}
+    try:
+        if idle:
+            await client.send(_REFRESH_LORAS)
+    except BackendError as error:
+        logger.debug("%s: %s", client.url, error)
+    for name, path, kind in (("loras", _LORAS, LORAS), ("embeddings", _EMBEDDINGS, object)):
+        try:
+            found[name] = await client.get_as(kind, path, tries=1)
+        except BackendError as error:
+            logger.debug("%s: %s", client.url, error)
+    return found
+
+
 def _server(
     progress: object, found: Mapping[str, object], doors: Mapping[str, bool], task: object
 ) -> Server:
     flavour = _flavour(progress, found)
     options = found["options"] if isinstance(found["options"], Mapping) else {}
-    vaes = found["modules"] if flavour is Flavour.FORGE else found["vaes"]
+    modules = flavour is Flavour.FORGE
+    vaes = found["modules"] if modules else found["vaes"]
     detectors = found["ad_models"] if isinstance(found["ad_models"], Mapping) else {}
     schema = found["ad_schema"] if isinstance(found["ad_schema"], Mapping) else {}
     upscalers = names(found["upscalers"])
@@ -121,8 +152,10 @@ def _server(
         vaes={
             str(each["model_name"]): str(each.get("filename") or each["model_name"])
             for each in entries(vaes)
-            if each.get("model_name")
+            if each.get("model_name") and not (modules and is_encoder(str(each.get("filename"))))
         },
+        loras=read_loras(found.get("loras"), flavour),
+        embeddings=read_embeddings(found.get("embeddings")),
         ad_models=_adetailer(found["scripts"], detectors),
         ad_settings=tuple(map(str, schema.get("properties") or ())),
         progress=read_snapshot(progress) is not None,

@@ -6,7 +6,10 @@ a picture that somebody interrupted. What it really used stands in `info` and in
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Iterator, Mapping
+from pathlib import PurePath
 
 import attrs
 import msgspec
@@ -15,6 +18,8 @@ from stablenew.backends.base import Picture
 from stablenew.backends.picture_header import read_picture_header
 from stablenew.backends.webui.answers import Answer, Pictures, read_info, read_pictures
 from stablenew.backends.webui.calls import Call
+from stablenew.backends.webui.loaded import CHOSEN_BY_SERVER
+from stablenew.backends.webui.prompt_files import short_hash, told_by_picture
 from stablenew.backends.webui.server import Flavour, Server
 from stablenew.config.infotext import read_infotext
 from stablenew.config.pipeline_config import Setting
@@ -35,6 +40,9 @@ _FROM_INFOTEXT = {
     "hires": ("enable_hr", ("Hires upscale", "Hires resize", "Hires upscaler", "Hires steps")),
     "refiner": ("refiner_checkpoint", ("Refiner",)),
 }
+
+_BRACKETS = re.compile(r"\[([0-9a-f]{6,})\]$")
+"""A hash behind a name."""
 
 
 @attrs.frozen(kw_only=True)
@@ -73,6 +81,7 @@ def read_picture(answer: Answer, call: Call, server: Server) -> Made:
         height=size[1],
         settings=_used(call, info, pairs, server),
         warnings=tuple(_warnings(call, info, size)),
+        hashes=_hashes(call, info, pairs),
     )
     return Made(picture=picture, timestamp=str(info.get("job_timestamp") or ""))
 
@@ -142,8 +151,12 @@ def _other_names(
     if model and used and not server.is_model(str(model), used, info.get("sd_model_hash")):
         yield f"asked for model {model!r}, the server used {used!r}"
     vae, used = asked.get("vae"), info.get("sd_vae_name")
-    if vae not in (None, "Automatic", "None") and used and used != vae:
+    if vae not in (None, *CHOSEN_BY_SERVER) and used and used != vae != server.vae_name(used):
         yield f"asked for vae {vae!r}, the server used {used!r}"
+    if server.flavour is Flavour.FORGE and pairs and vae in server.vaes:
+        modules = _modules(pairs)
+        if PurePath(str(vae)).stem not in modules:  # dropped in silence
+            yield f"asked for vae {vae!r}, the server used {', '.join(modules) or 'none'}"
     if call.kind == "adetailer":  # its own sampling is skipped, and says so
         return
     sampler, used = asked.get("sampler_name"), info.get("sampler_name")
@@ -184,6 +197,24 @@ def _shown(size: tuple[int, int]) -> str:
     return f"{size[0]}x{size[1]}"
 
 
+def _hashes(call: Call, info: Mapping[str, object], pairs: Mapping[str, str]) -> dict[str, str]:
+    """Return the hashes of the files that the picture was made with, as far as it tells them."""
+    told = told_by_picture(pairs)
+    vae, vae_hash = call.settings.get("vae"), short_hash(info.get("sd_vae_hash"))
+    if vae and vae_hash:
+        told[f"vae:{vae}"] = vae_hash
+    refiner = _BRACKETS.search(pairs.get("Refiner", ""))
+    if refiner:
+        told[f"model:{call.settings.get('refiner_checkpoint')}"] = refiner[1]
+    return told
+
+
+def _modules(pairs: Mapping[str, str]) -> list[str]:
+    """Return the modules that Forge used: the names of their files without the endings."""
+    numbered = (f"Module {number}" for number in itertools.count(1))
+    return [pairs[label] for label in itertools.takewhile(lambda each: each in pairs, numbered)]
+
+
 def _used(
     call: Call, info: Mapping[str, object], pairs: Mapping[str, str], server: Server
 ) -> dict[str, Setting]:
@@ -204,6 +235,8 @@ def _used(
     model = info.get("sd_model_name")
     if isinstance(model, str) and model and "model" not in call.settings:
         used["model"] = server.model_name(model) or model
+    if modules := _modules(pairs):
+        used["modules"] = ", ".join(modules)
     if isinstance(version := info.get("version") or pairs.get("Version"), str):
         used["version"] = version
     return used

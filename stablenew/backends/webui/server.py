@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -15,6 +16,10 @@ CLIP_SKIP = "CLIP_stop_at_last_layers"
 CHECKPOINT = "sd_model_checkpoint"
 VAE = "sd_vae"
 MODULES = "forge_additional_modules"
+
+
+_HASH = re.compile(r" \[[0-9a-f]+\]$")
+"""What stands behind a model's name in its title; a name may have brackets of its own."""
 
 
 class Flavour(StrEnum):
@@ -35,7 +40,8 @@ class Model:
         stem: As pictures name it: the file's name without its ending.
         title: As the server wants it asked for: the file's name, with the hash where it has one.
         sha256: Of the file, "" where the server never counted it.
-        spellings: What else the server takes for it.
+        spellings: What else it is called, here and in pictures.
+        hashes: What the server takes for it besides.
     """
 
     name: str
@@ -43,6 +49,7 @@ class Model:
     title: str
     sha256: str = ""
     spellings: tuple[str, ...] = ()
+    hashes: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -56,6 +63,9 @@ class Server:
         upscalers: Names, without the one that does nothing.
         latent_modes: What hires fix has besides the upscalers.
         vaes: Names, each with its file.
+        loras: The names that tags in prompts may have, each with the hash of the file, "" where
+            the server does not tell it; None where it lists none, or other files beside them.
+        embeddings: The names that words in prompts may be.
         ad_models: The detectors of ADetailer; empty where it is not installed.
         ad_settings: The names that ADetailer knows; empty where it does not tell them.
         progress: Whether it tells its progress.
@@ -72,6 +82,8 @@ class Server:
     upscalers: tuple[str, ...] = ()
     latent_modes: tuple[str, ...] = ()
     vaes: Mapping[str, str] = attrs.field(factory=dict, converter=frozen_mapping)
+    loras: Mapping[str, str] | None = None
+    embeddings: tuple[str, ...] = ()
     ad_models: tuple[str, ...] = ()
     ad_settings: tuple[str, ...] = ()
     progress: bool = True
@@ -103,6 +115,13 @@ class Server:
         found = self._model(name)
         return found.title if found else name
 
+    def vae_name(self, spelling: object) -> str | None:
+        """Return the VAE that a spelling stands for: its name, or that without its ending."""
+        wanted = str(spelling).lower()
+        named = [name for name in self.vaes if name.lower() == wanted]
+        stems = [name for name in self.vaes if PurePath(name).stem.lower() == wanted]
+        return next(iter(named), stems[0] if len(stems) == 1 else None)
+
     def overridable(self, option: str) -> bool:
         """Return whether an option can be set for one request."""
         return option in self.options and self.flavour is not Flavour.SDCPP
@@ -110,7 +129,11 @@ class Server:
     def _model(self, spelling: str) -> Model | None:
         wanted = spelling.lower()
         named = [each for each in self.models if each.name.lower() == wanted]
-        spelled = [each for each in self.models if wanted in map(str.lower, each.spellings)]
+        spelled = [
+            each
+            for each in self.models
+            if wanted in map(str.lower, (*each.spellings, *each.hashes))
+        ]
         return next(iter([*named, *spelled]), None)
 
 
@@ -118,32 +141,31 @@ def read_models(data: object, flavour: Flavour | None = None) -> tuple[Model, ..
     """Return the models that `GET /sdapi/v1/sd-models` lists."""
     models = [_read_model(entry) for entry in entries(data) if entry.get("model_name")]
     if flavour is Flavour.SDCPP:  # which has the same hash for every model
-        models = [attrs.evolve(each, sha256="") for each in models]
+        models = [attrs.evolve(each, sha256="", hashes=()) for each in models]
     stems = Counter(model.stem for model in models)
-    alike = {model.title: str(model.name) for model in models if stems[model.stem] > 1}
     return tuple(
-        attrs.evolve(model, spellings=tuple(s for s in model.spellings if s != model.stem))
-        if model.title in alike
-        else attrs.evolve(model, name=model.stem)
+        attrs.evolve(model, name=model.stem)
+        if stems[model.stem] == 1
+        else attrs.evolve(model, spellings=tuple(s for s in model.spellings if s != model.stem))
         for model in models
     )
 
 
 def _read_model(entry: Mapping[str, object]) -> Model:
     said = str(entry["model_name"])
-    file = str(entry.get("filename") or "")
     title = str(entry.get("title") or said)
-    # Pictures name the file; the list may put its folder before that.
+    file = str(entry.get("filename") or "")
     path = PurePath(file.replace("\\", "/"))
-    stem = path.stem if file else said
-    bare = title.partition(" [")[0]
-    hashes = [str(entry[key]) for key in ("hash", "sha256") if entry.get(key)]
+    if not file or path.parent.name == "snapshots":  # SD.Next's, named after its commit
+        path = PurePath(said)
     return Model(
         name=said,
-        stem=stem,
+        # Pictures name the file; the list may put its folder before that.
+        stem=path.stem if file else said,
         title=title,
         sha256=str(entry.get("sha256") or ""),
-        spellings=tuple(dict.fromkeys([stem, said, title, bare, path.name, *hashes])),
+        spellings=tuple(dict.fromkeys([said, title, _HASH.sub("", title), path.stem, path.name])),
+        hashes=tuple(str(entry[key]) for key in ("hash", "sha256") if entry.get(key)),
     )
 
 
