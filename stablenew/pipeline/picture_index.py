@@ -13,6 +13,7 @@ import logging
 import math
 import os
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from time import monotonic
@@ -32,6 +33,9 @@ INDEX_FILE = ".pictures.jsonl"
 
 _LOOK_EVERY = 0.1
 """Seconds for which what was read last is believed to be all there is."""
+
+_WRITTEN_WITHIN = 2.0
+"""Seconds after which half a line is no line that another process is writing."""
 
 
 def stored_output(data: Mapping[str, object]) -> StageOutput:
@@ -84,11 +88,7 @@ class PictureIndex:
     def add(self, output: StageOutput) -> None:
         """Note a picture that was kept; a disk that says no costs making it again, no more."""
         try:
-            with self._path.open("a+b", buffering=0) as file:
-                size = file.seek(0, os.SEEK_END)
-                file.seek(max(size - 1, 0))
-                torn = file.read(1) not in (b"", b"\n")  # by a power cut
-                file.write((b"\n" if torn else b"") + json_line(output) + b"\n")
+            files.append_whole(self._path, json_line(output) + b"\n", durable=False)
             self._added.add(output.fingerprint)  # once it can be read
         except OSError as error:
             logger.warning("%s: %s", self._path, error)
@@ -122,7 +122,10 @@ class PictureIndex:
             return None
 
     def _catch_up(self) -> None:
-        """Read what was added since the last look; everything, where the file is another one."""
+        """Read what was added since the last look; everything, where the file is another one.
+
+        A file with something else in it than whole lines is made anew, as one that was deleted.
+        """
         self._looked_at = monotonic()
         self._added.clear()
         try:
@@ -133,23 +136,35 @@ class PictureIndex:
         if now.st_ino != self._inode or now.st_size < self._read_to:
             self._places.clear()
             self._inode, self._read_to = now.st_ino, 0
-        if now.st_size > self._read_to:
-            with self._path.open("rb") as file:
-                file.seek(self._read_to)
-                self._take(file.read())
+        if now.st_size > self._read_to and not self._take(settled=_is_settled(now)):
+            logger.warning("%s: damaged, and made anew", self._path)
+            self._rebuild()
+            self._places.clear()
+            self._inode, self._read_to = self._path.stat().st_ino, 0
+            self._take()
 
-    def _take(self, data: bytes) -> None:
+    def _take(self, *, settled: bool = False) -> bool:
+        """Note what the lines say that were added; False where something is no line of an index.
+
+        Args:
+            settled: Whether nobody is in the middle of adding one.
+        """
+        with self._path.open("rb") as file:
+            file.seek(self._read_to)
+            data = file.read()
         decoder = msgspec.json.Decoder(_Key)
         offset = self._read_to
+        whole = data.endswith(b"\n") or not settled
         for line in data[: data.rfind(b"\n") + 1].splitlines(keepends=True):
             try:
                 key = decoder.decode(line).fingerprint
-            except msgspec.DecodeError:  # two processes at once, a power cut
-                key = ""
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                whole, key = False, ""
             if key:
                 self._places.setdefault(key, []).append((offset, len(line)))
             offset += len(line)
         self._read_to = offset
+        return whole
 
     def _rebuild(self) -> None:
         """Make the file anew from the metadata of all runs."""
@@ -167,3 +182,8 @@ class PictureIndex:
             for output in outputs:
                 # As it is written on one line, without its indentation.
                 yield msgspec.json.format(bytes(output), indent=-1) + b"\n"
+
+
+def _is_settled(found: os.stat_result) -> bool:
+    """Return whether a file was last written to a while ago."""
+    return time.time() - found.st_mtime > _WRITTEN_WITHIN

@@ -22,6 +22,7 @@ from aiofiles.threadpool import wrap
 
 from stablenew._cancelling import cancel_again
 from stablenew.storage import system
+from stablenew.storage.record_tail import healed
 
 T = TypeVar("T")
 
@@ -182,13 +183,15 @@ def link_or_copy(source: Path, target: Path) -> None:
 def append_whole(path: Path, data: bytes, durable: bool) -> None:
     """Add whole lines to the end of a file, making it if missing; blocks, for a worker thread.
 
+    A torn last line, as a power cut leaves one, is never glued to the next; see `healed`.
+
     Raises:
         OSError: The disk said no; what was written of `data` is cut off again.
     """
-    with path.open("ab", buffering=0) as file:
-        size = file.seek(0, os.SEEK_END)
+    with path.open("a+b", buffering=0) as file:
+        size, before = healed(path, file.fileno(), file.seek(0, os.SEEK_END))
         try:
-            view = memoryview(data)
+            view = memoryview(before + data)
             while view:  # an unbuffered write may take only a part
                 view = view[file.write(view) :]
             if durable:

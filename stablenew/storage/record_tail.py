@@ -36,6 +36,29 @@ def is_whole(line: bytes) -> bool:
         return False
 
 
+def healed(path: Path, descriptor: int, size: int) -> tuple[int, bytes]:
+    """See to the end of a file of lines before something is added to it.
+
+    Args:
+        path: The file.
+        descriptor: The file, open to read and to write.
+        size: Its size.
+
+    Returns:
+        The size without a torn end, which is now in a file of its own, and what has to be written
+        first: a newline where a whole last line lacks its own.
+    """
+    if size == 0 or system.read(descriptor, 1, size - 1) == b"\n":
+        return size, b""
+    tail = tail_of(descriptor, size)
+    if is_whole(tail):
+        logger.warning("%s: its last line had no newline and got one", path)
+        return size, b"\n"
+    set_aside(path, path.with_name(f".{path.name}.torn.tmp"), tail)
+    system.truncate(descriptor, size - len(tail))
+    return size - len(tail), b""
+
+
 def set_aside(path: Path, helper: Path, tail: bytes) -> None:
     """Keep a torn end in a file of its own, and say so.
 

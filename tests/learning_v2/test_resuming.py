@@ -82,6 +82,17 @@ async def test_it_goes_on_where_it_stopped(runs: Path) -> None:
     assert leftovers(runs) == []
 
 
+async def test_a_torn_event_is_not_glued_to_what_is_told_when_it_goes_on(runs: Path) -> None:
+    plan_id = await begin(runs, FakeBackend())
+    path = runs / plan_id / "events.jsonl"
+    path.write_bytes(path.read_bytes()[:-20])  # as a power cut leaves it
+    whole = path.read_bytes().count(b"\n")
+    await resume(runs, plan_id, FakeBackend())
+    lines = told(runs, plan_id)
+    assert lines[whole]["type"] == "PlanStarted"
+    assert list(path.parent.glob("events.jsonl.torn-*"))
+
+
 async def test_the_page_and_the_sheet_have_all_steps_afterwards(runs: Path) -> None:
     plan_id = await begin(runs, FakeBackend())
     async with open_app(Settings(out=runs), backend=FakeBackend()) as app:

@@ -65,6 +65,24 @@ async def test_appending_adds_to_the_end(tmp_path: Path) -> None:
     assert path.read_bytes() == b"one\ntwo\n"
 
 
+async def test_a_torn_last_line_is_moved_aside_and_never_glued_to_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b'{"a": 1}\n{"b": 2')
+    await files.append(path, b'{"c": 3}\n', durable=True)
+    assert path.read_bytes() == b'{"a": 1}\n{"c": 3}\n'
+    (torn,) = tmp_path.glob("events.jsonl.torn-*")
+    assert torn.read_bytes() == b'{"b": 2'
+    assert leftovers(tmp_path) == []
+
+
+async def test_a_whole_last_line_without_its_newline_gets_one(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b'{"a": 1}')
+    await files.append(path, b'{"b": 2}\n', durable=False)
+    assert path.read_bytes() == b'{"a": 1}\n{"b": 2}\n'
+    assert list(tmp_path.iterdir()) == [path]
+
+
 async def test_an_append_that_fails_half_way_is_cut_off_again(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     await files.append(path, b"whole line\n", durable=True)
