@@ -114,6 +114,7 @@ def dry_run_schema() -> Schema:
     properties: Schema = {
         "pictures": {"type": "integer", "minimum": 0},
         "backend_calls": {"type": "integer", "minimum": 0},
+        "step_count": {"type": "integer", "minimum": 0},
         "steps": {"type": "array", "items": {"type": "object"}},
     }
     return {

@@ -205,6 +205,11 @@ def _add_how(how: argparse._ArgumentGroup) -> None:
         action="store_true",
         help="with --resume: run the steps again that failed or timed out, no others",
     )
+    how.add_argument(
+        "--yes",
+        action="store_true",
+        help="do not ask before more than 1,000 steps, or an hour (a terminal alone is asked)",
+    )
     how.add_argument("--dry-run", action="store_true", help="show the steps, run nothing")
     how.add_argument("--json", action="store_true", help="one JSON object per event on stdout")
     how.add_argument(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from itertools import pairwise
@@ -13,10 +14,12 @@ from stablenew.cli.job import Job
 from stablenew.config.pipeline_config import Setting
 from stablenew.controller.plan_progress import DEADLY, PlanProgress
 from stablenew.learning.axis import Axis
-from stablenew.learning.step_plans import plan_steps
+from stablenew.learning.learning_plan import LearningRunStep
+from stablenew.learning.learning_steps import LOOKED_AT, Steps, derive_steps
+from stablenew.learning.step_plans import checked_stages, plan_steps
 from stablenew.pipeline.durations import Estimate, read_durations
 from stablenew.pipeline.picture_index import PictureIndex
-from stablenew.pipeline.stage_plan import PlannedStage, StagePlan, plan_stages
+from stablenew.pipeline.stage_plan import PlannedStage, StagePlan, plan_stages, with_defaults
 
 
 @attrs.frozen(kw_only=True)
@@ -27,6 +30,7 @@ class DryStep:
         value: The swept setting's value; None for a single run.
         y_value: Of a grid: the second setting's value.
         label: What sets it apart, in words.
+        index: Its number, from 0.
         images: Pictures that each stage would have.
         stages: Their names and settings.
         missing: How many pictures of each stage have to be made; None for all.
@@ -36,6 +40,7 @@ class DryStep:
     value: Setting
     y_value: Setting = None
     label: str = ""
+    index: int = 0
     images: int
     stages: StagePlan
     missing: tuple[int, ...] | None = None
@@ -59,7 +64,44 @@ class DryStep:
         yield from zip(self.stages.stages, missing, strict=True)
 
 
-def dry_steps(job: Job, capabilities: Capabilities) -> list[DryStep]:
+@attrs.frozen(kw_only=True)
+class DryRun:
+    """What a job would run.
+
+    Attributes:
+        count: How many steps.
+        first: The first of them, as many as are ever shown.
+        looked_at: All of them; or of very many, some that stand for all.
+    """
+
+    count: int
+    first: tuple[DryStep, ...]
+    looked_at: tuple[DryStep, ...]
+
+    @property
+    def share(self) -> float:
+        """How many steps each that is looked at stands for."""
+        return self.count / max(len(self.looked_at), 1)
+
+    @property
+    def pictures(self) -> int:
+        """How many there would be."""
+        return round(self.share * sum(step.images for step in self.looked_at))
+
+    @property
+    def calls(self) -> int:
+        """How many pictures the backend would be asked for; of very many steps, about."""
+        return round(self.share * sum(step.calls for step in self.looked_at))
+
+
+_KEPT = 1_000
+"""Steps that are shown at the most, as data; a person sees fewer."""
+
+_DRAWN = 500
+"""Steps that stand for those of a plan of very many."""
+
+
+def dry_run_of(job: Job, capabilities: Capabilities) -> DryRun:
     """Return what a job would run.
 
     Raises:
@@ -67,46 +109,75 @@ def dry_steps(job: Job, capabilities: Capabilities) -> list[DryStep]:
     """
     if job.plan is None:
         stages = plan_stages(job.config, capabilities)
-        return [DryStep(value=None, images=job.images, stages=stages)]
+        single = (DryStep(value=None, images=job.images, stages=stages),)
+        return DryRun(count=1, first=single, looked_at=single)
     defaults: Mapping[str, Setting] = {}
     if job.resumed is not None:
         defaults = job.resumed.pinned(capabilities).defaults
-    return [
-        DryStep(
-            value=step.value,
-            y_value=step.y_value,
-            label=step.label,
-            images=step.images_requested,
-            stages=stages,
+    steps = derive_steps(job.plan, job.config)
+    if len(steps) <= LOOKED_AT:
+        pairs = plan_steps(job.plan, job.config, capabilities, defaults)
+        every = tuple(_dry_step(step, stages) for step, stages in pairs)[: job.max_steps]
+        return DryRun(count=len(every), first=every[:_KEPT], looked_at=every)
+    for _ in checked_stages(steps, capabilities, defaults):
+        pass  # it raises what is wrong
+
+    def dry(some: Steps) -> tuple[DryStep, ...]:
+        return tuple(
+            _dry_step(
+                step, plan_stages(with_defaults(step.config_snapshot, defaults), capabilities)
+            )
+            for step in some
         )
-        for step, stages in plan_steps(job.plan, job.config, capabilities, defaults)
-    ][: job.max_steps]
+
+    steps = steps[: job.max_steps]
+    drawn = random.Random(0).sample(range(len(steps)), min(_DRAWN, len(steps)))
+    return DryRun(
+        count=len(steps), first=dry(steps[:_KEPT]), looked_at=dry(steps.picked(sorted(drawn)))
+    )
 
 
-def look_up(job: Job, steps: list[DryStep], progress: PlanProgress | None) -> list[DryStep]:
-    """Return steps with what is there of them, or will be; blocks, for a worker thread.
+def _dry_step(step: LearningRunStep, stages: StagePlan) -> DryStep:
+    return DryStep(
+        value=step.value,
+        y_value=step.y_value,
+        label=step.label,
+        index=step.index,
+        images=step.images_requested,
+        stages=stages,
+    )
+
+
+def look_up(job: Job, dry: DryRun, progress: PlanProgress | None) -> DryRun:
+    """Return a dry run with what is there of its steps, or will be; blocks, for a worker thread.
 
     Args:
         job: What to do.
-        steps: What it would run.
+        dry: What it would run.
         progress: Of a plan that goes on: how far it got.
     """
     index = PictureIndex(job.settings.out)
-    known: set[str] = set()
-
     there_is_one = job.settings.reuse and job.settings.out.exists()
 
-    def there(fingerprint: str) -> bool:
-        found = fingerprint in known or (there_is_one and any(index.find(fingerprint)))
-        if job.settings.reuse:  # what one step makes, the next ones have
-            known.add(fingerprint)
-        return found
+    def looked_up(steps: tuple[DryStep, ...]) -> tuple[DryStep, ...]:
+        known: set[str] = set()
 
-    return [_looked_up(progress, there, number, step) for number, step in enumerate(steps)]
+        def there(fingerprint: str) -> bool:
+            found = fingerprint in known or (there_is_one and any(index.find(fingerprint)))
+            if job.settings.reuse:  # what one step makes, the next ones have
+                known.add(fingerprint)
+            return found
+
+        return tuple(_looked_up(progress, there, step) for step in steps)
+
+    looked_at = looked_up(dry.looked_at)
+    whole = len(dry.looked_at) == dry.count
+    first = looked_at[:_KEPT] if whole else looked_up(dry.first)
+    return attrs.evolve(dry, first=first, looked_at=looked_at)
 
 
 def _looked_up(
-    progress: PlanProgress | None, there: Callable[[str], bool], number: int, step: DryStep
+    progress: PlanProgress | None, there: Callable[[str], bool], step: DryStep
 ) -> DryStep:
     wanted = step.stages.fingerprints(step.images)
     missing = tuple(sum(not there(each) for each in stage) for stage in wanted)
@@ -114,31 +185,38 @@ def _looked_up(
     step = attrs.evolve(step, missing=missing, state="new" if any(missing) else "reused")
     if progress is None:
         return step
-    if number in progress.finished:
+    if step.index in progress.finished:
         return attrs.evolve(step, missing=nothing, state="reused")
-    if progress.deaths[number] >= DEADLY:
+    if progress.deaths[step.index] >= DEADLY:
         return attrs.evolve(step, missing=nothing, state="quarantined")
-    return attrs.evolve(step, state="failed") if number in progress.failed else step
+    return attrs.evolve(step, state="failed") if step.index in progress.failed else step
 
 
-def estimated(job: Job, steps: list[DryStep]) -> Estimate | None:
+def estimated(job: Job, dry: DryRun) -> Estimate | None:
     """Return how long steps will take, from what pictures took before; blocks, likewise."""
     durations = read_durations(job.settings.out)
-    return durations.estimate(each for step in steps for each in step.to_make)
+    made = (each for step in dry.looked_at for each in step.to_make)
+    return durations.estimate((stage, dry.share * count) for stage, count in made)
 
 
-def describe(job: Job, steps: list[DryStep], estimate: Estimate | None) -> Iterator[str]:
-    """Yield lines for a person: the totals, then each step with its stages' settings."""
-    calls = sum(step.calls for step in steps)
-    pictures = sum(step.images for step in steps)
-    took = f", {estimate}" if estimate is not None and calls else ""
-    yield f"steps: {len(steps)}, pictures: {pictures}, backend calls: {calls}{took}"
+_SHOWN = 20
+"""Steps that a person is shown."""
+
+
+def describe(job: Job, dry: DryRun, estimate: Estimate | None) -> Iterator[str]:
+    """Yield lines for a person: the totals, the axes, then the first steps with their settings."""
+    about = "" if len(dry.looked_at) == dry.count else "about "
+    took = f", {estimate}" if estimate is not None and dry.calls else ""
+    calls = f"backend calls: {about}{dry.calls:,}"
+    yield f"steps: {dry.count:,}, pictures: {dry.pictures:,}, {calls}{took}"
     for axis in job.plan.axes if job.plan else ():
         yield f"{axis.name}: {_choices(axis)}"
-    for number, step in enumerate(steps, start=1):
-        yield "a single run" if job.plan is None else _step_line(number, step)
+    for step in dry.first[:_SHOWN]:
+        yield "a single run" if job.plan is None else _step_line(step)
         for stage in step.stages.stages:
             yield f"  {stage.name}: {_settings(stage.settings)}"
+    if dry.count > _SHOWN:
+        yield f"… and {dry.count - _SHOWN:,} more"
 
 
 _LISTED = 12
@@ -151,24 +229,25 @@ def _choices(axis: Axis) -> str:
     numbers = [Decimal(str(each)) for each in values if type(each) in (int, float)]
     steps = {after - before for before, after in pairwise(numbers)}
     if len(numbers) == len(values) > 2 and len(steps) == 1:
-        return f"{labels[0]}:{labels[-1]}:{steps.pop()} ({len(values)} values)"
+        return f"{labels[0]}:{labels[-1]}:{steps.pop()} ({len(values):,} values)"
     between = " | " if any("," in label for label in labels) else ", "
     if len(labels) <= _LISTED:
         return between.join(labels)
-    return f"{between.join(labels[: _LISTED - 1])}, … {labels[-1]} ({len(labels)} in all)"
+    return f"{between.join(labels[: _LISTED - 1])}, … {labels[-1]} ({len(labels):,} in all)"
 
 
-def _step_line(number: int, step: DryStep) -> str:
+def _step_line(step: DryStep) -> str:
     there = f", {step.there} pictures there" if step.there and step.calls else ""
-    return f"step {number}  {step.label}  {step.state}{there}"
+    return f"step {step.index + 1}  {step.label}  {step.state}{there}"
 
 
-def plain(steps: list[DryStep], estimate: Estimate | None) -> dict[str, object]:
-    """Return the same as plain data."""
+def plain(dry: DryRun, estimate: Estimate | None) -> dict[str, object]:
+    """Return the same as plain data, with more of the steps."""
     return {
-        "pictures": sum(step.images for step in steps),
-        "backend_calls": sum(step.calls for step in steps),
+        "pictures": dry.pictures,
+        "backend_calls": dry.calls,
         "estimate": estimate,
+        "step_count": dry.count,
         "steps": [
             {
                 "value": step.value,
@@ -179,7 +258,7 @@ def plain(steps: list[DryStep], estimate: Estimate | None) -> dict[str, object]:
                 "backend_calls": step.calls,
                 "stages": {stage.name: dict(stage.settings) for stage in step.stages.stages},
             }
-            for step in steps
+            for step in dry.first
         ],
     }
 

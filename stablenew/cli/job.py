@@ -50,6 +50,7 @@ class Job:
         resumed: The plan that goes on; None for a new one.
         max_seconds: Begin no step that would not be done by then.
         notes: What to say before it starts.
+        yes: Whether it starts without a question, however long it takes.
     """
 
     settings: Settings
@@ -61,6 +62,7 @@ class Job:
     resumed: Resumed | None = None
     max_seconds: float | None = None
     notes: tuple[str, ...] = ()
+    yes: bool = False
 
     def spelled(self, capabilities: Capabilities) -> Job:
         """Return it with names as a backend has them, and globs in full.
@@ -148,6 +150,7 @@ def read_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
         metadata=metadata,
         max_seconds=_seconds(options.max_time),
         notes=tuple(notes_on(prompts)),
+        yes=bool(flags.get("yes")),
     )
 
 
@@ -172,6 +175,7 @@ _WITH_RESUME = (
     *("resume", "only_failed", "url", "auth", "wait_for_server", "step_timeout", "stall_timeout"),
     *("backend", "on_this_backend"),
     *("dry_run", "json", "quiet", "verbose", "cancel_on_stdin_close", "max_time"),
+    "yes",
 )
 
 
@@ -214,6 +218,7 @@ def _read_resumed(flags: Mapping[str, object], environ: Mapping[str, str]) -> Jo
             on_this_backend=bool(flags.get("on_this_backend")),
         ),
         max_seconds=_seconds(given.max_time),
+        yes=bool(flags.get("yes")),
     )
 
 

@@ -4,63 +4,39 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
-import attrs
 
 from stablenew.app import App, make_backend, open_app
 from stablenew.backends.base import Capabilities, Settling
-from stablenew.cli.dry_run import DryStep, describe, dry_steps, estimated, look_up, plain
-from stablenew.cli.exit_codes import ExitCode, exit_code
+from stablenew.cli.dry_run import DryRun, describe, dry_run_of, estimated, look_up, plain
+from stablenew.cli.ending import Ended, Told, say_end
+from stablenew.cli.exit_codes import ExitCode
 from stablenew.cli.job import Job
-from stablenew.cli.json_lines import Envelope, JsonLines
+from stablenew.cli.json_lines import JsonLines
+from stablenew.cli.large_plans import agreed, is_large, tell_estimate
 from stablenew.cli.outputs import left_in
 from stablenew.cli.printing import say, say_all
-from stablenew.cli.progress import LineDisplay, Progress, counted, make_display
+from stablenew.cli.progress import LineDisplay, Progress, make_display
 from stablenew.cli.rate_command import asker
-from stablenew.cli.unfinished import resume_line, unfinished
+from stablenew.cli.unfinished import unfinished
 from stablenew.config.settings import prepare_out_folder
 from stablenew.controller.plan_progress import PlanProgress, read_plan_progress
 from stablenew.errors import ungrouped
 from stablenew.events.event import Event
 from stablenew.events.mailbox import Overflow
 from stablenew.pipeline.durations import Estimate
-from stablenew.pipeline.results import Failure, Outcome, PipelineRunResult
+from stablenew.pipeline.results import Outcome
 
 Watch = Callable[[Callable[[], None]], Coroutine[object, object, None]]
 
 _CANCEL_EVERY = 0.02
-_WORTH_SAYING = 5.0
-"""Seconds from which on an estimate is said."""
-
 _SETTLED_WITHIN = 60.0
 """Seconds to wait at the end for a server to be rid of what was cancelled."""
-
-
-@attrs.frozen(kw_only=True)
-class Ended:
-    """How a job ended.
-
-    Attributes:
-        folder: The plan's, or the single run's.
-        runs: The runs that got as far as a result.
-        summary: How many steps ended in which way.
-        complete: Whether nothing is left that `--resume` would do.
-        out_of_time: Whether steps were left because they would not have been done in time.
-        error: What ended a plan, where that was none of its steps.
-    """
-
-    outcome: Outcome
-    folder: str
-    runs: tuple[PipelineRunResult, ...]
-    summary: str
-    complete: bool = True
-    out_of_time: bool = False
-    error: Failure | None = None
 
 
 async def dry_run(job: Job, lines: JsonLines | None) -> ExitCode:
@@ -69,14 +45,14 @@ async def dry_run(job: Job, lines: JsonLines | None) -> ExitCode:
     async with make_backend(job.settings) as backend:
         capabilities = await backend.capabilities()
     job = job.spelled(capabilities)
-    steps = await anyio.to_thread.run_sync(dry_steps, job, capabilities)
+    dry = await anyio.to_thread.run_sync(dry_run_of, job, capabilities)
     progress = await anyio.to_thread.run_sync(_progress, job, capabilities)
-    steps = await anyio.to_thread.run_sync(look_up, job, steps, progress)
-    estimate = await anyio.to_thread.run_sync(estimated, job, steps)
+    dry = await anyio.to_thread.run_sync(look_up, job, dry, progress)
+    estimate = await anyio.to_thread.run_sync(estimated, job, dry)
     if lines is not None:
-        lines.tell("dry_run", **plain(steps, estimate))
+        lines.tell("dry_run", **plain(dry, estimate))
     else:
-        say_all(describe(job, steps, estimate))
+        say_all(describe(job, dry, estimate))
     return ExitCode.SUCCEEDED
 
 
@@ -103,10 +79,16 @@ async def run_job(
             # Everything that can be wrong is said before there is a folder.
             capabilities = await app.pipeline.capabilities()
             job = job.spelled(capabilities)
-            steps = await anyio.to_thread.run_sync(dry_steps, job, capabilities)
+            dry = await anyio.to_thread.run_sync(dry_run_of, job, capabilities)
             progress = await anyio.to_thread.run_sync(_progress, job, capabilities)
             if job.resumed is not None and progress is not None and progress.complete:
                 return _say_finished(job.settings.out / job.resumed.plan_id, lines)
+            if not quiet:
+                _tell_notes(job)
+                await _tell_unfinished(job)
+                estimate = await tell_estimate(job, dry, progress)
+                if not await _may_start(job, dry, estimate, lines):
+                    return ExitCode.FAILED
             await anyio.to_thread.run_sync(prepare_out_folder, job.settings.out)
             _number_after(progress, app)
             stopped = anyio.Event()
@@ -116,40 +98,17 @@ async def run_job(
                 app.bus.subscribe(Event, lines.take, overflow=Overflow.WAIT, name="json lines")
                 beside.start_soon(_cancel_when, lines.broken, app)
             if not quiet:
-                asks = job.plan is not None and job.plan.mode == "adaptive"
-                display = LineDisplay() if asks else make_display()  # a bar and questions quarrel
+                rates = job.plan is not None and job.plan.mode == "adaptive"
+                display = LineDisplay() if rates else make_display()  # a bar and questions quarrel
                 bar = Progress(stack.enter_context(display), str(job.settings.out))
                 app.bus.subscribe(Event, bar.take, name="progress")
-                _tell_notes(job)
-                await _tell_unfinished(job)
-                estimate = await _tell_estimate(job, steps, progress)
             ended = await _run(app, job, asks=lines is None and not quiet and sys.stdin.isatty())
             left = await _settle(app)
             await app.reports.drained()
             await app.bus.drain()
             beside.cancel_scope.cancel()
-    files, problems = list(_files(app, job, ended)), list(_problems(app, ended, left))
-    if lines is not None:
-        _fill_in(lines.envelope, job, ended, files, problems)
-        if lines.problem and not isinstance(lines.problem, BrokenPipeError):
-            raise lines.problem
-    if not quiet:
-        with suppress(BrokenPipeError):  # who reads no further has seen enough
-            for line in _closing_lines(files, ended, time.monotonic() - started, estimate):
-                say(line, err=lines is not None, flush=True)
-    if quiet and ended.outcome is not Outcome.SUCCEEDED:
-        say(f"stablenew: {ended.summary}", err=True)
-    for line in problems:
-        say(line, err=True)
-    return _exit_code(app, ended)
-
-
-def _exit_code(app: App, ended: Ended) -> ExitCode:
-    """Return how it ended; where a record was lost it was no success, whatever the steps did."""
-    recorder = app.pipeline.recorder
-    if recorder and recorder.failed:
-        return ExitCode.FAILED
-    return exit_code(ended.outcome, out_of_time=ended.out_of_time)
+    seconds = time.monotonic() - started
+    return say_end(app, job, ended, left, lines, None if quiet else Told(seconds, estimate))
 
 
 def _say_finished(folder: Path, lines: JsonLines | None) -> ExitCode:
@@ -176,15 +135,12 @@ def _number_after(progress: PlanProgress | None, app: App) -> None:
         app.bus.sequence = progress.sequence + 1
 
 
-async def _tell_estimate(
-    job: Job, steps: list[DryStep], progress: PlanProgress | None
-) -> Estimate | None:
-    """Say how long it will take, where that is known and worth saying."""
-    steps = await anyio.to_thread.run_sync(look_up, job, steps, progress)
-    estimate = await anyio.to_thread.run_sync(estimated, job, steps)
-    if estimate is not None and estimate.seconds >= _WORTH_SAYING:
-        say(estimate, err=True)
-    return estimate
+async def _may_start(
+    job: Job, dry: DryRun, estimate: Estimate | None, lines: JsonLines | None
+) -> bool:
+    """Return whether a job starts: a person is asked where it is very large."""
+    person = lines is None and sys.stdin.isatty() and sys.stderr.isatty()
+    return not (person and not job.yes and is_large(dry, estimate)) or await agreed()
 
 
 def _tell_interrupted(app: App, lines: JsonLines | None) -> None:
@@ -205,27 +161,6 @@ async def _tell_unfinished(job: Job) -> None:
     if job.resumed is None and job.plan is not None:
         for line in await anyio.to_thread.run_sync(unfinished, job):
             say(line, err=True)
-
-
-def _fill_in(
-    envelope: Envelope,
-    job: Job,
-    ended: Ended,
-    files: list[tuple[str, Path]],
-    problems: list[str],
-) -> None:
-    out = job.settings.out
-    outputs = [output for run in ended.runs for output in run.outputs]
-    if job.plan is None:
-        envelope.run_id = ended.folder
-    else:
-        envelope.plan_id = ended.folder
-    envelope.outcome = ended.outcome
-    envelope.files = [(kind.partition(" ")[0], path) for kind, path in files if kind != "pictures"]
-    envelope.files += [("picture", out / output.path) for output in outputs]
-    envelope.pictures, envelope.reused = len(outputs), sum(output.reused for output in outputs)
-    envelope.blank = sum(output.blank for output in outputs)
-    envelope.errors += problems
 
 
 async def _cancel_when(event: anyio.Event, app: App) -> None:
@@ -292,51 +227,3 @@ async def _run(app: App, job: Job, *, asks: bool) -> Ended:
         out_of_time=result.out_of_time,
         error=result.error,
     )
-
-
-def _closing_lines(
-    files: list[tuple[str, Path]], ended: Ended, seconds: float, estimate: Estimate | None
-) -> Iterator[str]:
-    pictures = [output for run in ended.runs for output in run.outputs]
-    expected = ""
-    if estimate is not None and estimate.seconds >= _WORTH_SAYING:
-        expected = f" (estimated: {estimate.low:.0f} to {estimate.high:.0f} s)"
-    yield f"{ended.summary}; {counted(pictures)}, in {seconds:.1f} s{expected}"
-    words = dict.fromkeys(word for run in ended.runs for word in _ignored(run))
-    if words:
-        yield f"words that the model does not know: {', '.join(words)}"
-    for warning in dict.fromkeys(w for output in pictures for w in output.warnings):
-        yield f"note: {warning}"
-    if not ended.complete and any(kind == "plan" for kind, _ in files):
-        folder = next(path.parent for kind, path in files if kind == "plan")
-        yield f"{'go on with':<14} {resume_line(folder)}"
-    for kind, path in files:
-        yield f"{kind.replace('_', ' '):<14} {path}"
-
-
-def _problems(app: App, ended: Ended, left: int) -> Iterator[str]:
-    if ended.error is not None:
-        yield f"what ended the plan: {ended.error.kind}: {ended.error}"
-    for run in ended.runs if left else ():
-        for stage in run.stage_results:
-            if stage.receipt is not None and not stage.receipt.confirmed:
-                yield f"{stage.receipt.request_id}: {stage.receipt.detail or 'unconfirmed'}"
-    recorder = app.pipeline.recorder
-    if recorder and recorder.problem:
-        yield f"records lost: {recorder.failed}; {recorder.problem}"
-    if app.reporter.problem:
-        yield f"no page or contact sheet: {app.reporter.problem}"
-
-
-def _files(app: App, job: Job, ended: Ended) -> Iterator[tuple[str, Path]]:
-    """Yield what the job left, each with what it is."""
-    out = job.settings.out
-    yield from left_in(out / ended.folder)
-    if app.pipeline.recorder and app.pipeline.recorder.recorded:
-        yield f"records (+{app.pipeline.recorder.recorded})", job.settings.records_path
-    if any(run.outputs for run in ended.runs):
-        yield "pictures", out / (ended.folder if job.plan is None else f"{ended.folder}-*")
-
-
-def _ignored(run: PipelineRunResult) -> list[str]:
-    return [word for output in run.outputs for word in output.ignored_words]

@@ -8,6 +8,7 @@ import attrs
 
 from stablenew.backends.base import Capabilities
 from stablenew.errors import ConfigError
+from stablenew.learning.learning_steps import derive_steps
 from stablenew.learning.plan_file import StoredPlan
 from stablenew.learning.step_plans import checked_stages, spelled_plan
 from stablenew.pipeline.stage_plan import backend_defaults
@@ -59,7 +60,8 @@ def resumed_plan(
 def _checked(stored: StoredPlan, capabilities: Capabilities) -> dict[str, str]:
     """See that every step can be planned; return the hashes of the models that they name."""
     hashes: dict[str, str] = {}
-    for stages in checked_stages(stored.plan, stored.config, capabilities, stored.defaults):
+    steps = derive_steps(stored.plan, stored.config)
+    for stages in checked_stages(steps, capabilities, stored.defaults):
         for stage in stages.stages:
             if stage.model_hash:
                 hashes[str(stage.settings["model"])] = stage.model_hash

@@ -149,8 +149,9 @@ class LearningExecutionRunner:
             execution.extend(context.resumption.added_values)
         self._execution = execution
         announcer = PlanAnnouncer(execution, self._bus, self._clock)
+        beginning = await anyio.to_thread.run_sync(announcer.beginning)
         try:
-            await announcer.started()
+            await announcer.publish(beginning)
             await self._run_steps(execution, announcer, explorer)
             execution.conclude()
         finally:

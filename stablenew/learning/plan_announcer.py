@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import anyio.to_thread
-
 from stablenew._clock import Clock
 from stablenew.config.pipeline_config import Setting
 from stablenew.events.bus import EventBus
@@ -44,12 +42,8 @@ class PlanAnnouncer:
         """Publish an event as one of this plan's."""
         await self._publisher.publish(event)
 
-    async def started(self) -> None:
-        """Tell that the plan has begun."""
-        await self.publish(await anyio.to_thread.run_sync(self._start))
-
-    def _start(self) -> PlanStarted:
-        """Return the start of a plan, which may have a million steps; none of them is made."""
+    def beginning(self) -> PlanStarted:
+        """Return what tells that the plan begins; it may have a million steps, none is made."""
         plan, to_run = self._execution.context.plan, self._execution.to_run
         return PlanStarted(
             steps=len(to_run),

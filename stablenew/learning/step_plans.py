@@ -11,7 +11,7 @@ from stablenew.config.pipeline_config import PipelineConfig, Setting
 from stablenew.errors import ConfigError
 from stablenew.learning.axis import Axis
 from stablenew.learning.learning_plan import LearningPlan, LearningRunStep
-from stablenew.learning.learning_steps import derive_steps
+from stablenew.learning.learning_steps import Steps, derive_steps
 from stablenew.learning.spelled_axis import spelled_axis
 from stablenew.pipeline.stage_plan import StagePlan, plan_stages, with_defaults
 
@@ -44,23 +44,18 @@ def plan_steps(
 
 
 def checked_stages(
-    plan: LearningPlan,
-    config: PipelineConfig,
-    capabilities: Capabilities,
-    defaults: Mapping[str, Setting],
+    steps: Steps, capabilities: Capabilities, defaults: Mapping[str, Setting]
 ) -> Iterator[StagePlan]:
-    """Yield the stages of each step; of a plan of very many, of cells that have all its choices.
+    """Yield the stages of each step; of very many, of cells that have all the choices.
 
     Args:
-        plan: What to explore.
-        config: What each step's config is derived from.
+        steps: Of a plan.
         capabilities: What the backend has.
         defaults: What is taken where nobody gives a value, by path.
 
     Raises:
         ConfigError: After the last one, with every problem, each once.
     """
-    steps = derive_steps(plan, config)
     problems: dict[str, None] = {}
     for cell in steps.looked_at:
         each = steps.cell_config(cell)

@@ -54,7 +54,27 @@ class Estimate:
     high: float
 
     def __str__(self) -> str:
-        return f"about {self.seconds:.0f} s ({self.low:.0f} to {self.high:.0f} s)"
+        return f"about {_spoken(self.seconds)} ({self.span})"
+
+    @property
+    def span(self) -> str:
+        """The interval in words."""
+        low, high = _spoken(self.low), _spoken(self.high)
+        (amount, *unit), (_, *other) = low.split(), high.split()
+        return f"{amount if unit == other else low} to {high}"
+
+
+def _spoken(seconds: float) -> str:
+    """Return a time in words, as exactly as an estimate is worth: `95 s`, `40 min`, `2 h 5 min`."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 120:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{round(hours / 24):,} days"
 
 
 class _Made(msgspec.Struct):
@@ -75,7 +95,7 @@ class Durations:
     def __init__(self, seen: Mapping[tuple[Setting, ...], Sequence[float]]) -> None:
         self._seen = seen
 
-    def estimate(self, wanted: Iterable[tuple[PlannedStage, int]]) -> Estimate | None:
+    def estimate(self, wanted: Iterable[tuple[PlannedStage, float]]) -> Estimate | None:
         """Return how long so many pictures of some stages take; None where nothing is known.
 
         The pictures' own spread adds up by squares; that all of them are slower or quicker than

@@ -8,17 +8,15 @@ import pytest
 from stablenew._clock import Clock
 from stablenew.backends.fake import FAKE_CAPABILITIES
 from stablenew.errors import ConfigError
-from stablenew.events.bus import EventBus
 from stablenew.learning.axis import Axis, axis_in_step, axis_of_presets, axis_of_values
 from stablenew.learning.execution_context import LearningExecutionContext
-from stablenew.learning.learning_events import PlanStarted
 from stablenew.learning.learning_plan import LearningPlan, LearningRunStep
 from stablenew.learning.learning_steps import Steps, derive_steps
 from stablenew.learning.plan_announcer import PlanAnnouncer
 from stablenew.learning.plan_execution import PlanExecution
 from stablenew.learning.step_order import in_order
 from stablenew.learning.step_plans import checked_stages
-from tests.support import Listener, config
+from tests.support import config
 
 CFG = axis_of_values("txt2img.cfg_scale", [3, 5])
 MODELS = axis_of_values("txt2img.model", ["a", "b"])
@@ -81,16 +79,12 @@ def test_values_and_labels_are_those_of_the_steps() -> None:
 
 
 @pytest.mark.usefixtures("untouched")
-async def test_a_plan_of_a_million_steps_is_begun_without_making_one() -> None:
+def test_a_plan_of_a_million_steps_is_begun_without_making_one() -> None:
     steps = derive_steps(MILLION, config())
     assert in_order(MILLION, steps) is steps
     context = LearningExecutionContext(plan=MILLION, base_config=config(), max_steps=1_000)
     execution = PlanExecution(context=context, plan_id="p", steps=steps)
-    async with EventBus(strict=True) as bus:
-        listener = Listener(bus)
-        await PlanAnnouncer(execution, bus, Clock()).started()
-        await bus.drain()
-    (started,) = listener.of(PlanStarted)
+    started = PlanAnnouncer(execution, None, Clock()).beginning()
     assert (started.steps, started.images) == (1_000, 1)
     assert started.values[:2] + started.values[-1:] == (1, 2, 100)
     assert started.y_values[:2] + started.y_values[-1:] == (1, 1, 10)
@@ -102,16 +96,16 @@ def test_each_choice_of_a_plan_of_a_million_steps_is_checked_and_no_step_is_visi
     sizes = axis_of_values("txt2img.width", [*range(8, 2008), 4, *range(3000, 4000)])
     plan = LearningPlan(axes=[*MILLION.axes, samplers])
     with pytest.raises(ConfigError) as caught:
-        list(checked_stages(plan, config(), FAKE_CAPABILITIES, {}))
+        list(checked_stages(derive_steps(plan, config()), FAKE_CAPABILITIES, {}))
     assert caught.value.problems == (
         "txt2img.sampler_name: given 'Hoyn', there is Euler, Euler a, DPM++ 2M",
     )
     right = LearningPlan(axes=MILLION.axes, skip=[{"steps": 1}])
-    looked_at = list(checked_stages(right, config(), FAKE_CAPABILITIES, {}))
+    looked_at = list(checked_stages(derive_steps(right, config()), FAKE_CAPABILITIES, {}))
     assert 297 <= len(looked_at) <= 300
     assert {each.stages[0].settings["seed"] for each in looked_at} == set(range(100))
     with pytest.raises(ConfigError, match=r"txt2img.width: given 4, expected 8 to 16,384"):
-        list(checked_stages(LearningPlan(axes=[sizes]), config(), FAKE_CAPABILITIES, {}))
+        derive_steps(LearningPlan(axes=[sizes]), config())
 
 
 def test_of_an_axis_of_very_many_numbers_the_smallest_and_the_largest_are_checked() -> None:
@@ -119,7 +113,7 @@ def test_of_an_axis_of_very_many_numbers_the_smallest_and_the_largest_are_checke
     seeds = [*range(4_001), 9_999, *range(4_001, 5_000)]
     plan = LearningPlan(axes=[axis_of_values("txt2img.seed", seeds)])
     with pytest.raises(ConfigError, match="given 9999, the fake backend takes none above 5000"):
-        list(checked_stages(plan, config(), limited, {}))
+        list(checked_stages(derive_steps(plan, config()), limited, {}))
 
 
 def test_words_that_are_replaced_in_very_many_steps_are_looked_for_in_each_prompt() -> None:

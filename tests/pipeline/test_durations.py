@@ -13,7 +13,7 @@ from stablenew._convert import json_line
 from stablenew.app import open_app
 from stablenew.backends.fake import FAKE_CAPABILITIES, Behaviour, FakeBackend
 from stablenew.config.settings import Settings
-from stablenew.pipeline.durations import Durations, read_durations
+from stablenew.pipeline.durations import Durations, Estimate, read_durations
 from stablenew.pipeline.picture_index import INDEX_FILE
 from stablenew.pipeline.stage_plan import PlannedStage, plan_stages
 from tests.support import config
@@ -95,3 +95,19 @@ def test_a_torn_index_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
     path = tmp_path / INDEX_FILE
     path.write_bytes(b'half a line"}\n' + path.read_bytes()[:-9])
     assert read_durations(tmp_path).estimate([(planned(), 1)]) is not None
+
+
+@pytest.mark.parametrize(
+    ("estimate", "words"),
+    [
+        (Estimate(20, 15, 25), "about 20 s (15 to 25 s)"),
+        (Estimate(110, 90, 130), "about 110 s (90 s to 2 min)"),
+        (Estimate(878, 555, 1201), "about 15 min (9 to 20 min)"),
+        (Estimate(7_500, 7_000, 9_000), "about 2 h 5 min (117 min to 2 h 30 min)"),
+        (Estimate(7_100, 500, 9_000), "about 118 min (8 min to 2 h 30 min)"),
+        (Estimate(36_000, 33_000, 39_000), "about 10 h (9 h 10 min to 10 h 50 min)"),
+        (Estimate(9e7, 8e7, 1e8), "about 1,042 days (926 to 1,157 days)"),
+    ],
+)
+def test_an_estimate_is_said_as_exactly_as_it_is_worth(estimate: Estimate, words: str) -> None:
+    assert str(estimate) == words

@@ -1,0 +1,151 @@
+"""What is said when a job has ended: how it ended, what it left, and what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import attrs
+
+from stablenew.app import App
+from stablenew.cli.exit_codes import ExitCode, exit_code
+from stablenew.cli.job import Job
+from stablenew.cli.json_lines import Envelope, JsonLines
+from stablenew.cli.large_plans import WORTH_SAYING
+from stablenew.cli.outputs import left_in
+from stablenew.cli.printing import say
+from stablenew.cli.progress import counted
+from stablenew.cli.unfinished import resume_line
+from stablenew.pipeline.durations import Estimate
+from stablenew.pipeline.results import Failure, Outcome, PipelineRunResult
+
+
+@attrs.frozen(kw_only=True)
+class Ended:
+    """How a job ended.
+
+    Attributes:
+        folder: The plan's, or the single run's.
+        runs: The runs that got as far as a result.
+        summary: How many steps ended in which way.
+        complete: Whether nothing is left that `--resume` would do.
+        out_of_time: Whether steps were left because they would not have been done in time.
+        error: What ended a plan, where that was none of its steps.
+    """
+
+    outcome: Outcome
+    folder: str
+    runs: tuple[PipelineRunResult, ...]
+    summary: str
+    complete: bool = True
+    out_of_time: bool = False
+    error: Failure | None = None
+
+
+@attrs.frozen
+class Told:
+    """What the closing lines tell beside how it ended.
+
+    Attributes:
+        seconds: How long it took.
+        estimate: How long it was to take, None where that was not known.
+    """
+
+    seconds: float
+    estimate: Estimate | None
+
+
+def say_end(
+    app: App, job: Job, ended: Ended, left: int, lines: JsonLines | None, told: Told | None
+) -> ExitCode:
+    """Say how a job ended and what it left; only what is wrong where nothing is to be told."""
+    files, problems = list(_files(app, job, ended)), list(_problems(app, ended, left))
+    if lines is not None:
+        _fill_in(lines.envelope, job, ended, files, problems)
+        if lines.problem and not isinstance(lines.problem, BrokenPipeError):
+            raise lines.problem
+    if told is not None:
+        with suppress(BrokenPipeError):  # who reads no further has seen enough
+            for line in _closing_lines(files, ended, told):
+                say(line, err=lines is not None, flush=True)
+    elif ended.outcome is not Outcome.SUCCEEDED:
+        say(f"stablenew: {ended.summary}", err=True)
+    for line in problems:
+        say(line, err=True)
+    return _exit_code(app, ended)
+
+
+def _exit_code(app: App, ended: Ended) -> ExitCode:
+    """Return how it ended; where a record was lost it was no success, whatever the steps did."""
+    recorder = app.pipeline.recorder
+    if recorder and recorder.failed:
+        return ExitCode.FAILED
+    return exit_code(ended.outcome, out_of_time=ended.out_of_time)
+
+
+def _fill_in(
+    envelope: Envelope,
+    job: Job,
+    ended: Ended,
+    files: list[tuple[str, Path]],
+    problems: list[str],
+) -> None:
+    out = job.settings.out
+    outputs = [output for run in ended.runs for output in run.outputs]
+    if job.plan is None:
+        envelope.run_id = ended.folder
+    else:
+        envelope.plan_id = ended.folder
+    envelope.outcome = ended.outcome
+    envelope.files = [(kind.partition(" ")[0], path) for kind, path in files if kind != "pictures"]
+    envelope.files += [("picture", out / output.path) for output in outputs]
+    envelope.pictures, envelope.reused = len(outputs), sum(output.reused for output in outputs)
+    envelope.blank = sum(output.blank for output in outputs)
+    envelope.errors += problems
+
+
+def _closing_lines(files: list[tuple[str, Path]], ended: Ended, told: Told) -> Iterator[str]:
+    pictures = [output for run in ended.runs for output in run.outputs]
+    expected = ""
+    if told.estimate is not None and told.estimate.seconds >= WORTH_SAYING:
+        expected = f" (estimated: {told.estimate.span})"
+    yield f"{ended.summary}; {counted(pictures)}, in {told.seconds:.1f} s{expected}"
+    words = dict.fromkeys(word for run in ended.runs for word in _ignored(run))
+    if words:
+        yield f"words that the model does not know: {', '.join(words)}"
+    for warning in dict.fromkeys(w for output in pictures for w in output.warnings):
+        yield f"note: {warning}"
+    if not ended.complete and any(kind == "plan" for kind, _ in files):
+        folder = next(path.parent for kind, path in files if kind == "plan")
+        yield f"{'go on with':<14} {resume_line(folder)}"
+    for kind, path in files:
+        yield f"{kind.replace('_', ' '):<14} {path}"
+
+
+def _problems(app: App, ended: Ended, left: int) -> Iterator[str]:
+    if ended.error is not None:
+        yield f"what ended the plan: {ended.error.kind}: {ended.error}"
+    for run in ended.runs if left else ():
+        for stage in run.stage_results:
+            if stage.receipt is not None and not stage.receipt.confirmed:
+                yield f"{stage.receipt.request_id}: {stage.receipt.detail or 'unconfirmed'}"
+    recorder = app.pipeline.recorder
+    if recorder and recorder.problem:
+        yield f"records lost: {recorder.failed}; {recorder.problem}"
+    if app.reporter.problem:
+        yield f"no page or contact sheet: {app.reporter.problem}"
+
+
+def _files(app: App, job: Job, ended: Ended) -> Iterator[tuple[str, Path]]:
+    """Yield what the job left, each with what it is."""
+    out = job.settings.out
+    yield from left_in(out / ended.folder)
+    if app.pipeline.recorder and app.pipeline.recorder.recorded:
+        yield f"records (+{app.pipeline.recorder.recorded})", job.settings.records_path
+    if any(run.outputs for run in ended.runs):
+        yield "pictures", out / (ended.folder if job.plan is None else f"{ended.folder}-*")
+
+
+def _ignored(run: PipelineRunResult) -> list[str]:
+    return [word for output in run.outputs for word in output.ignored_words]
