@@ -61,7 +61,7 @@ def checked_id(name: str, given: str, longest: int = ID_LENGTH) -> str:
     Raises:
         ConfigError: It is not: a separator, a dot or nothing at all.
     """
-    if len(given) > longest or not _ID.fullmatch(given):
+    if not isinstance(given, str) or len(given) > longest or not _ID.fullmatch(given):
         raise ConfigError(
             f"{name}: given {given!r}, expected up to {longest} letters, digits, '-' and '_'"
         )

@@ -1,9 +1,13 @@
-"""What to suggest when a name is wrong."""
+"""Names that come from outside: checked, and what to suggest when one is wrong."""
 
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
+from pathlib import Path
+
+from stablenew.errors import ConfigError
 
 
 def suggestion(given: object, names: Iterable[str], *, listed: int = 12, prefix: str = "") -> str:
@@ -24,3 +28,31 @@ def suggestion(given: object, names: Iterable[str], *, listed: int = 12, prefix:
         return "there is none"
     more = f" and {len(every) - listed} more" if len(every) > listed else ""
     return "there is " + ", ".join(every[:listed]) + more
+
+
+def checked_text(name: str, given: object) -> str:
+    """Return `given` if it is text.
+
+    Raises:
+        ConfigError: It is something else.
+    """
+    if not isinstance(given, str):
+        raise ConfigError(f"{name}: given {given!r}, expected text")
+    return given
+
+
+def checked_path(name: str, given: object) -> Path:
+    """Return `given` as a path, if there can be a file of that name.
+
+    Raises:
+        ConfigError: It is none: no text, empty, with a zero byte or half of a surrogate pair.
+    """
+    if not isinstance(given, str | Path) or not str(given):
+        raise ConfigError(f"{name}: given {given!r}, expected a path")
+    try:
+        possible = "\0" not in str(given) and bool(os.fsencode(given))
+    except UnicodeEncodeError:
+        possible = False
+    if not possible:
+        raise ConfigError(f"{name}: given {str(given)!r}, which no file can be named")
+    return Path(given)

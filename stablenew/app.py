@@ -117,6 +117,12 @@ async def open_app(
         StableNewError: The running loop is none that this can live in.
     """
     _check_loop()
+    if not isinstance(settings, Settings):
+        raise ConfigError(f"settings: given {settings!r}, expected Settings")
+    if backend is not None and not hasattr(type(backend), "run_stage"):
+        raise ConfigError(
+            f"backend: given {backend!r}, expected an object with a backend's methods"
+        )
     backend = backend or make_backend(settings)
     reporter = Reporter(settings.out, clock=clock)
     interrupted = await anyio.to_thread.run_sync(find_interruptions, settings.out, reporter.settle)

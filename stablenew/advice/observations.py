@@ -11,6 +11,8 @@ from pathlib import Path
 import attrs
 import msgspec
 
+from stablenew._clock import PLAN_ID_LENGTH, checked_id
+from stablenew._names import checked_path
 from stablenew.config.pipeline_config import STAGES, Setting
 from stablenew.config.settings import RECORDS_FILE
 from stablenew.errors import RecordError
@@ -85,7 +87,9 @@ def gather_observations(
         plan_id: Of this plan alone, if given.
         report: Told of each line that cannot be read, and of each rating of an unknown picture.
     """
-    base = Path(base_dir)
+    base = checked_path("base_dir", base_dir)
+    if plan_id is not None:
+        checked_id("plan_id", plan_id, PLAN_ID_LENGTH)
     records = {record.run_id: record for record in read_records(base / RECORDS_FILE, report=report)}
     if plan_id is not None:
         records = {key: record for key, record in records.items() if record.plan_id == plan_id}

@@ -20,7 +20,7 @@ from functools import cache
 import attrs
 
 from stablenew._convert import structure_field
-from stablenew._names import suggestion
+from stablenew._names import checked_text, suggestion
 from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
 from stablenew.config.prompt_edits import add_lora, replace_word, set_lora_weight
 from stablenew.errors import ConfigError, OverrideError
@@ -54,7 +54,7 @@ def override(config: PipelineConfig, path: str, value: object) -> PipelineConfig
     Raises:
         OverrideError: No such path, or a value that does not fit there.
     """
-    if edits_text(path):
+    if edits_text(checked_text("path", path)):
         return edit_prompts(config, path, checked_edit(path, value))
     return assign(config, checked_settings(path, value))
 
@@ -65,6 +65,8 @@ def override_all(config: PipelineConfig, values: Mapping[str, object]) -> Pipeli
     Raises:
         OverrideError: With every path and value that is wrong.
     """
+    if not isinstance(values, Mapping):
+        raise OverrideError(f"values: given {values!r}, expected a table of paths and values")
     problems: list[str] = []
     for path, value in sorted(values.items(), key=lambda item: edits_text(item[0])):
         try:

@@ -47,6 +47,21 @@ class bounded:  # noqa: N801  # used as a function, as attrs' own validators are
             raise ConfigError(f"{field.name}: given {value!r}, expected {expected}")
 
 
+@attrs.frozen
+class whole(bounded):  # noqa: N801  # likewise
+    """An attrs validator for a whole number from `low` to `high`; None passes."""
+
+    def __call__(self, owner: object, field: attrs.Attribute[T], value: T) -> None:
+        """Check a field's value.
+
+        Raises:
+            ConfigError: It is none that is allowed.
+        """
+        super().__call__(owner, field, value)
+        if value is not None and not isinstance(value, int):
+            raise ConfigError(f"{field.name}: given {value!r}, expected a whole number")
+
+
 _steps = bounded(1, 10_000)
 _cfg_scale = bounded(0, 1_000)
 _side = bounded(8, 16_384)

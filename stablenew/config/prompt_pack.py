@@ -15,7 +15,7 @@ from pathlib import Path
 
 import attrs
 
-from stablenew._names import suggestion
+from stablenew._names import checked_path, suggestion
 from stablenew.config.pack_tables import read_csv_prompts, read_json_prompts, read_yaml_prompts
 from stablenew.config.pack_text import has_a_prompt_a_line, read_blocks, read_lines, read_tsv
 from stablenew.config.pipeline_config import decode_text, read_bytes, without_control_characters
@@ -65,6 +65,7 @@ def read_prompt_pack(path: Path, pack_format: str | None = None) -> tuple[Prompt
     Raises:
         ConfigError: No such file, not text, or something in it that is no prompt.
     """
+    path = checked_path("pack", path)
     from_stdin = str(path) == STDIN
     shown = "standard input" if from_stdin else str(path)
     ending = "" if from_stdin else path.suffix.lower()

@@ -9,6 +9,7 @@ from pathlib import Path
 import attrs
 
 from stablenew._convert import structure, takes_numpy
+from stablenew._names import checked_text
 from stablenew.config.pipeline_config import bounded, without_control_characters
 from stablenew.config.server_url import DEFAULT_URL, split_url
 from stablenew.errors import ConfigError
@@ -54,7 +55,8 @@ class Settings:
     stall_timeout: float = attrs.field(default=120.0, validator=bounded(0.001, 1e9))
 
     def __attrs_post_init__(self) -> None:
-        url, auth = split_url(self.url, self.auth)
+        auth = None if self.auth is None else checked_text("auth", self.auth)
+        url, auth = split_url(checked_text("url", self.url), auth)
         object.__setattr__(self, "url", url)  # frozen for everybody else
         object.__setattr__(self, "auth", auth)
 

@@ -12,6 +12,7 @@ from stablenew._clock import Clock
 from stablenew.config.settings import Settings
 from stablenew.controller.activity import Activity, cancels_before
 from stablenew.controller.marker import hold, note_step, release
+from stablenew.errors import ConfigError
 from stablenew.events.bus import GRACE, EventBus
 from stablenew.events.event import Event
 from stablenew.events.event_log import EVENTS_FILE, EventLog
@@ -96,10 +97,15 @@ class Engine:
         What it gives notes which step is under way.
 
         Raises:
+            ConfigError: The folder of all runs cannot be written to.
             StableNewError: It is under way in another process.
         """
         base, name = folder.parent, folder.name
-        marker = await files.in_thread(lambda: hold(base, name))
+        try:
+            marker = await files.in_thread(lambda: hold(base, name))
+        except OSError as error:
+            why = f"cannot write to {str(base)!r} ({error.strerror or error})"
+            raise ConfigError(f"out: {why}; expected a folder to write to") from error
         try:
             await files.make_folder(folder)
             log = EventLog(folder / EVENTS_FILE, forced_by=forced_by, plan_id=plan_id)

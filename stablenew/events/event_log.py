@@ -18,6 +18,7 @@ import attrs
 import msgspec
 
 from stablenew._convert import json_line
+from stablenew.errors import RecordError
 from stablenew.events.event import Event
 from stablenew.storage import files
 from stablenew.storage.record_reader import read_lines
@@ -60,8 +61,8 @@ def read_events(path: Path, kind: type[T]) -> Iterator[T]:
         for _, line in read_lines(path):
             with suppress(msgspec.DecodeError):
                 yield decoder.decode(line)
-    except OSError as error:
-        logger.warning("%s: %s", path, error)
+    except RecordError as error:
+        logger.warning("%s", error)
 
 
 class EventLog:

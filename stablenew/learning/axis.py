@@ -13,6 +13,7 @@ from functools import cached_property
 import attrs
 
 from stablenew._convert import as_metadata, as_python, frozen_mapping
+from stablenew._names import checked_text
 from stablenew.config.overrides import TEXT_EDITS, edits_text, paths_set_by
 from stablenew.config.pipeline_config import STAGES, Setting
 from stablenew.config.prompt import Prompt
@@ -102,7 +103,13 @@ def as_values(given: object) -> tuple[Setting, ...]:
 
 
 def axis_of_values(path: str, values: Iterable[Setting]) -> Axis:
-    """Return the values of one setting, or of one of the paths that stand for a change."""
+    """Return the values of one setting, or of one of the paths that stand for a change.
+
+    Raises:
+        ConfigError: They are no list of values.
+    """
+    checked_text("path", path)
+    values = as_values(values)
     return Axis(path, tuple(Choice(label_of(value), {path: value}) for value in values))
 
 
@@ -115,6 +122,9 @@ def axis_in_step(values: Mapping[str, Sequence[Setting]]) -> Axis:
     Raises:
         ConfigError: Not as many; both numbers are named.
     """
+    if not isinstance(values, Mapping) or not values:
+        raise ConfigError(f"with: given {values!r}, expected a table of paths and their values")
+    values = {checked_text("path", path): as_values(each) for path, each in values.items()}
     (first, firsts), *others = values.items()
     problems = [
         f"{path}: {len(each)} values in step with the {len(firsts)} of {first}; expected as many"
@@ -173,7 +183,13 @@ def axis_of_presets(presets: Mapping[str, Mapping[str, Setting]]) -> Axis:
 
     What one of them sets and another does not is the base config's in that other.
     """
+    if not isinstance(presets, Mapping) or not all(map(_is_table, presets.values())):
+        raise ConfigError(f"presets: given {presets!r}, expected a table of settings for each name")
     return Axis("preset", tuple(Choice(name, values) for name, values in presets.items()))
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, Mapping)
 
 
 def label_of(value: Setting) -> str:

@@ -10,6 +10,7 @@ import attrs
 import msgspec
 
 from stablenew._convert import unstructure
+from stablenew._names import checked_path
 from stablenew.config.pipeline_config import Setting
 from stablenew.config.settings import RECORDS_FILE
 from stablenew.errors import RecordError
@@ -84,7 +85,7 @@ def build_learning_dataset(
     Returns:
         Both as plain data, under `runs` and `feedback`.
     """
-    base = Path(base_dir)
+    base = checked_path("base_dir", base_dir)
     report = report or BadLines()
     runs = {record.run_id: record for record in read_records(base / RECORDS_FILE, report=report)}
     feedback = [
@@ -108,7 +109,7 @@ def iter_dataset(
         base_dir: The folder of all runs.
         report: Told of each line that cannot be read; logged if not given.
     """
-    base = Path(base_dir)
+    base = checked_path("base_dir", base_dir)
     report = report or BadLines()
     feedback = read_feedback(base, report=report)
     last, paths = _last_lines(base / RECORDS_FILE)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stablenew._convert import json_line
+from stablenew._names import checked_path
 from stablenew.errors import ConfigError
 from stablenew.learning.dataset_builder import COLUMNS, iter_dataset
 from stablenew.learning.feedback_reader import Report
@@ -38,7 +39,7 @@ def export_csv(base_dir: str | Path, dest: str | Path, *, report: Report | None 
     Raises:
         ConfigError: The file cannot be written.
     """
-    dest = Path(dest)
+    dest = checked_path("dest", dest)
     with (
         _whole(dest) as path,
         # Half of a surrogate pair, which UTF-8 cannot hold, becomes the six letters `\ud83d`.
@@ -72,7 +73,7 @@ def export_folder(base_dir: str | Path, dest: str | Path, *, report: Report | No
     Raises:
         ConfigError: The folder cannot be written, or has something else in it already.
     """
-    base, dest = Path(base_dir), Path(dest)
+    base, dest = checked_path("base_dir", base_dir), checked_path("dest", dest)
     _empty(dest)
     made = 0
     with _whole(dest / METADATA) as path, path.open("wb") as file:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import attrs
 
 from stablenew._convert import as_metadata, takes_numpy
-from stablenew.config.pipeline_config import PipelineConfig, Setting, bounded
+from stablenew.config.pipeline_config import PipelineConfig, Setting, bounded, whole
 from stablenew.learning.learning_plan import LearningPlan
 from stablenew.pipeline.results import StageOutput
 
@@ -63,8 +63,8 @@ class LearningExecutionContext:
 
     plan: LearningPlan
     base_config: PipelineConfig
-    max_steps: int | None = attrs.field(default=None, validator=bounded(1, 10**9))
-    max_images_per_step: int | None = attrs.field(default=None, validator=bounded(1, 10**9))
+    max_steps: int | None = attrs.field(default=None, validator=whole(1, 10**9))
+    max_images_per_step: int | None = attrs.field(default=None, validator=whole(1, 10**9))
     step_timeout: float | None = attrs.field(default=None, validator=bounded(0.001, 1e9))
     metadata: Mapping[str, object] = attrs.field(factory=dict, converter=as_metadata)
     plan_id: str | None = None

@@ -15,7 +15,7 @@ import attrs
 
 from stablenew._clock import Clock, checked_id
 from stablenew._convert import sorted_json
-from stablenew._names import suggestion
+from stablenew._names import checked_path, checked_text, suggestion
 from stablenew.config.pipeline_config import read_table
 from stablenew.errors import ConfigError
 from stablenew.learning.feedback_reader import (
@@ -36,7 +36,7 @@ def check_writable(base_dir: str | Path, run_ids: Iterable[str]) -> None:
     Raises:
         ConfigError: A run's folder cannot be written to.
     """
-    base = Path(base_dir)
+    base = checked_path("base_dir", base_dir)
     folders = [base / each if (base / each).exists() else base for each in run_ids]
     # A quick look at each, and one real file: the look says neither why nor, to root, everything.
     suspect = next((each for each in folders if not os.access(each, os.W_OK)), None)
@@ -79,6 +79,12 @@ async def record_feedback(
         ConfigError: A rating that is none of 1 to 5, or an id that is not safe as a file name.
         RecordError: The rating is not on disk; the file is as it was.
     """
+    if subscores is not None and not isinstance(subscores, Mapping):
+        raise ConfigError(f"subscores: given {subscores!r}, expected a table of names and ratings")
+    if isinstance(tags, str) or not isinstance(tags, Iterable):
+        raise ConfigError(f"tags: given {tags!r}, expected a list of texts")
+    tags = [checked_text("tags", each) for each in tags]
+    notes = None if notes is None else checked_text("notes", notes)
     checked = {name: checked_rating(name, score) for name, score in (subscores or {}).items()}
     for name in checked:
         if name not in SUBSCORES:
@@ -87,7 +93,7 @@ async def record_feedback(
         "rating": checked_rating("rating", rating),
         "notes": notes,
         **({"subscores": checked} if checked else {}),
-        **({"tags": list(tags)} if tags else {}),
+        **({"tags": tags} if tags else {}),
     }
     return await _append(run_id, image_id, line, base_dir, clock)
 
@@ -123,6 +129,9 @@ async def prefer(
         ConfigError: Both are the same, or an id is not safe as a file name.
         RecordError: The choice is not on disk; the file is as it was.
     """
+    for name, key in (("winner", winner), ("loser", loser)):
+        if not isinstance(key, list | tuple) or len(key) != 2:
+            raise ConfigError(f"{name}: given {key!r}, expected a run's id and a picture's")
     if winner == loser:
         raise ConfigError(f"prefer: given {winner[0]}/{winner[1]} twice, expected two pictures")
     other = {"run_id": checked_id("run_id", loser[0]), "image_id": checked_id("image_id", loser[1])}
@@ -132,7 +141,7 @@ async def prefer(
 async def _append(
     run_id: str, image_id: str, line: Mapping[str, object], base_dir: str | Path, clock: Clock
 ) -> Path:
-    path = Path(base_dir, checked_id("run_id", run_id), FEEDBACK_FILE)
+    path = checked_path("base_dir", base_dir) / checked_id("run_id", run_id) / FEEDBACK_FILE
     about = {"run_id": run_id, "image_id": checked_id("image_id", image_id)}
     whole = {**about, **line, "timestamp": clock.now().isoformat()}
     await append_lines(path, [sorted_json(whole).encode()])
@@ -150,7 +159,7 @@ def package_feedback(
     Raises:
         ConfigError: There is no such plan.
     """
-    base = Path(base_dir)
+    base = checked_path("base_dir", base_dir)
     plan = read_table(base / checked_id("plan_id", plan_id) / "plan.json")
     runs = [path.name for path in plan_runs(base / plan_id)]
     feedback = read_feedback(base, run_ids=runs, report=report)

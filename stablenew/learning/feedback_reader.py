@@ -13,6 +13,7 @@ import attrs
 import msgspec
 
 from stablenew._convert import as_python, frozen_mapping
+from stablenew._names import checked_path
 from stablenew.errors import ConfigError, RecordError
 from stablenew.storage.record_reader import read_lines
 
@@ -112,7 +113,7 @@ def feedback_lines(
 
     Each with its file and its number in there; what is no JSON object is reported and left out.
     """
-    base = Path(base_dir)
+    base = checked_path("base_dir", base_dir)
     for name in (OLDER_FILE, FEEDBACK_FILE):
         if run_ids is None:
             paths = sorted(base.glob(f"*/{name}"))

@@ -12,6 +12,7 @@ import attrs
 import msgspec
 
 from stablenew._convert import frozen_mapping
+from stablenew._names import checked_path
 from stablenew.config.pipeline_config import Setting
 from stablenew.errors import ConfigError, RecordError
 from stablenew.pipeline.run_metadata import METADATA_FILE, final_outputs
@@ -72,7 +73,7 @@ def open_gallery(
     Raises:
         ConfigError: It is no folder of a plan or a run.
     """
-    folder = Path(folder)
+    folder = checked_path("folder", folder)
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder, expected runs/<plan_id>")
     folder = folder.resolve()

@@ -104,7 +104,7 @@ def build_learning_plan_from_config(config: Mapping[str, object]) -> LearningPla
     Raises:
         ConfigError: There is no such section, or with every problem in it.
     """
-    section = config.get("learning")
+    section = config.get("learning") if isinstance(config, Mapping) else None
     if not isinstance(section, Mapping):
         raise ConfigError(f"learning: given {section!r}, expected a table with target_variable")
     try:

@@ -10,8 +10,8 @@ from types import MappingProxyType
 import attrs
 
 from stablenew._convert import as_metadata, as_python, frozen_mapping, takes_numpy
-from stablenew._names import suggestion
-from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting, bounded
+from stablenew._names import checked_text, suggestion
+from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting, whole
 from stablenew.errors import ConfigError
 from stablenew.learning.axis import (
     Axis,
@@ -65,7 +65,16 @@ class one_of:  # noqa: N801  # used as a function, as attrs' own validators are
             raise ConfigError(f"{field.name}: given {value!r}, {suggestion(value, self.words)}")
 
 
+def _checked_axes(given: object) -> tuple[Axis, ...]:
+    axes = tuple(given) if isinstance(given, Iterable) else (given,)
+    if not all(isinstance(each, Axis) for each in axes):
+        raise ConfigError(f"axes: given {given!r}, expected a list of axes")
+    return axes
+
+
 def _skips(given: Iterable[Mapping[str, Setting]]) -> tuple[Mapping[str, Setting], ...]:
+    if not isinstance(given, Iterable) or not all(isinstance(each, Mapping) for each in given):
+        raise ConfigError(f"skip: given {given!r}, expected a list of tables of names and values")
     return tuple(frozen_mapping(each) for each in given)  # type: ignore[misc]
 
 
@@ -89,12 +98,12 @@ class LearningPlan:
     """
 
     axes: tuple[Axis, ...]
-    images_per_step: int = attrs.field(default=1, validator=bounded(1, 100_000))
+    images_per_step: int = attrs.field(default=1, validator=whole(1, 100_000))
     metadata: Mapping[str, object] = attrs.field(factory=dict, converter=as_metadata)
     mode: str = attrs.field(default="sweep", validator=one_of(MODES))
     bounds: tuple[float, float] | None = attrs.field(default=None, converter=as_bounds)
-    max_pictures: int = attrs.field(default=24, validator=bounded(1, 100_000))
-    sample: int | None = attrs.field(default=None, validator=bounded(1, 10**9))
+    max_pictures: int = attrs.field(default=24, validator=whole(1, 100_000))
+    sample: int | None = attrs.field(default=None, validator=whole(1, 10**9))
     skip: tuple[Mapping[str, Setting], ...] = attrs.field(default=(), converter=_skips)
     order: str = attrs.field(default="models", validator=one_of(ORDERS))
 
@@ -121,8 +130,9 @@ class LearningPlan:
         Raises:
             ConfigError: Neither is given, or something is none of its kind.
         """
-        axes = tuple(axes)
+        axes = _checked_axes(axes)
         if target_variable is not None:
+            checked_text("target_variable", target_variable)
             path = target_variable if "." in target_variable else f"{stage}.{target_variable}"
             axes = (axis_of_values(path, as_values(sweep_values)), *axes)
             if y_variable is not None:

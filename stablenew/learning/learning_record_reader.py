@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from stablenew._names import checked_path
 from stablenew.errors import RecordError
 from stablenew.learning.learning_record import LearningRecord
 from stablenew.storage.record_reader import read_lines
@@ -21,8 +22,11 @@ def read_records(
     Args:
         path: The file; a missing one has no records.
         report: Told of each line that is no record, with its number; logged if not given.
+
+    Raises:
+        RecordError: It is there, and cannot be read.
     """
-    path = Path(path)
+    path = checked_path("path", path)
     for number, line in read_lines(path):
         try:
             record = LearningRecord.from_json(line)

@@ -12,7 +12,7 @@ import msgspec
 
 from stablenew._convert import as_metadata, frozen_mapping, json_line, takes_numpy
 from stablenew.config.overrides import override_all, setting_types
-from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
+from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting, bounded, whole
 from stablenew.errors import ConfigError
 from stablenew.learning.axis_table import table_of
 from stablenew.learning.gallery import PLAN_FILE
@@ -37,8 +37,8 @@ class StoredPlan:
     created_at: datetime
     plan: LearningPlan
     config: PipelineConfig
-    max_steps: int | None = None
-    step_timeout: float | None = None
+    max_steps: int | None = attrs.field(default=None, validator=whole(1, 10**9))
+    step_timeout: float | None = attrs.field(default=None, validator=bounded(0.001, 1e9))
     backend: str = ""
     backend_version: str = ""
     url: str | None = None

@@ -7,6 +7,7 @@ import attrs
 from stablenew._clock import Clock, checked_id
 from stablenew.backends.base import Backend, Capabilities
 from stablenew.config.overrides import with_seed
+from stablenew.errors import BackendProtocolError
 from stablenew.pipeline.results import PipelineRunResult
 from stablenew.pipeline.run_request import RunRequest
 from stablenew.pipeline.stage_plan import plan_stages
@@ -49,9 +50,16 @@ class PipelineRunner:
 
         Raises:
             BackendUnavailableError: Nobody answers.
+            BackendProtocolError: What it says it can do is none.
         """
         if self._capabilities is None:
-            self._capabilities = await self._backend.capabilities()
+            told = await self._backend.capabilities()
+            if not isinstance(told, Capabilities):
+                given = type(told).__name__
+                raise BackendProtocolError(
+                    f"the backend's capabilities are {given}, no Capabilities"
+                )
+            self._capabilities = told
         return self._sequencer.capabilities or self._capabilities
 
     async def run(self, request: RunRequest) -> PipelineRunResult:

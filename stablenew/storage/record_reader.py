@@ -9,6 +9,8 @@ from typing import Self
 import anyio
 import anyio.to_thread
 
+from stablenew.errors import RecordError
+
 _CHUNK = 1 << 20
 
 
@@ -16,11 +18,16 @@ def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield the lines of a file, blank ones left out, each with its number from 1.
 
     Reads what was there when the file was opened, in pieces; a file that is missing has no lines.
+
+    Raises:
+        RecordError: It is there, and cannot be read.
     """
     try:
         file = path.open("rb", buffering=_CHUNK)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
+    except OSError as error:
+        raise RecordError(f"cannot be read: {error.strerror or error}", path=path) from error
     with file:
         left = file.seek(0, 2)
         file.seek(0)

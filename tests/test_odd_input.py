@@ -1,0 +1,176 @@
+"""What leaves a public function is a result or an error of ours, whatever it was given."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import stablenew
+from stablenew import (
+    App,
+    FakeBackend,
+    PipelineConfig,
+    Settings,
+    StableNewError,
+    open_app,
+)
+from stablenew.backends.base import Capabilities
+
+ODD: list[Any] = [
+    *(None, 5, -1, 1.5, True, float("nan"), "", "x", "a\0b", "../x", "\ud800", b"x"),
+    *([], [1], {}, {"a": 1}, object(), Path("/dev/null/x"), lambda: 1),
+]
+PLAN: dict[str, Any] = {"target_variable": "txt2img.steps", "sweep_values": [1]}
+CONFIG: dict[str, Any] = {"txt2img": {"prompt": "a"}}
+
+FUNCTIONS: Mapping[str, Callable[[Any, Path], object]] = {
+    "advice of a folder": lambda odd, _: stablenew.recommend(odd),
+    "observations": lambda odd, _: stablenew.gather_observations(odd),
+    "observations of a plan": lambda odd, out: stablenew.gather_observations(out, plan_id=odd),
+    "records": lambda odd, _: stablenew.read_records(odd),
+    "feedback": lambda odd, _: stablenew.read_feedback(odd),
+    "gallery": lambda odd, _: stablenew.open_gallery(odd),
+    "rows": lambda odd, _: stablenew.iter_dataset(odd),
+    "dataset": lambda odd, _: stablenew.build_learning_dataset(odd),
+    "table": lambda odd, out: stablenew.export_csv(odd, out / "a.csv"),
+    "table's file": lambda odd, out: stablenew.export_csv(out, odd),
+    "folder": lambda odd, out: stablenew.export_folder(odd, out / "folder"),
+    "package": lambda odd, out: stablenew.package_feedback(odd, base_dir=out),
+    "rating of a run": lambda odd, out: stablenew.record_feedback(odd, "a_1", 3, base_dir=out),
+    "rating of a picture": lambda odd, out: stablenew.record_feedback("r", odd, 3, base_dir=out),
+    "rating": lambda odd, out: stablenew.record_feedback("r", "a_1", odd, base_dir=out),
+    "notes": lambda odd, out: stablenew.record_feedback("r", "a_1", 3, odd, base_dir=out),
+    "tags": lambda odd, out: stablenew.record_feedback("r", "a_1", 3, tags=odd, base_dir=out),
+    "subscores": lambda odd, out: stablenew.record_feedback(
+        "r", "a_1", 3, subscores=odd, base_dir=out
+    ),
+    "folder of a rating": lambda odd, _: stablenew.record_feedback("r", "a_1", 3, base_dir=odd),
+    "withdrawal": lambda odd, out: stablenew.withdraw_feedback(odd, "a_1", base_dir=out),
+    "choice": lambda odd, out: stablenew.prefer(odd, ("r", "a_1"), base_dir=out),
+    "plan": lambda odd, _: stablenew.build_learning_plan_from_dict(odd),
+    "plan of a config": lambda odd, _: stablenew.build_learning_plan_from_config(odd),
+    "ready plan": lambda odd, _: stablenew.prepare_learning_run(odd, CONFIG),
+    "ready config": lambda odd, _: stablenew.prepare_learning_run(PLAN, odd),
+    "sweep": lambda odd, _: stablenew.parse_sweep(odd),
+    "pack": lambda odd, _: stablenew.read_prompt_pack(odd),
+    "path": lambda odd, _: stablenew.override(PipelineConfig(), odd, 1),
+    "value": lambda odd, _: stablenew.override(PipelineConfig(), "txt2img.steps", odd),
+    "values": lambda odd, _: stablenew.override_all(PipelineConfig(), odd),
+    "config": lambda odd, _: PipelineConfig.from_dict(odd),
+    "axis": lambda odd, _: stablenew.axis_of_values(odd, [1]),
+    "values of an axis": lambda odd, _: stablenew.axis_of_values("txt2img.steps", odd),
+    "axis in step": lambda odd, _: stablenew.axis_in_step(odd),
+    "presets": lambda odd, _: stablenew.axis_of_presets(odd),
+}
+KEYS: tuple[str, ...] = (
+    "target_variable",
+    "sweep_values",
+    "images_per_step",
+    "metadata",
+    "mode",
+    "y_variable",
+)
+KEYS += ("bounds", "max_pictures", "axes", "sample", "skip", "order")
+SETTINGS = ("out", "backend", "url", "auth", "learning_enabled", "step_timeout", "reuse")
+
+
+async def ends(call: Callable[[], object]) -> None:
+    """See that a call ends in a result or an error of ours."""
+    try:
+        found = call()
+        if inspect.isawaitable(found):
+            await found
+        elif inspect.isgenerator(found):
+            list(islice(found, 3))
+    except StableNewError:
+        return
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+async def test_no_function_lets_another_error_out(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for odd in ODD:
+        await ends(lambda odd=odd: FUNCTIONS[name](odd, tmp_path))  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("key", KEYS)
+async def test_a_plan_of_odd_parts_is_a_plan_or_an_error(key: str) -> None:
+    for odd in ODD:
+        given = {**PLAN, key: odd}
+        await ends(lambda given=given: stablenew.LearningPlan(**given))  # type: ignore[misc]
+        await ends(lambda given=given: stablenew.build_learning_plan_from_dict(given))  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+async def test_settings_of_odd_parts_are_settings_or_an_error(name: str) -> None:
+    for odd in ODD:
+        await ends(lambda odd=odd: Settings(**{name: odd}))  # type: ignore[misc]
+
+
+async def _calls(app: App, odd: Any) -> None:
+    learning, pipeline = app.learning, app.pipeline
+    await ends(lambda: pipeline.run_pipeline(odd))
+    await ends(lambda: pipeline.run_pipeline(CONFIG, images=odd))
+    await ends(lambda: pipeline.run_pipeline(CONFIG, metadata=odd))
+    await ends(lambda: learning.run_learning_plan(odd, CONFIG))
+    await ends(lambda: learning.run_learning_plan(PLAN, odd))
+    await ends(lambda: learning.run_learning_plan(PLAN, CONFIG, odd))
+    await ends(lambda: learning.resume_plan(odd))
+    for name in ("max_steps", "max_seconds", "plan_id"):
+        await ends(lambda name=name: learning.run_learning_plan(PLAN, CONFIG, **{name: odd}))  # type: ignore[misc]
+
+
+async def test_no_controller_lets_another_error_out(runs: Path) -> None:
+    async with open_app(Settings(out=runs), backend=FakeBackend()) as app:
+        for odd in ODD:
+            await _calls(app, odd)
+
+
+class Odd(FakeBackend):
+    """Says something odd when it is asked what it can do."""
+
+    def __init__(self, said: Any) -> None:
+        super().__init__()
+        self._said = said
+
+    async def capabilities(self) -> Capabilities:
+        said: Capabilities = self._said
+        return said
+
+
+async def test_capabilities_that_are_none_are_an_error_of_the_backend(runs: Path) -> None:
+    for odd in ODD:
+        async with open_app(Settings(out=runs), backend=Odd(odd)) as app:
+            with pytest.raises(stablenew.BackendProtocolError, match="no Capabilities"):
+                await app.learning.run_learning_plan(PLAN, CONFIG)
+    assert not runs.exists()
+
+
+@pytest.mark.parametrize("odd", [5, "x", [], {}])
+async def test_an_app_of_odd_parts_is_refused(runs: Path, odd: Any) -> None:
+    with pytest.raises(stablenew.ConfigError, match="settings: given"):
+        async with open_app(odd):
+            pass
+    with pytest.raises(stablenew.ConfigError, match="backend: given"):
+        async with open_app(Settings(out=runs), backend=odd):
+            pass
+
+
+@pytest.mark.parametrize("where", ["file", "file/below", "/proc/none"])
+async def test_a_place_that_cannot_be_written_to_is_one_line(tmp_path: Path, where: str) -> None:
+    (tmp_path / "file").write_text("x")
+    settings = Settings(out=tmp_path / where, learning_enabled=True)
+    async with open_app(settings, backend=FakeBackend()) as app:
+        for start in (
+            lambda: app.learning.run_learning_plan(PLAN, CONFIG),
+            lambda: app.pipeline.run_pipeline(CONFIG),
+        ):
+            with pytest.raises(StableNewError, match="expected a folder to write to"):
+                await start()
