@@ -33,6 +33,7 @@ bench: .venv/.test
 	$(BIN)/python scripts/bench_spine.py
 	$(BIN)/python scripts/bench_embedded.py
 	$(BIN)/python scripts/bench_records.py
+	$(BIN)/python scripts/bench_plans.py
 	$(BIN)/python scripts/bench_webui.py
 	$(BIN)/python scripts/bench_recommend.py
 	$(BIN)/python scripts/bench_watchers.py

@@ -292,14 +292,6 @@ def _is_meant(given: Setting, value: Setting) -> bool:
         return False
 
 
-def step_label(variable: str, value: Setting, y_variable: str | None, y_value: Setting) -> str:
-    """Return what sets a step apart, in words: `cfg_scale=5, steps=20`."""
-    label = f"{variable}={label_of(value)}"
-    return (
-        label if y_variable is None else f"{label}, {without_stage(y_variable)}={label_of(y_value)}"
-    )
-
-
 @attrs.frozen(kw_only=True)
 class LearningRunStep:
     """One cell of a plan, and the config that follows from it.

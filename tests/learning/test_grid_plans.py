@@ -11,7 +11,7 @@ from stablenew.app import open_app
 from stablenew.config.settings import Settings
 from stablenew.errors import ConfigError, OverrideError
 from stablenew.learning.learning_adapter import build_learning_plan_from_dict
-from stablenew.learning.learning_plan import LearningPlan, step_label
+from stablenew.learning.learning_plan import LearningPlan
 from stablenew.learning.learning_record_reader import read_records
 from stablenew.learning.learning_steps import derive_steps
 from tests.support import config
@@ -78,10 +78,10 @@ def test_what_it_needs_may_be_the_other_axis_or_on() -> None:
 
 
 def test_a_step_says_what_sets_it_apart() -> None:
-    assert step_label("cfg_scale", 3, None, None) == "cfg_scale=3"
-    assert step_label("cfg_scale", 3, "txt2img.steps", 9) == "cfg_scale=3, steps=9"
-    plan = LearningPlan(target_variable="cfg_scale", sweep_values=(1,))
-    assert plan.mode == "sweep"
+    (step,) = derive_steps(LearningPlan(target_variable="cfg_scale", sweep_values=[3.0]), config())
+    assert step.label == "cfg_scale=3"
+    plan = LearningPlan(axes=build_learning_plan_from_dict(GRID).axes)
+    assert derive_steps(plan, config())[2].label == "cfg_scale=3, steps=20"
 
 
 async def test_both_values_are_in_records_and_observations(runs: Path) -> None:

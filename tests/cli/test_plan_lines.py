@@ -1,0 +1,174 @@
+"""Lines that people paste: those of `docs/plans.md`, and some run from words to records."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from stablenew import app
+from stablenew.backends.embedded.capabilities import EMBEDDED_CAPABILITIES
+from stablenew.backends.fake import FakeBackend
+from stablenew.config.settings import Settings
+from stablenew.learning.learning_record import LearningRecord
+from stablenew.learning.learning_record_reader import read_records
+from stablenew.run import main
+
+DOCS = Path(__file__).parents[2] / "docs" / "plans.md"
+PROGRAM = "python -m stablenew.run "
+
+
+class Model(FakeBackend):
+    """What the embedded backend has, without its model."""
+
+    def __init__(self, _: Settings) -> None:
+        super().__init__(capabilities=EMBEDDED_CAPABILITIES)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(app.BACKENDS, "embedded", Model)
+    return tmp_path
+
+
+def blocks(language: str) -> list[str]:
+    """Return the blocks of the page in a language."""
+    fences = re.findall(r"^```(.*)\n((?:(?!```).*\n)*)```$", DOCS.read_text(), re.MULTILINE)
+    return [block for named, block in fences if named == language]
+
+
+LINES = [
+    line.removeprefix(PROGRAM)
+    for block in blocks("")
+    for line in block.splitlines()
+    if line.startswith(PROGRAM)
+]
+
+
+@pytest.fixture
+def files(here: Path) -> None:
+    """Write the files of the page: each says its name in its first line."""
+    for block in blocks("toml"):
+        name = block.partition("\n")[0].removeprefix("# ")
+        (here / name).write_text(block)
+
+
+def test_the_page_has_lines_to_paste() -> None:
+    assert len(LINES) >= 17
+    assert len(blocks("toml")) == 4
+
+
+@pytest.mark.parametrize("line", LINES)
+@pytest.mark.usefixtures("files")
+def test_a_line_of_the_page_works_when_it_is_pasted(
+    line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*shlex.split(line), "--dry-run"]) == 0, capsys.readouterr().err
+    steps = re.match(r"steps: (\d+), ", capsys.readouterr().out)
+    assert steps is not None
+    assert int(steps[1]) > 1
+
+
+def test_the_program_of_the_page_runs(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (program,) = blocks("python")
+    exec(compile(program, "plans.md", "exec"), {})
+    told = capsys.readouterr().out.splitlines()
+    assert len(told) == 5
+    step = re.compile(r"cfg_scale=\d, sampler_name=.*, steps=\d, prompt=.* succeeded")
+    assert all(map(step.fullmatch, told))
+
+
+def records_of(line: str) -> list[LearningRecord]:
+    """Run a line, with learning on, and return its records."""
+    assert main([*shlex.split(line), "--learn", "--quiet"]) == 0
+    return list(read_records(Path("runs/learning_records.jsonl")))
+
+
+def varied(record: LearningRecord) -> dict[str, object]:
+    found = record.metadata["varied"]
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.usefixtures("here")
+def test_a_part_of_three_settings_has_each_of_their_choices_equally_often() -> None:
+    records = records_of(
+        '--prompt "a blue cat" --sweep txt2img.cfg_scale=2,4,6 --sweep txt2img.steps=8,16'
+        ' --sweep "txt2img.sampler_name=Euler,Heun" --sample 8'
+    )
+    assert len(records) == 8
+    for path, counts in (
+        ("txt2img.cfg_scale", (2, 3)),
+        ("txt2img.steps", (4,)),
+        ("txt2img.sampler_name", (4,)),
+    ):
+        assert {*Counter(varied(each)[path] for each in records).values()} <= {*counts}
+    for record in records:
+        shown = record.outputs[0]
+        assert {path.partition(".")[2]: value for path, value in varied(record).items()} == {
+            name: shown[name] for name in ("cfg_scale", "steps", "sampler_name")
+        }
+
+
+@pytest.mark.usefixtures("here")
+def test_every_prompt_of_a_pack_is_a_condition_and_each_record_says_which_it_is_of() -> None:
+    records = records_of("--pack tiny --prompts all --sweep txt2img.cfg_scale=1,3,5,8")
+    assert len(records) == 32
+    by_id = {record.prompt_id: varied(record)["txt2img.prompt"] for record in records}
+    assert [*by_id] == [f"tiny#{number}" for number in range(1, 9)]
+    assert by_id["tiny#2"] == "a blue cat, in the snow"
+    assert {record.prompt_pack_id for record in records} == {"tiny"}
+    for record in records:
+        assert record.outputs[0]["prompt"] == varied(record)["txt2img.prompt"]
+        assert record.metadata["conditions"] == ["txt2img.prompt", "txt2img.negative_prompt"]
+        assert record.metadata["variable_name"] == "cfg_scale"
+
+
+@pytest.mark.usefixtures("here")
+def test_words_are_replaced_in_every_combination() -> None:
+    records = records_of(
+        '--prompt "a red mushroom in a forest" --replace "red=red,blue,green"'
+        ' --replace "forest=forest,desert"'
+    )
+    assert [record.outputs[0]["prompt"] for record in records] == [
+        f"a {colour} mushroom in a {place}"
+        for place in ("forest", "desert")
+        for colour in ("red", "blue", "green")
+    ]
+    assert varied(records[1]) == {"replace.red": "blue", "replace.forest": "forest"}
+
+
+@pytest.mark.usefixtures("here")
+def test_a_star_is_every_sampler_that_there_is() -> None:
+    records = records_of('--prompt "a blue cat" --sweep "txt2img.sampler_name=*"')
+    used = [record.outputs[0]["sampler_name"] for record in records]
+    assert tuple(used) == EMBEDDED_CAPABILITIES.samplers
+
+
+@pytest.mark.usefixtures("here")
+def test_settings_in_step_are_two_runs() -> None:
+    records = records_of(
+        '--prompt "a blue cat" --sweep "txt2img.sampler_name=Euler,DPM++ 2M"'
+        " --with txt2img.steps=20,12"
+    )
+    used = [(each.outputs[0]["sampler_name"], each.outputs[0]["steps"]) for each in records]
+    assert used == [("Euler", 20), ("DPM++ 2M", 12)]
+
+
+@pytest.mark.usefixtures("files")
+def test_presets_are_compared_over_prompts() -> None:
+    records = records_of(
+        "--presets soft.toml,crisp.toml --pack tiny --prompts 1-5 --images-per-step 4"
+    )
+    assert len(records) == 10
+    first, second = records[:2]
+    assert (first.metadata["variable_name"], first.metadata["variable_value"]) == ("preset", "soft")
+    assert second.metadata["variable_value"] == "crisp"
+    shown = [(each.outputs[0]["cfg_scale"], each.outputs[0]["steps"]) for each in (first, second)]
+    assert shown == [(3, 20), (8, 30)]
+    assert len(first.outputs) == 4
+    assert [each.prompt_id for each in records[::2]] == [f"tiny#{n}" for n in range(1, 6)]
