@@ -31,7 +31,7 @@ from stablenew import (
     open_app,
 )
 from stablenew._convert import json_line
-from stablenew.backends.base import Report
+from stablenew.backends.base import ReportProgress
 from stablenew.backends.fake import FAKE_CAPABILITIES, fake_picture
 from stablenew.learning.learning_steps import derive_steps
 from stablenew.pipeline.picture_index import INDEX_FILE, PictureIndex
@@ -80,7 +80,7 @@ class Timed(FakeBackend):
         self._delay = delay
         self._model: object = None
 
-    async def run_stage(self, request: StageRequest, report: Report) -> Sequence[Picture]:
+    async def run_stage(self, request: StageRequest, report: ReportProgress) -> Sequence[Picture]:
         self.calls.append(request)
         model = request.settings.get("model")
         if model is not None and model != self._model:

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from stablenew.app import open_app as open_app
     from stablenew.backends.base import Backend as Backend
     from stablenew.backends.base import Capabilities as Capabilities
+    from stablenew.backends.base import Draining as Draining
     from stablenew.backends.base import InterruptReceipt as InterruptReceipt
     from stablenew.backends.base import Picture as Picture
-    from stablenew.backends.base import Report as Report
-    from stablenew.backends.base import Settling as Settling
+    from stablenew.backends.base import ReportProgress as ReportProgress
     from stablenew.backends.base import StageRequest as StageRequest
     from stablenew.backends.embedded.backend import EmbeddedBackend as EmbeddedBackend
     from stablenew.backends.fake import Behaviour as Behaviour

@@ -125,7 +125,9 @@ async def open_app(
         )
     backend = backend or make_backend(settings)
     reporter = Reporter(settings.out, clock=clock)
-    interrupted = await anyio.to_thread.run_sync(find_interruptions, settings.out, reporter.settle)
+    interrupted = await anyio.to_thread.run_sync(
+        find_interruptions, settings.out, reporter.conclude
+    )
     async with bus or EventBus() as bus, backend:
         sequencer = StageSequencer(
             backend,

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from stablenew import FakeBackend, LearningPlan, Settings, open_app, record_feedback
 from stablenew._convert import as_metadata, as_python
-from stablenew.backends.base import Capabilities, Picture, Report, StageRequest
+from stablenew.backends.base import Capabilities, Picture, ReportProgress, StageRequest
 from stablenew.backends.fake import FAKE_CAPABILITIES
 from stablenew.config.overrides import override
 from stablenew.config.pipeline_config import PipelineConfig, Txt2ImgConfig
@@ -209,7 +209,7 @@ class Odd(FakeBackend):
         settings = {**FAKE_CAPABILITIES.stages["txt2img"], "cfg_scale": np.float64(7)}
         return attrs.evolve(FAKE_CAPABILITIES, stages={"txt2img": settings})
 
-    async def run_stage(self, request: StageRequest, report: Report) -> list[Picture]:
+    async def run_stage(self, request: StageRequest, report: ReportProgress) -> list[Picture]:
         (picture,) = await super().run_stage(request, report)
         settings = {**picture.settings, "cfg_scale": np.float32(7), "eta": float("nan")}
         return [attrs.evolve(picture, settings=settings, width=np.int64(picture.width))]

@@ -20,7 +20,7 @@ from stablenew.learning.feedback_reader import (
     FEEDBACK_FILE,
     Feedback,
     Rating,
-    Report,
+    ReportProblem,
     read_feedback,
 )
 from stablenew.learning.gallery import plan_runs
@@ -78,7 +78,7 @@ class Observations:
 
 
 def gather_observations(
-    base_dir: str | Path, *, plan_id: str | None = None, report: Report | None = None
+    base_dir: str | Path, *, plan_id: str | None = None, report: ReportProblem | None = None
 ) -> Observations:
     """Gather what the records and ratings under a folder say.
 

@@ -27,7 +27,7 @@ from stablenew.advice.value_axis import (
     points,
 )
 from stablenew.config.pipeline_config import Setting
-from stablenew.learning.feedback_reader import Report
+from stablenew.learning.feedback_reader import ReportProblem
 
 _FEWEST = 4
 """Ratings and choices below which there is no advice, whatever they say."""
@@ -119,7 +119,7 @@ def recommend(
     prompt: str | None = None,
     model: str | None = None,
     plan_id: str | None = None,
-    report: Report | None = None,
+    report: ReportProblem | None = None,
 ) -> tuple[Recommendation, ...]:
     """Return the advice for each setting that was varied and rated under a folder.
 

@@ -13,7 +13,7 @@ from stablenew._convert import as_python, frozen_mapping, takes_numpy
 from stablenew.config.pipeline_config import Setting
 
 
-class Report(Protocol):
+class ReportProgress(Protocol):
     """How a backend tells how far a picture is."""
 
     async def __call__(
@@ -180,15 +180,15 @@ class InterruptReceipt:
 
 
 @runtime_checkable
-class Settling(Protocol):
+class Draining(Protocol):
     """A backend whose cancelled jobs may go on elsewhere for a while."""
 
     @property
-    def left(self) -> int:
+    def pending(self) -> int:
         """How many may still be going on."""
         ...
 
-    async def settled(self) -> None:
+    async def drained(self) -> None:
         """Wait until none is."""
         ...
 
@@ -223,7 +223,7 @@ class Backend(Protocol):
         """
         ...
 
-    async def run_stage(self, request: StageRequest, report: Report) -> Sequence[Picture]:
+    async def run_stage(self, request: StageRequest, report: ReportProgress) -> Sequence[Picture]:
         """Make one picture, reporting progress.
 
         Cancelling this must leave nothing behind here; what still runs elsewhere is stopped by

@@ -20,7 +20,7 @@ from stablenew.backends.base import (
     Capabilities,
     InterruptReceipt,
     Picture,
-    Report,
+    ReportProgress,
     StageRequest,
 )
 
@@ -125,7 +125,7 @@ class FakeBackend:
         """Tell what it was made to say."""
         return self._capabilities
 
-    async def run_stage(self, request: StageRequest, report: Report) -> Sequence[Picture]:
+    async def run_stage(self, request: StageRequest, report: ReportProgress) -> Sequence[Picture]:
         """Behave as scripted."""
         self.calls.append(request)
         behaviour = self._behaviour
@@ -145,7 +145,7 @@ class FakeBackend:
         return InterruptReceipt(request_id=request_id, call="noted", confirmed=True, seconds=0.0)
 
     async def _behave(
-        self, behaviour: Behaviour, request: StageRequest, report: Report
+        self, behaviour: Behaviour, request: StageRequest, report: ReportProgress
     ) -> Sequence[Picture]:
         for fraction in behaviour.progress:
             if behaviour.delay:

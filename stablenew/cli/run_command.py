@@ -12,7 +12,7 @@ import anyio
 import anyio.to_thread
 
 from stablenew.app import App, make_backend, open_app
-from stablenew.backends.base import Capabilities, Settling
+from stablenew.backends.base import Capabilities, Draining
 from stablenew.cli.dry_run import DryRun, describe, dry_run_of, estimated, look_up, plain
 from stablenew.cli.ending import Ended, Told, say_end
 from stablenew.cli.exit_codes import ExitCode
@@ -35,7 +35,7 @@ from stablenew.pipeline.results import Outcome
 Watch = Callable[[Callable[[], None]], Coroutine[object, object, None]]
 
 _CANCEL_EVERY = 0.02
-_SETTLED_WITHIN = 60.0
+_DRAINED_WITHIN = 60.0
 """Seconds to wait at the end for a server to be rid of what was cancelled."""
 
 
@@ -103,7 +103,7 @@ async def run_job(
                 bar = Progress(stack.enter_context(display), str(job.settings.out))
                 app.bus.subscribe(Event, bar.take, name="progress")
             ended = await _run(app, job, asks=lines is None and not quiet and sys.stdin.isatty())
-            left = await _settle(app)
+            left = await _drain(app)
             await app.reports.drained()
             await app.bus.drain()
             beside.cancel_scope.cancel()
@@ -170,16 +170,16 @@ async def _cancel_when(event: anyio.Event, app: App) -> None:
         await anyio.sleep(_CANCEL_EVERY)
 
 
-async def _settle(app: App) -> int:
+async def _drain(app: App) -> int:
     """Wait until the server is rid of what was cancelled; return how many jobs are left there."""
     backend = app.backend
-    if not isinstance(backend, Settling):
+    if not isinstance(backend, Draining):
         return 0
-    if backend.left:
+    if backend.pending:
         say("waiting until the server is rid of our job; once more to leave it", err=True)
-        with anyio.move_on_after(_SETTLED_WITHIN):
-            await backend.settled()
-    return backend.left
+        with anyio.move_on_after(_DRAINED_WITHIN):
+            await backend.drained()
+    return backend.pending
 
 
 async def _run(app: App, job: Job, *, asks: bool) -> Ended:

@@ -49,13 +49,13 @@ class Interruption:
 
 
 def find_interruptions(
-    base_dir: Path, settle: Callable[[Path], None] = lambda _: None
+    base_dir: Path, conclude: Callable[[Path], None] = lambda _: None
 ) -> tuple[Interruption, ...]:
     """Return what died since somebody looked last; each is found once. Blocks: for a thread.
 
     Args:
         base_dir: The folder of all runs.
-        settle: Called with each plan's folder, before it is forgotten.
+        conclude: Called with each plan's folder, before it is forgotten.
     """
     found: list[Interruption] = []
     try:
@@ -69,7 +69,7 @@ def find_interruptions(
                     continue
                 if step is not None:
                     note_death(folder, step)
-                settle(folder)
+                conclude(folder)
                 found.append(interruption)
     except OSError as error:  # a folder that is read-only, say: nothing to be stopped by
         logger.warning("%s: interrupted plans stay marked: %s", base_dir, error)

@@ -14,7 +14,12 @@ from stablenew._names import checked_path
 from stablenew.config.pipeline_config import Setting
 from stablenew.config.settings import RECORDS_FILE
 from stablenew.errors import RecordError
-from stablenew.learning.feedback_reader import Feedback, Report, feedback_lines, read_feedback
+from stablenew.learning.feedback_reader import (
+    Feedback,
+    ReportProblem,
+    feedback_lines,
+    read_feedback,
+)
 from stablenew.learning.learning_record import LearningRecord
 from stablenew.learning.learning_record_reader import read_records
 from stablenew.learning.record_shapes import older_rating, varied_settings
@@ -70,7 +75,7 @@ class BadLines:
 
 
 def build_learning_dataset(
-    base_dir: str | Path, *, report: Report | None = None
+    base_dir: str | Path, *, report: ReportProblem | None = None
 ) -> dict[str, list[dict[str, object]]]:
     """Gather the records and the lines of feedback under a folder.
 
@@ -96,7 +101,7 @@ def build_learning_dataset(
 
 
 def iter_dataset(
-    base_dir: str | Path, *, report: Report | None = None
+    base_dir: str | Path, *, report: ReportProblem | None = None
 ) -> Iterator[dict[str, object]]:
     """Yield a flat row for each picture, in the order of the records.
 

@@ -16,7 +16,7 @@ from stablenew._convert import json_line
 from stablenew._names import checked_path
 from stablenew.errors import ConfigError
 from stablenew.learning.dataset_builder import COLUMNS, iter_dataset
-from stablenew.learning.feedback_reader import Report
+from stablenew.learning.feedback_reader import ReportProblem
 
 METADATA = "metadata.jsonl"
 
@@ -26,7 +26,9 @@ _FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
-def export_csv(base_dir: str | Path, dest: str | Path, *, report: Report | None = None) -> int:
+def export_csv(
+    base_dir: str | Path, dest: str | Path, *, report: ReportProblem | None = None
+) -> int:
     """Write every row of a folder's dataset to a CSV file; returns how many.
 
     UTF-8 with a byte order mark, without which Excel takes it for the code page of its machine
@@ -64,7 +66,9 @@ def _cell(value: object) -> object:
     return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
 
 
-def export_folder(base_dir: str | Path, dest: str | Path, *, report: Report | None = None) -> int:
+def export_folder(
+    base_dir: str | Path, dest: str | Path, *, report: ReportProblem | None = None
+) -> int:
     """Copy a dataset's pictures into one folder, with a `metadata.jsonl` beside them.
 
     As an "imagefolder": each line has `file_name` and the picture's row. Pictures are hard links

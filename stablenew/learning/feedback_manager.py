@@ -22,7 +22,7 @@ from stablenew.learning.feedback_reader import (
     FEEDBACK_FILE,
     SUBSCORES,
     Rating,
-    Report,
+    ReportProblem,
     checked_rating,
     read_feedback,
 )
@@ -149,7 +149,7 @@ async def _append(
 
 
 def package_feedback(
-    plan_id: str, *, base_dir: str | Path = "runs", report: Report | None = None
+    plan_id: str, *, base_dir: str | Path = "runs", report: ReportProblem | None = None
 ) -> dict[str, object]:
     """Return a plan and what was said about its pictures, as plain data to hand on.
 

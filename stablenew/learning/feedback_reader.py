@@ -23,7 +23,7 @@ FEEDBACK_FILE = "feedback.jsonl"
 OLDER_FILE = "feedback.json"
 SUBSCORES = ("anatomy", "composition", "prompt_adherence")
 
-Report = Callable[[RecordError], None]
+ReportProblem = Callable[[RecordError], None]
 
 
 @attrs.frozen(kw_only=True)
@@ -81,7 +81,10 @@ def checked_rating(name: str, rating: object) -> int:
 
 
 def read_feedback(
-    base_dir: str | Path, *, run_ids: Sequence[str] | None = None, report: Report | None = None
+    base_dir: str | Path,
+    *,
+    run_ids: Sequence[str] | None = None,
+    report: ReportProblem | None = None,
 ) -> Feedback:
     """Return what is known of the pictures under a folder.
 
@@ -107,7 +110,10 @@ def read_feedback(
 
 
 def feedback_lines(
-    base_dir: str | Path, *, run_ids: Sequence[str] | None = None, report: Report | None = None
+    base_dir: str | Path,
+    *,
+    run_ids: Sequence[str] | None = None,
+    report: ReportProblem | None = None,
 ) -> Iterator[tuple[Path, int, dict[str, object]]]:
     """Yield every line of feedback under a folder, the older files' before the newer ones'.
 

@@ -13,7 +13,7 @@ import attrs
 from anyio.lowlevel import checkpoint
 
 from stablenew._clock import Clock
-from stablenew.backends.base import Backend, Capabilities, Picture, Report, StageRequest
+from stablenew.backends.base import Backend, Capabilities, Picture, ReportProgress, StageRequest
 from stablenew.errors import BackendError, BackendProtocolError
 from stablenew.events.publisher import Publisher
 from stablenew.pipeline.backend_return import backend_returned, was_cut
@@ -166,7 +166,7 @@ class PictureMaker:
         run: RunExecution,
         stage: StageExecution,
         request: StageRequest,
-        report: Report,
+        report: ReportProgress,
         publisher: Publisher,
     ) -> Picture:
         """Have a picture made; if the backend goes away, wait for it and ask once more."""
@@ -205,7 +205,7 @@ class PictureMaker:
         return True
 
 
-def _reporter(stage: StageExecution, number: int, publisher: Publisher) -> Report:
+def _reporter(stage: StageExecution, number: int, publisher: Publisher) -> ReportProgress:
     """Return what turns a picture's progress into the stage's, which never goes back."""
 
     async def report(

@@ -14,7 +14,7 @@ import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from stablenew._cancelling import insist, leak_of
-from stablenew.backends.base import Backend, InterruptReceipt, Picture, Report, StageRequest
+from stablenew.backends.base import Backend, InterruptReceipt, Picture, ReportProgress, StageRequest
 from stablenew.errors import StageTimeoutError
 from stablenew.pipeline.picture_check import checked_picture
 
@@ -38,7 +38,7 @@ class StageCall:
     async def make(
         self,
         request: StageRequest,
-        report: Report,
+        report: ReportProgress,
         stopped: Callable[[InterruptReceipt], None],
     ) -> Picture:
         """Make one picture.

@@ -19,7 +19,7 @@ from stablenew._convert import json_line
 from stablenew.config.pipeline_config import Setting
 from stablenew.errors import ConfigError
 from stablenew.learning.axis import Axis, Choice
-from stablenew.learning.feedback_reader import Report, read_feedback
+from stablenew.learning.feedback_reader import ReportProblem, read_feedback
 from stablenew.learning.gallery import plan_runs
 from stablenew.learning.learning_adapter import build_learning_plan_from_dict
 from stablenew.learning.learning_plan import LearningPlan
@@ -107,7 +107,7 @@ class Page:
             "blank": bool(output.get("blank")),
         }
 
-    def write(self, *, done: bool, written: str, report: Report | None = None) -> None:
+    def write(self, *, done: bool, written: str, report: ReportProblem | None = None) -> None:
         """Write page and data; for a worker thread.
 
         Args:
@@ -126,7 +126,7 @@ class Page:
         # "</script" in a prompt would end the page's script if the data stood in it; it does not.
         files.write_whole(self.folder / DATA, b"window.STABLENEW_REPORT = " + data + b";\n")
 
-    def _data(self, *, done: bool, written: str, report: Report | None) -> dict[str, object]:
+    def _data(self, *, done: bool, written: str, report: ReportProblem | None) -> dict[str, object]:
         steps = [self.steps[index] for index in sorted(self.steps)]
         runs = [picture["run_id"] for step in steps for picture in step["pictures"][:1]]
         ratings = read_feedback(self.folder.parent, run_ids=runs, report=report).ratings
@@ -170,7 +170,7 @@ def open_page(folder: Path) -> Page | None:
 
 
 def rebuild_page(
-    folder: Path, *, written: str, done: bool | None = None, report: Report | None = None
+    folder: Path, *, written: str, done: bool | None = None, report: ReportProblem | None = None
 ) -> bool:
     """Write a plan's page anew from what is on disk, for instance after new ratings.
 

@@ -69,7 +69,7 @@ class Reporter:
             (PlanEvent, StepFinished), self.take, overflow=Overflow.WAIT, name="reporter"
         )
 
-    def settle(self, folder: Path) -> None:
+    def conclude(self, folder: Path) -> None:
         """Have the page of a plan whose process was killed say that it has ended; blocks."""
         from stablenew.report.page import rebuild_page
 

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from stablenew.app import App, open_app
-from stablenew.backends.base import Capabilities, Picture, Report, StageRequest
+from stablenew.backends.base import Capabilities, Picture, ReportProgress, StageRequest
 from stablenew.backends.fake import Behaviour, FakeBackend
 from stablenew.config.settings import Settings
 from stablenew.controller.activity import State
@@ -36,7 +36,7 @@ class Hanging(FakeBackend):
         super().__init__()
         self.free = False
 
-    async def run_stage(self, request: StageRequest, report: Report) -> Sequence[Picture]:
+    async def run_stage(self, request: StageRequest, report: ReportProgress) -> Sequence[Picture]:
         behaviour = Behaviour(hang=not self.free)
         self._behaviour = behaviour
         return await super().run_stage(request, report)

@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from stablenew import BackendProtocolError, LeakedCancelError, Settings, open_app
-from stablenew.backends.base import InterruptReceipt, Picture, Report, StageRequest
+from stablenew.backends.base import InterruptReceipt, Picture, ReportProgress, StageRequest
 from stablenew.backends.fake import FakeBackend, fake_picture
 from stablenew.pipeline.picture_check import checked_picture
 from stablenew.pipeline.results import Outcome
@@ -75,7 +75,9 @@ async def test_a_cancel_that_leaks_from_a_backend_fails_the_step_alone(runs: Pat
         await task
 
     class Leaking(FakeBackend):
-        async def run_stage(self, request: StageRequest, report: Report) -> Sequence[Picture]:
+        async def run_stage(
+            self, request: StageRequest, report: ReportProgress
+        ) -> Sequence[Picture]:
             if not self.calls:
                 self.calls.append(request)
                 await gone()
@@ -104,5 +106,5 @@ class _Returning(FakeBackend):
         super().__init__()
         self._make = make
 
-    async def run_stage(self, request: StageRequest, report: Report) -> Sequence[Picture]:
+    async def run_stage(self, request: StageRequest, report: ReportProgress) -> Sequence[Picture]:
         return self._make()

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from stablenew.app import open_app
-from stablenew.backends.base import Picture, Report, StageRequest
+from stablenew.backends.base import Picture, ReportProgress, StageRequest
 from stablenew.backends.fake import Behaviour, FakeBackend
 from stablenew.config.pipeline_config import PipelineConfig
 from stablenew.config.settings import Settings
@@ -125,7 +125,7 @@ async def test_the_ending_follows_the_bytes(runs: Path, kind: str, ending: str) 
     Image.new("RGB", (9, 7)).save(encoded, kind)
 
     class Odd(FakeBackend):
-        async def run_stage(self, request: StageRequest, report: Report) -> list[Picture]:
+        async def run_stage(self, request: StageRequest, report: ReportProgress) -> list[Picture]:
             return [Picture(data=encoded.getvalue(), width=9, height=7, settings={})]
 
     result = await run_once(runs, request(), Odd())

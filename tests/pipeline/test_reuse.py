@@ -12,7 +12,7 @@ import pytest
 
 from stablenew.advice.observations import gather_observations
 from stablenew.app import open_app
-from stablenew.backends.base import Capabilities, Picture, Report, StageRequest
+from stablenew.backends.base import Capabilities, Picture, ReportProgress, StageRequest
 from stablenew.backends.fake import FAKE_CAPABILITIES, Behaviour, FakeBackend
 from stablenew.config.settings import Settings
 from stablenew.learning.feedback_manager import record_feedback
@@ -101,7 +101,7 @@ async def test_every_stage_of_the_embedded_model_is_found_again(runs: Path) -> N
 class Hashing(FakeBackend):
     """Tells a model's hash only with the pictures it made, as servers do that count it late."""
 
-    async def run_stage(self, request: StageRequest, report: Report) -> Sequence[Picture]:
+    async def run_stage(self, request: StageRequest, report: ReportProgress) -> Sequence[Picture]:
         pictures = await super().run_stage(request, report)
         if request.stage == "upscale":
             return pictures

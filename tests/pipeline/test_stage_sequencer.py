@@ -9,7 +9,7 @@ import attrs
 import pytest
 from anyio.lowlevel import checkpoint
 
-from stablenew.backends.base import InterruptReceipt, Picture, Report, StageRequest
+from stablenew.backends.base import InterruptReceipt, Picture, ReportProgress, StageRequest
 from stablenew.backends.fake import FAKE_CAPABILITIES, Behaviour, FakeBackend, fake_picture
 from stablenew.errors import BackendRejectedError, StageTimeoutError
 from stablenew.events.bus import EventBus
@@ -266,7 +266,7 @@ async def test_a_cancel_before_anything_ran_asks_nobody_to_stop(bus: EventBus) -
 class Late(FakeBackend):
     """Returns its picture although it was cancelled."""
 
-    async def run_stage(self, request: StageRequest, report: Report) -> Sequence[Picture]:
+    async def run_stage(self, request: StageRequest, report: ReportProgress) -> Sequence[Picture]:
         self.calls.append(request)
         with anyio.CancelScope(shield=True):
             await report(1.0)
@@ -413,7 +413,7 @@ async def test_a_later_stage_says_what_it_was_made_with_over_its_source(bus: Eve
 class Forgetful(FakeBackend):
     """Does not know a word of the prompt; its later stages have nothing to say about that."""
 
-    async def run_stage(self, request: StageRequest, report: Report) -> Sequence[Picture]:
+    async def run_stage(self, request: StageRequest, report: ReportProgress) -> Sequence[Picture]:
         (picture,) = await super().run_stage(request, report)
         words = ("flurb",) if request.stage == "txt2img" else ()
         return [attrs.evolve(picture, ignored_words=words)]

@@ -19,7 +19,7 @@ import attrs
 import pytest
 
 from stablenew.app import App, open_app
-from stablenew.backends.base import Picture, Report, StageRequest
+from stablenew.backends.base import Picture, ReportProgress, StageRequest
 from stablenew.backends.fake import Behaviour, FakeBackend
 from stablenew.config.settings import Settings
 from stablenew.controller.activity import State
@@ -46,7 +46,7 @@ PAUSE = 0.002
 class LargePictures(FakeBackend):
     """Makes pictures that are hashed and written in threads."""
 
-    async def run_stage(self, request: StageRequest, report: Report) -> Sequence[Picture]:
+    async def run_stage(self, request: StageRequest, report: ReportProgress) -> Sequence[Picture]:
         pictures = await super().run_stage(request, report)
         return [attrs.evolve(each, data=each.data + bytes(100_000)) for each in pictures]
 

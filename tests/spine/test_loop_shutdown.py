@@ -16,7 +16,7 @@ import anyio
 import pytest
 
 from stablenew.app import App, open_app
-from stablenew.backends.base import InterruptReceipt, Picture, Report, StageRequest
+from stablenew.backends.base import InterruptReceipt, Picture, ReportProgress, StageRequest
 from stablenew.backends.fake import Behaviour, FakeBackend
 from stablenew.config.settings import Settings
 from stablenew.controller import marker
@@ -36,7 +36,7 @@ class Slow(FakeBackend):
         super().__init__(Behaviour(progress=(0.5, 1.0), delay=0.002))
         self.cut: list[str] = []
 
-    async def run_stage(self, request: StageRequest, report: Report) -> Sequence[Picture]:
+    async def run_stage(self, request: StageRequest, report: ReportProgress) -> Sequence[Picture]:
         try:
             return await super().run_stage(request, report)
         except asyncio.CancelledError:

@@ -163,7 +163,7 @@ async def test_another_clients_job_that_began_between_two_of_our_pictures_is_lef
                 request = stage_request(await backend.capabilities(), steps=50)
                 await backend.run_stage(request, Reports())
             await backend.interrupt(request.request_id)
-            await backend.settled()
+            await backend.drained()
         other.join()
     theirs = next(job for job in webui.jobs if job.owner == "somebody else")
     assert theirs.interrupts == []
@@ -214,7 +214,7 @@ async def test_after_a_hung_job_the_next_one_is_given_up_too_and_not_for_ever() 
             request = stage_request(await backend.capabilities(), steps=60)
             with anyio.move_on_after(0.2):
                 await backend.run_stage(request, Reports())
-            assert backend.left == 1
+            assert backend.pending == 1
             with anyio.fail_after(10):
                 await draw(backend)
 
@@ -261,7 +261,7 @@ async def test_a_watcher_that_fails_leaves_no_job_running() -> None:
             with pytest.raises(ValueError, match="who watches"):
                 await backend.run_stage(request, Reports(on_report=fail))
             with anyio.fail_after(5):
-                await backend.settled()
+                await backend.drained()
         assert webui.jobs[0].interrupts
 
 

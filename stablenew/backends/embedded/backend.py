@@ -17,7 +17,7 @@ from stablenew.backends.base import (
     Capabilities,
     InterruptReceipt,
     Picture,
-    Report,
+    ReportProgress,
     StageRequest,
 )
 from stablenew.backends.embedded.capabilities import EMBEDDED_CAPABILITIES
@@ -64,7 +64,7 @@ class EmbeddedBackend:
         """Tell what the model can do; nothing is loaded for this."""
         return EMBEDDED_CAPABILITIES
 
-    async def run_stage(self, request: StageRequest, report: Report) -> Sequence[Picture]:
+    async def run_stage(self, request: StageRequest, report: ReportProgress) -> Sequence[Picture]:
         """Make one picture; a cancel or an interrupt takes effect before the next step."""
         async with self._turn:
             self._job = request.request_id
@@ -88,7 +88,7 @@ class EmbeddedBackend:
             request_id=request_id, call="between steps", confirmed=True, seconds=seconds
         )
 
-    def _draw(self, request: StageRequest, report: Report) -> Picture:
+    def _draw(self, request: StageRequest, report: ReportProgress) -> Picture:
         """Make a picture, in the worker thread."""
 
         def told(step: int, steps: int) -> None:

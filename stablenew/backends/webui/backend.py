@@ -16,7 +16,7 @@ from stablenew.backends.base import (
     Capabilities,
     InterruptReceipt,
     Picture,
-    Report,
+    ReportProgress,
     StageRequest,
 )
 from stablenew.backends.webui.answers import refusal
@@ -115,7 +115,7 @@ class WebUIBackend:
         self._own_options = OwnOptions(self._client, self._server)
         return describe(self._server)
 
-    async def run_stage(self, request: StageRequest, report: Report) -> Sequence[Picture]:
+    async def run_stage(self, request: StageRequest, report: ReportProgress) -> Sequence[Picture]:
         """Make one picture.
 
         Raises:
@@ -168,16 +168,16 @@ class WebUIBackend:
         )
 
     @property
-    def left(self) -> int:
+    def pending(self) -> int:
         """How many cancelled jobs the server may still be working on."""
         return len(self._jobs)
 
-    async def settled(self) -> None:
+    async def drained(self) -> None:
         """Wait until nothing of ours is left on the server; each is stopped when it begins."""
         for job in list(self._jobs.values()):
             await job.answered.wait()
 
-    async def _make(self, request: StageRequest, server: Server, report: Report) -> Picture:
+    async def _make(self, request: StageRequest, server: Server, report: ReportProgress) -> Picture:
         task_id = f"task({uuid4().hex})" if server.task_ids else None
         call = await anyio.to_thread.run_sync(build_call, request, server, task_id)
         before = await self._look(server)
@@ -233,7 +233,7 @@ class WebUIBackend:
             if self._jobs.get(job.request_id) is job:
                 del self._jobs[job.request_id]
 
-    async def _watch(self, job: Job, call: Call, report: Report, previews: bool) -> None:
+    async def _watch(self, job: Job, call: Call, report: ReportProgress, previews: bool) -> None:
         """Report a job's progress, and whatever else is a sign that it is under way."""
         watched = SignsOfLife(self._load_timeout, call)
         await anyio.sleep(_FIRST_LOOK)
@@ -245,7 +245,7 @@ class WebUIBackend:
                 await report(watched.furthest, seconds_left=left, preview=image)
             await anyio.sleep(_LOOK)
 
-    async def _earlier_gone(self, report: Report) -> None:
+    async def _earlier_gone(self, report: ReportProgress) -> None:
         """Wait for jobs of ours that nobody wants any more: one generation at a time.
 
         Waiting is a sign of life only as long as the server does something. One that stays idle has

@@ -55,24 +55,7 @@ _DEFAULTS: Mapping[Flavour, Mapping[str, Setting]] = {
 
 def describe(server: Server) -> Capabilities:
     """Return what a server can do."""
-    names = {"sampler_name": server.samplers, "scheduler": server.schedulers}
-    spellings = {kind: _spellings(listed) for kind, listed in names.items()}
-    models = {
-        spelling.lower(): model.name
-        for model in server.models
-        for spelling in (*model.spellings, *model.hashes)
-    }
-    choices: dict[str, tuple[str, ...]] = {
-        "upscale_mode": ("extras", "img2img") if server.extras else ("img2img",),
-        "hr_upscaler": (*server.latent_modes, *server.upscalers),
-    }
-    if server.ad_models:
-        choices["ad_model"] = server.ad_models
-    if server.overridable(VAE) or server.overridable(MODULES):
-        choices["vae"] = (*CHOSEN_BY_SERVER, *server.vaes)
-    if not server.overridable(CHECKPOINT):  # it has one, and that is what it takes
-        loaded = server.model or next((model.name for model in server.models), None)
-        choices["model"] = (loaded,) if loaded else ()
+    choices = _choices(server)
     return Capabilities(
         backend="webui",
         version=str(server.flavour),
@@ -86,18 +69,47 @@ def describe(server: Server) -> Capabilities:
         options=picture_options(server),
         choices=choices,
         largest_seed=2**31 - 1 if server.flavour is Flavour.SDCPP else None,
-        aliases={
-            **{f"{prefix}sampler_name": spellings["sampler_name"] for prefix in ("", "hr_")},
-            **{f"{prefix}scheduler": spellings["scheduler"] for prefix in ("", "hr_", "ad_")},
-            "ad_sampler": spellings["sampler_name"],
-            **dict.fromkeys(("model", "refiner_checkpoint"), models),
-            "upscaler_1": {name.lower(): name for name in server.upscalers},
-            "upscaler_2": {name.lower(): name for name in server.upscalers},
-            "hr_upscaler": {name.lower(): name for name in choices["hr_upscaler"]},
-            "ad_model": {name.lower(): name for name in server.ad_models},
-            "vae": _vae_spellings(server),
-        },
+        aliases=_aliases(server, choices["hr_upscaler"]),
     )
+
+
+def _choices(server: Server) -> dict[str, tuple[str, ...]]:
+    """Return the values of settings whose lists are not a server's alone."""
+    choices: dict[str, tuple[str, ...]] = {
+        "upscale_mode": ("extras", "img2img") if server.extras else ("img2img",),
+        "hr_upscaler": (*server.latent_modes, *server.upscalers),
+    }
+    if server.ad_models:
+        choices["ad_model"] = server.ad_models
+    if server.overridable(VAE) or server.overridable(MODULES):
+        choices["vae"] = (*CHOSEN_BY_SERVER, *server.vaes)
+    if not server.overridable(CHECKPOINT):  # it has one, and that is what it takes
+        loaded = server.model or next((model.name for model in server.models), None)
+        choices["model"] = (loaded,) if loaded else ()
+    return choices
+
+
+def _aliases(server: Server, hr_upscalers: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return for each setting the other spellings of its values, in lower case."""
+    samplers, schedulers = _spellings(server.samplers), _spellings(server.schedulers)
+    models = {
+        spelling.lower(): model.name
+        for model in server.models
+        for spelling in (*model.spellings, *model.hashes)
+    }
+    return {
+        **dict.fromkeys(("sampler_name", "hr_sampler_name", "ad_sampler"), samplers),
+        **dict.fromkeys(("scheduler", "hr_scheduler", "ad_scheduler"), schedulers),
+        **dict.fromkeys(("model", "refiner_checkpoint"), models),
+        **dict.fromkeys(("upscaler_1", "upscaler_2"), _lower(server.upscalers)),
+        "hr_upscaler": _lower(hr_upscalers),
+        "ad_model": _lower(server.ad_models),
+        "vae": _vae_spellings(server),
+    }
+
+
+def _lower(names: Iterable[str]) -> dict[str, str]:
+    return {name.lower(): name for name in names}
 
 
 def _spellings(listed: Mapping[str, Iterable[str]]) -> dict[str, str]:
