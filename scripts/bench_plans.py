@@ -33,7 +33,7 @@ from stablenew import (
     StageRequest,
     open_app,
 )
-from stablenew.backends.base import Report
+from stablenew.backends.base import ReportProgress
 from stablenew.learning.axis import Axis, axis_of_values
 from stablenew.learning.learning_steps import derive_steps
 from stablenew.learning.step_order import in_order
@@ -54,7 +54,7 @@ class Nothing(FakeBackend):
         self.asked: float | None = None
         self._cancel = cancel
 
-    async def run_stage(self, request: StageRequest, report: Report) -> Sequence[Picture]:
+    async def run_stage(self, request: StageRequest, report: ReportProgress) -> Sequence[Picture]:
         """Note the time, and cancel everything."""
         if self.asked is None:
             self.asked = time.perf_counter()
