@@ -10,9 +10,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tests.support import ASYNCIO, BOTH
+from tests.support import ASYNCIO, BOTH, rounds
 
-GUARD = 60.0
+GUARD = rounds(60, 600)
 
 
 def pytest_configure() -> None:

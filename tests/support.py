@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
 import types
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -104,6 +105,16 @@ class Listener:
 def rounds(few: int, all_of_them: int) -> int:
     """Return how often a test goes round: a few times, or as often as it is worth waiting for."""
     return all_of_them if THOROUGH else few
+
+
+def moments(every: int, first: int = 1) -> Iterator[int]:
+    """Yield the moments of a sweep, one of so many; thoroughly, all of them.
+
+    Args:
+        every: How many moments each one stands for.
+        first: Where to begin, so that the cases of a sweep differ in what they take.
+    """
+    return itertools.count(1) if THOROUGH else itertools.count(1 + (first - 1) % every, every)
 
 
 async def until(condition: Callable[[], object], seconds: float = 20) -> None:

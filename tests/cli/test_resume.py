@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
-from tests.cli.program import run, start
+from stablenew import app
+from stablenew.backends.base import StageRequest
+from stablenew.backends.fake import Behaviour, FakeBackend
+from stablenew.errors import BackendError
+from tests.cli.program import run
 from tests.support import lines
 
-SWEEP = ("--prompt", "a cat", "--sweep", "txt2img.cfg_scale=1:6:1")
-SMALL = ("--set", "txt2img.steps=20", "--learn")
+SWEEP = ("--backend", "fake", "--prompt", "a cat", "--sweep", "txt2img.cfg_scale=1:6:1")
 
 
 def plan_of(folder: Path) -> Path:
@@ -21,17 +28,31 @@ def plan_of(folder: Path) -> Path:
     return path.parent.relative_to(folder)
 
 
+def behaves(how: Callable[[StageRequest, int], Behaviour]) -> AbstractContextManager[object]:
+    """Have `--backend fake` behave in some way."""
+    return mock.patch.dict(app.BACKENDS, fake=lambda _: FakeBackend(how))
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a plan that Ctrl-C stopped in its second step."""
+    folder = tmp_path_factory.mktemp("stopped")
+
+    def interrupted(_: StageRequest, call: int) -> Behaviour:
+        if call == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return Behaviour(hang=call == 2)
+
+    with behaves(interrupted):
+        err = run(*SWEEP, "--learn", "--json", cwd=folder, expect=130).stderr
+    assert f"go on with     python -m stablenew.run --resume {plan_of(folder)}" in err
+    return folder
+
+
 @pytest.fixture
-def cut(tmp_path: Path) -> Path:
-    """A folder with a plan that was stopped after its first step."""
-    process = start(*SWEEP, *SMALL, "--json", cwd=tmp_path)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if json.loads(line)["type"] == "StepFinished":
-            process.send_signal(signal.SIGINT)
-            break
-    _, err = process.communicate(timeout=30)
-    assert f"go on with     python -m stablenew.run --resume {plan_of(tmp_path)}" in err
+def cut(stopped: Path, tmp_path: Path) -> Path:
+    """A copy of that folder."""
+    shutil.copytree(stopped, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
@@ -61,24 +82,30 @@ def test_a_dry_run_of_a_resume_says_what_is_left(cut: Path) -> None:
 
 def test_the_same_line_again_names_the_unfinished_plan_and_starts_a_new_one(cut: Path) -> None:
     first = plan_of(cut)
-    done = run(*SWEEP, *SMALL, cwd=cut)
+    done = run(*SWEEP, "--learn", cwd=cut)
     said = done.stderr.splitlines()[0]
     assert said.startswith(f"{first.name} is unfinished (")
     assert said.endswith(f"; python -m stablenew.run --resume {first}")
     assert len(list(cut.glob("runs/*/plan.json"))) == 2
-    other = run(*SWEEP[:-1], "txt2img.cfg_scale=1,2", *SMALL, cwd=cut)
+    other = run(*SWEEP[:-1], "txt2img.cfg_scale=1,2", "--learn", cwd=cut)
     assert "unfinished" not in other.stderr
 
 
 def test_only_what_failed_is_run_again(tmp_path: Path) -> None:
-    words = ("--prompt", "a", "--seed", "3", "--sweep", "txt2img.steps=2,10000")
-    run(*words, "--step-timeout", "4", cwd=tmp_path, expect=1)
-    plan = str(plan_of(tmp_path))
-    dry = run("--resume", plan, "--dry-run", cwd=tmp_path).stdout
-    assert "step 2  steps=10000  failed" in dry
-    done = run("--resume", plan, "--only-failed", cwd=tmp_path, expect=1)
+    words = ("--backend", "fake", "--prompt", "a", "--seed", "3", "--sweep", "txt2img.steps=2,9")
+
+    def failing(request: StageRequest, _: int) -> Behaviour:
+        failed = BackendError("out of memory", stage="txt2img")
+        return Behaviour(error=failed if request.settings["steps"] == 9 else None)
+
+    with behaves(failing):
+        run(*words, cwd=tmp_path, expect=1)
+        plan = str(plan_of(tmp_path))
+        dry = run("--resume", plan, "--dry-run", cwd=tmp_path).stdout
+        done = run("--resume", plan, "--only-failed", cwd=tmp_path, expect=1)
+    assert "step 2  steps=9  failed" in dry
     assert "step 1/2  steps=2  reused" in done.stderr
-    assert "step 2/2  steps=10000  timed_out" in done.stderr
+    assert "step 2/2  steps=9  failed: txt2img: out of memory" in done.stderr
 
 
 def test_fresh_makes_everything_again(tmp_path: Path) -> None:
@@ -124,16 +151,17 @@ def test_a_plan_file_that_cannot_be_read_is_one_line(tmp_path: Path, content: st
 
 
 def test_a_time_limit_ends_with_the_line_that_goes_on(tmp_path: Path) -> None:
-    words = ("--prompt", "a", "--seed", "3", "--sweep", "txt2img.cfg_scale=1:30:0.5")
-    few = ("--set", "txt2img.steps=10")
-    done = run(*words, *few, "--max-time", "2s", "--json", cwd=tmp_path, expect=4)
+    words = ("--backend", "fake", "--prompt", "a", "--sweep", "txt2img.cfg_scale=1:30:0.5")
+    with behaves(lambda *_: Behaviour(delay=0.2)):
+        done = run(*words, "--max-time", "1s", "--json", cwd=tmp_path, expect=4)
     assert "not run; pictures: " in done.stderr
     assert f"go on with     python -m stablenew.run --resume {plan_of(tmp_path)}" in done.stderr
     *events, envelope = map(json.loads, done.stdout.splitlines())
     assert (events[-1]["outcome"], events[-1]["out_of_time"]) == ("succeeded", True)
     assert (envelope["outcome"], envelope["exit_code"]) == ("succeeded", 4)
     again = ("--resume", str(plan_of(tmp_path)), "--max-time", "1s", "--json")
-    first, *_ = map(json.loads, run(*again, cwd=tmp_path, expect=4).stdout.splitlines())
+    with behaves(lambda *_: Behaviour(delay=0.2)):
+        first, *_ = map(json.loads, run(*again, cwd=tmp_path, expect=4).stdout.splitlines())
     assert first["sequence"] == envelope["sequence"] + 1
 
 
@@ -144,7 +172,7 @@ def test_what_ran_its_steps_in_time_has_succeeded(tmp_path: Path) -> None:
 
 
 def test_an_estimate_is_said_and_compared_with_the_truth(tmp_path: Path) -> None:
-    words = ("--prompt", "a", "--seed", "3", "--set", "txt2img.steps=20")
+    words = ("--prompt", "a", "--seed", "3", "--set", "txt2img.steps=3")
     run(*words, "--sweep", "txt2img.cfg_scale=1,2,3", cwd=tmp_path)
     wide = (*words, "--sweep", "txt2img.cfg_scale=1:24:1")
     said = run(*wide, "--dry-run", cwd=tmp_path).stdout.splitlines()[0]

@@ -23,7 +23,7 @@ from stablenew.controller import marker
 from stablenew.events.bus import EventBus
 from stablenew.events.event import Event
 from stablenew.events.mailbox import Overflow
-from tests.support import cancelled_at, config, leftovers, lines
+from tests.support import cancelled_at, config, leftovers, lines, moments
 
 PLAN = {"target_variable": "txt2img.steps", "sweep_values": [10, 20, 30]}
 MOST_MOMENTS = 2_000
@@ -93,7 +93,8 @@ def test_whenever_the_loop_ends_every_end_is_told_and_every_record_there(
     tmp_path: Path, twice: bool
 ) -> None:
     runs, cut = tmp_path / "runs", 0
-    for moment in range(1, MOST_MOMENTS):
+    for moment in moments(every=3):
+        assert moment < MOST_MOMENTS
         backend = Slow()
         reached = asyncio.run(leave_at(moment, runs, twice, backend))
         check(runs)

@@ -25,7 +25,7 @@ from tests.storage.harness import (
     on_road,
     spare,
 )
-from tests.support import open_handles
+from tests.support import moments, open_handles
 
 Scene = Callable[[Path], bytes]
 
@@ -50,6 +50,11 @@ def fresh(folder: Path) -> Path:
 
 def strays(path: Path) -> list[str]:
     return [each.name for each in path.parent.iterdir() if each.suffix in (".tmp", ".old")]
+
+
+def case(scene: Scene, road: str, how: str) -> int:
+    """Return a number for each case of the sweeps."""
+    return SCENES.index(scene) + list(ROADS).index(road) + len(how)
 
 
 def content(path: Path) -> bytes:
@@ -89,10 +94,9 @@ def test_without_a_fault_the_line_is_there_and_nothing_is_left(
 def test_a_call_that_fails_leaves_the_file_as_it_was(
     folder: Path, scene: Scene, road: str, how: str
 ) -> None:
-    moment, failed = 0, 0
+    failed = 0
     with on_road(road):
-        while True:
-            moment += 1
+        for moment in moments(every=4, first=case(scene, road, how)):
             path = fresh(folder)
             before, healed = raw(path, scene)
             handles = open_handles()
@@ -125,10 +129,8 @@ def test_a_call_that_fails_leaves_the_file_as_it_was(
 def test_a_kill_at_any_call_leaves_whole_lines(
     folder: Path, scene: Scene, road: str, how: str
 ) -> None:
-    moment = 0
     with on_road(road):
-        while True:
-            moment += 1
+        for moment in moments(every=4, first=case(scene, road, how)):
             path = fresh(folder)
             before, healed = raw(path, scene)
             fault = Fault(moment, how)
