@@ -13,7 +13,7 @@ else
   INSTALL := $(BIN)/python -m pip install -q -c $(CONSTRAINTS)
 endif
 
-.PHONY: run test test-desktop bench lint type docs ci clean
+.PHONY: run test test-thorough test-desktop bench lint type docs ci clean
 
 run: .venv/.run
 	$(BIN)/python -m stablenew.run --pack tiny --prompt-index 1 --sweep txt2img.cfg_scale=1,3,5,8 \
@@ -22,6 +22,10 @@ run: .venv/.run
 
 test: .venv/.test
 	$(BIN)/python -m pytest -n 3 --dist worksteal --cov --cov-report term-missing:skip-covered
+
+test-thorough: .venv/.test
+	STABLENEW_THOROUGH=1 $(BIN)/python -m pytest -n 3 --dist worksteal -o faulthandler_timeout=3000 \
+	    $$(grep -lrE '\b(rounds|moments)\(' tests --include='test_*.py')
 
 test-desktop: .venv/.desktop
 	@dpkg -s $(DESKTOP) >/dev/null 2>&1 || \
@@ -50,7 +54,7 @@ docs: .venv/.docs
 	$(BIN)/python -m sphinx -qEW --keep-going -b html -d site/.doctrees docs site
 	@echo "site/index.html"
 
-ci: lint type docs test test-desktop
+ci: lint type docs test test-thorough test-desktop
 	$(BIN)/python scripts/check_main_job.py
 
 .venv/bin/python:

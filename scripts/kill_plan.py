@@ -29,7 +29,7 @@ from stablenew.learning.learning_record_reader import read_records
 
 VALUES = (1, 3, 5)
 WORDS = (
-    *("--prompt", "a red mushroom", "--seed", "5", "--set", "txt2img.steps=4"),
+    *("--prompt", "a red mushroom", "--seed", "5", "--set", "txt2img.steps=2"),
     *("--sweep", f"txt2img.cfg_scale={','.join(map(str, VALUES))}", "--images-per-step", "2"),
     *("--set", "upscale.enabled=true", "--learn", "--json"),
 )
