@@ -233,10 +233,10 @@ def _run(
                 return replay(read_replay(vars(flags)), lines)
         from functools import partial
 
-        from stablenew.cli.job import read_job
+        from stablenew.cli.job import drafted_job
         from stablenew.cli.run_command import dry_run, run_job
 
-        job = read_job(vars(flags), os.environ)
+        job = drafted_job(vars(flags), os.environ)
         stops.check()
         if flags.dry_run:
             return anyio.run(stops.cancelling, partial(dry_run, job, lines))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
-from itertools import pairwise
+from itertools import pairwise, starmap
 
 import attrs
 
@@ -13,6 +13,7 @@ from stablenew.backends.base import Capabilities
 from stablenew.cli.job import Job
 from stablenew.config.pipeline_config import Setting
 from stablenew.controller.plan_progress import DEADLY, PlanProgress
+from stablenew.errors import ConfigError
 from stablenew.learning.axis import Axis
 from stablenew.learning.learning_plan import LearningRunStep
 from stablenew.learning.learning_steps import LOOKED_AT, Steps, derive_steps
@@ -108,18 +109,17 @@ def dry_run_of(job: Job, capabilities: Capabilities) -> DryRun:
         ConfigError: The job is wrong in a way that running it would find as well.
     """
     if job.plan is None:
-        stages = plan_stages(job.config, capabilities)
+        stages = _single_run(job, capabilities)
         single = (DryStep(value=None, images=job.images, stages=stages),)
         return DryRun(count=1, first=single, looked_at=single)
     defaults: Mapping[str, Setting] = {}
     if job.resumed is not None:
         defaults = job.resumed.pinned(capabilities).defaults
-    steps = derive_steps(job.plan, job.config)
-    if len(steps) <= LOOKED_AT:
-        pairs = plan_steps(job.plan, job.config, capabilities, defaults)
-        every = tuple(_dry_step(step, stages) for step, stages in pairs)[: job.max_steps]
+    what = (job.plan, job.config, capabilities, defaults, job.problems)
+    if job.problems or job.plan.count <= LOOKED_AT:
+        every = tuple(starmap(_dry_step, plan_steps(*what)))[: job.max_steps]
         return DryRun(count=len(every), first=every[:_KEPT], looked_at=every)
-    for _ in checked_stages(steps, capabilities, defaults):
+    for _ in checked_stages(*what):
         pass  # it raises what is wrong
 
     def dry(some: Steps) -> tuple[DryStep, ...]:
@@ -130,11 +130,22 @@ def dry_run_of(job: Job, capabilities: Capabilities) -> DryRun:
             for step in some
         )
 
-    steps = steps[: job.max_steps]
+    steps = derive_steps(job.plan, job.config)[: job.max_steps]
     drawn = random.Random(0).sample(range(len(steps)), min(_DRAWN, len(steps)))
     return DryRun(
         count=len(steps), first=dry(steps[:_KEPT]), looked_at=dry(steps.picked(sorted(drawn)))
     )
+
+
+def _single_run(job: Job, capabilities: Capabilities) -> StagePlan:
+    problems = list(job.problems)
+    try:
+        stages = plan_stages(job.config, capabilities)
+    except ConfigError as error:
+        problems += error.problems
+    if problems:
+        raise ConfigError(*problems)
+    return stages
 
 
 def _dry_step(step: LearningRunStep, stages: StagePlan) -> DryStep:

@@ -10,6 +10,7 @@ import attrs
 
 from stablenew.backends.base import Capabilities
 from stablenew.cli.options import (
+    LearningSection,
     RunFile,
     RunOptions,
     merged,
@@ -19,6 +20,7 @@ from stablenew.cli.options import (
     varying_flags,
 )
 from stablenew.cli.plan_options import plan_of, varied_axes
+from stablenew.cli.problems import Problems
 from stablenew.cli.prompt_options import chosen_prompts, notes_on
 from stablenew.config.overrides import override_all
 from stablenew.config.pipeline_config import PipelineConfig, Setting, read_table
@@ -51,6 +53,7 @@ class Job:
         max_seconds: Begin no step that would not be done by then.
         notes: What to say before it starts.
         yes: Whether it starts without a question, however long it takes.
+        problems: What is wrong with what was asked for, and left out here.
     """
 
     settings: Settings
@@ -63,16 +66,23 @@ class Job:
     max_seconds: float | None = None
     notes: tuple[str, ...] = ()
     yes: bool = False
+    problems: tuple[str, ...] = ()
 
     def spelled(self, capabilities: Capabilities) -> Job:
         """Return it with names as a backend has them, and globs in full.
 
+        Globs that match nothing are among its problems then.
+
         Raises:
-            ConfigError: With every glob that matches nothing.
+            ConfigError: There is one in every axis.
         """
         if self.plan is None:
             return self
-        return attrs.evolve(self, plan=spelled_plan(self.plan, capabilities))
+        try:
+            plan, problems = spelled_plan(self.plan, capabilities)
+        except ConfigError as error:
+            raise ConfigError(*self.problems, *error.problems) from None
+        return attrs.evolve(self, plan=plan, problems=(*self.problems, *problems))
 
 
 @attrs.frozen(kw_only=True)
@@ -107,7 +117,25 @@ def read_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
         environ: The environment.
 
     Raises:
-        ConfigError: With every problem that could be found in one go.
+        ConfigError: With every problem.
+    """
+    job = drafted_job(flags, environ)
+    if job.problems:
+        raise ConfigError(*job.problems)
+    return job
+
+
+def drafted_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
+    """Put a job together of what is right, with what is wrong as its `problems`.
+
+    So whoever has a backend can look for what else is wrong, and say it all at once.
+
+    Args:
+        flags: What the parser returned.
+        environ: The environment.
+
+    Raises:
+        ConfigError: There is no such job: a word of no sense, a file that is none.
     """
     if flags.get("resume") is not None:
         return _read_resumed(flags, environ)
@@ -116,7 +144,39 @@ def read_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
     file = _read_file(flags.get("file"))
     sources = (options_from_flags(flags), options_from_environment(environ), file)
     section = file.learning
-    from_section = RunOptions(
+    options = merged(*sources, _of_section(section), _DEFAULTS)
+    if options.pack == STDIN and flags.get("cancel_on_stdin_close"):
+        raise ConfigError("--cancel-on-stdin-close: given with --pack -, which reads all of it")
+    wrong = Problems()
+    beside = Path(str(flags["file"])).parent if flags.get("file") else None
+    assigned = _assignments(flags.get("set"), wrong)
+    folders = (beside, Path()) if beside and options.varying == file.varying else (Path(),)
+    axes = varied_axes(options, folders, wrong)
+    prompts = wrong.or_stop(lambda: chosen_prompts(sources, beside))
+    wrong.unless(lambda: _check_twice(sources[0], assigned, prompts), None)
+    metadata: dict[str, object] = dict(section.metadata)
+    if options.experiment_name:
+        metadata["experiment_name"] = options.experiment_name
+    if len(prompts) == 1:
+        metadata |= prompts[0].tags
+    plan = wrong.unless(lambda: plan_of(options, section, axes, prompts, assigned), None)
+    return Job(
+        config=wrong.or_stop(lambda: _config(file, options, prompts, assigned)),
+        settings=wrong.or_stop(lambda: _settings(options, sources[0])),
+        max_seconds=wrong.unless(lambda: _seconds(options.max_time), None),
+        plan=plan,
+        images=options.images_per_step or 1,
+        max_steps=options.max_steps,
+        metadata=metadata,
+        notes=tuple(notes_on(prompts)),
+        yes=bool(flags.get("yes")),
+        problems=tuple(wrong.found),
+    )
+
+
+def _of_section(section: LearningSection) -> RunOptions:
+    """Return what a plan file's section says that are words of their own as well."""
+    return RunOptions(
         learn=section.enabled,
         images_per_step=section.images_per_step,
         max_steps=section.max_steps,
@@ -124,33 +184,6 @@ def read_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
         sample=section.sample,
         skip=section.skip,
         order=section.order,
-    )
-    options = merged(*sources, from_section, _DEFAULTS)
-    if options.pack == STDIN and flags.get("cancel_on_stdin_close"):
-        raise ConfigError("--cancel-on-stdin-close: given with --pack -, which reads all of it")
-    beside = Path(str(flags["file"])).parent if flags.get("file") else None
-    prompts = chosen_prompts(sources, beside)
-    assigned = _assignments(flags.get("set"))
-    _check_twice(sources[0], assigned, prompts)
-    config = _config(file, options, prompts, assigned)
-    metadata: dict[str, object] = dict(section.metadata)
-    if options.experiment_name:
-        metadata["experiment_name"] = options.experiment_name
-    if len(prompts) == 1:
-        metadata |= prompts[0].tags
-    from_file = options.varying is not None and options.varying == file.varying
-    folders = (beside, Path()) if beside is not None and from_file else (Path(),)
-    axes = varied_axes(options.varying or (), options.replace_in, folders)
-    return Job(
-        settings=_settings(options, sources[0]),
-        config=config,
-        plan=plan_of(options, section, axes, prompts, assigned),
-        images=options.images_per_step or 1,
-        max_steps=options.max_steps,
-        metadata=metadata,
-        max_seconds=_seconds(options.max_time),
-        notes=tuple(notes_on(prompts)),
-        yes=bool(flags.get("yes")),
     )
 
 
@@ -244,18 +277,16 @@ def _read_file(path: object) -> RunFile:
     return options_from_file(read_table(Path(str(path))), str(path)) if path else RunFile()
 
 
-def _assignments(texts: object) -> dict[str, Setting]:
+def _assignments(texts: object, wrong: Problems) -> dict[str, Setting]:
+    """Return what `--set` sets, and the problems of those that set nothing to the others."""
     assert isinstance(texts, Sequence)
-    problems: list[str] = []
     values: dict[str, Setting] = {}
     for text in texts:
         try:
             path, value = parse_assignment(text)
             values[path] = value
         except ConfigError as error:
-            problems.extend(f"--set {problem}" for problem in error.problems)
-    if problems:
-        raise ConfigError(*problems)
+            wrong.found += [f"--set {problem}" for problem in error.problems]
     return values
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import attrs
 
 from stablenew.cli.options import REPLACE_IN, LearningSection, RunOptions, Varying, as_texts
 from stablenew.cli.preset_options import axis_of_files
+from stablenew.cli.problems import Problems
 from stablenew.config.pipeline_config import Setting
 from stablenew.config.prompt import Prompt
 from stablenew.config.sweep import parse_sweep, parse_values, split_items
@@ -84,34 +86,24 @@ def section_plan(section: LearningSection) -> LearningPlan | None:
         raise ConfigError(*(f"learning.{problem}" for problem in error.problems)) from error
 
 
-def varied_axes(
-    varying: Iterable[Varying], replace_in: str | None, folders: Sequence[Path]
-) -> tuple[Axis, ...]:
+def varied_axes(options: RunOptions, folders: Sequence[Path], wrong: Problems) -> tuple[Axis, ...]:
     """Return the axes that words make, in the order in which they were given.
 
     Args:
-        varying: The words.
-        replace_in: Where words are replaced.
+        options: Of all sources.
         folders: Where presets are looked for.
-
-    Raises:
-        ConfigError: With every problem of every word.
+        wrong: Gets the problems of every word.
     """
+    replaced_by = REPLACE_IN[options.replace_in or "prompt"]
     groups: list[_Group] = []
     axes: list[Axis] = []
-    problems: list[str] = []
-    for word in varying:
+    for word in options.varying or ():
         try:
-            _take(groups, word, REPLACE_IN[replace_in or "prompt"])
+            _take(groups, word, replaced_by)
         except ConfigError as error:
-            problems += [f"{word.word}: {problem}" for problem in error.problems]
+            wrong.found += [f"{word.word}: {problem}" for problem in error.problems]
     for group in groups:
-        try:
-            axes += _axes_of(group, folders)
-        except ConfigError as error:
-            problems += error.problems
-    if problems:
-        raise ConfigError(*problems)
+        axes += wrong.unless(partial(_axes_of, group, folders), [])
     return tuple(axes)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from stablenew.cli.rate_command import asker
 from stablenew.cli.unfinished import unfinished
 from stablenew.config.settings import prepare_out_folder
 from stablenew.controller.plan_progress import PlanProgress, read_plan_progress
-from stablenew.errors import ungrouped
+from stablenew.errors import BackendError, ConfigError, ungrouped
 from stablenew.events.event import Event
 from stablenew.events.mailbox import Overflow
 from stablenew.pipeline.durations import Estimate
@@ -43,7 +43,7 @@ async def dry_run(job: Job, lines: JsonLines | None) -> ExitCode:
     """Print what would run, as lines for a person or as one of JSON."""
     _tell_notes(job)
     async with make_backend(job.settings) as backend:
-        capabilities = await backend.capabilities()
+        capabilities = await _asked(backend.capabilities, job)
     job = job.spelled(capabilities)
     dry = await anyio.to_thread.run_sync(dry_run_of, job, capabilities)
     progress = await anyio.to_thread.run_sync(_progress, job, capabilities)
@@ -54,6 +54,16 @@ async def dry_run(job: Job, lines: JsonLines | None) -> ExitCode:
     else:
         say_all(describe(job, dry, estimate))
     return ExitCode.SUCCEEDED
+
+
+async def _asked(capabilities: Callable[[], Awaitable[Capabilities]], job: Job) -> Capabilities:
+    """Return what a backend has; what is wrong already is said also where it does not answer."""
+    try:
+        return await capabilities()
+    except BackendError:
+        if job.problems:
+            raise ConfigError(*job.problems) from None
+        raise
 
 
 async def run_job(
@@ -77,7 +87,7 @@ async def run_job(
         async with open_app(job.settings) as app, anyio.create_task_group() as beside:
             _tell_interrupted(app, lines)
             # Everything that can be wrong is said before there is a folder.
-            capabilities = await app.pipeline.capabilities()
+            capabilities = await _asked(app.pipeline.capabilities, job)
             job = job.spelled(capabilities)
             dry = await anyio.to_thread.run_sync(dry_run_of, job, capabilities)
             progress = await anyio.to_thread.run_sync(_progress, job, capabilities)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import attrs
 
 from stablenew.backends.base import Capabilities
 from stablenew.errors import ConfigError
-from stablenew.learning.learning_steps import derive_steps
 from stablenew.learning.plan_file import StoredPlan
 from stablenew.learning.step_plans import checked_stages, spelled_plan
 from stablenew.pipeline.stage_plan import backend_defaults
@@ -20,14 +19,15 @@ def new_plan(stored: StoredPlan, capabilities: Capabilities) -> StoredPlan:
     Raises:
         ConfigError: With every problem of every step.
     """
+    plan, wrong = spelled_plan(stored.plan, capabilities)
     stored = attrs.evolve(
         stored,
-        plan=spelled_plan(stored.plan, capabilities),
+        plan=plan,
         backend=capabilities.backend,
         backend_version=capabilities.version,
         defaults=backend_defaults(capabilities),
     )
-    return attrs.evolve(stored, model_hashes=_checked(stored, capabilities))
+    return attrs.evolve(stored, model_hashes=_checked(stored, capabilities, wrong))
 
 
 def resumed_plan(
@@ -52,16 +52,23 @@ def resumed_plan(
         stored = attrs.evolve(stored, metadata={**stored.metadata, **tags})
     if not stored.defaults or stored.backend != capabilities.backend:
         stored = attrs.evolve(stored, defaults=backend_defaults(capabilities))
-    stored = attrs.evolve(stored, plan=spelled_plan(stored.plan, capabilities))
-    _checked(stored, capabilities)
+    plan, wrong = spelled_plan(stored.plan, capabilities)
+    stored = attrs.evolve(stored, plan=plan)
+    _checked(stored, capabilities, wrong)
     return stored
 
 
-def _checked(stored: StoredPlan, capabilities: Capabilities) -> dict[str, str]:
-    """See that every step can be planned; return the hashes of the models that they name."""
+def _checked(
+    stored: StoredPlan, capabilities: Capabilities, wrong: Sequence[str]
+) -> dict[str, str]:
+    """See that every step can be planned; return the hashes of the models that they name.
+
+    Raises:
+        ConfigError: With what is known to be wrong already, and every problem of every step.
+    """
     hashes: dict[str, str] = {}
-    steps = derive_steps(stored.plan, stored.config)
-    for stages in checked_stages(steps, capabilities, stored.defaults):
+    checked = checked_stages(stored.plan, stored.config, capabilities, stored.defaults, wrong)
+    for stages in checked:
         for stage in stages.stages:
             if stage.model_hash:
                 hashes[str(stage.settings["model"])] = stage.model_hash

@@ -16,6 +16,7 @@ from stablenew.config.overrides import (
     checked_settings,
     edit_prompts,
     edits_text,
+    paths_set_by,
 )
 from stablenew.config.pipeline_config import PipelineConfig, Setting
 from stablenew.errors import ConfigError, OverrideError
@@ -113,7 +114,11 @@ class Steps(Sequence[LearningRunStep]):
         Raises:
             OverrideError: A word to replace is not in its prompt.
         """
-        return self.cell_config(self._cells[self._indices[index]])
+        return self.cell_config(self.cell(index))
+
+    def cell(self, index: int) -> int:
+        """Return the number of a step's cell in the product."""
+        return self._cells[self._indices[index]]
 
     def cell_config(self, cell: int) -> PipelineConfig:
         """Return the config of any cell of the product.
@@ -122,6 +127,11 @@ class Steps(Sequence[LearningRunStep]):
             OverrideError: A word to replace is not in its prompt.
         """
         return _changed(self._base_config, self._chosen(cell))
+
+    def unedited_config(self, cell: int) -> PipelineConfig:
+        """Return the same, but for the changes to its prompts."""
+        settled = [attrs.evolve(each, edits=()) for each in self._chosen(cell)]
+        return _changed(self._base_config, settled)
 
     @property
     def looked_at(self) -> Iterable[int]:
@@ -192,7 +202,11 @@ def _checked(axes: Sequence[Axis]) -> list[list[_Checked]]:
 
 
 def _changed(config: PipelineConfig, chosen: Sequence[_Checked]) -> PipelineConfig:
-    """Return a config with the settings of choices, then with their changes to its prompts."""
+    """Return a config with the settings of choices, then with their changes to its prompts.
+
+    Raises:
+        OverrideError: A word to replace is not in its prompt.
+    """
     settings: dict[tuple[str, str], Setting] = {}
     for each in chosen:
         settings.update(each.settings)
@@ -216,19 +230,52 @@ def derive_steps(
         OverrideError: An unknown path, a stage that is off, no value, a value given twice or of
             the wrong type: with every problem.
     """
-    problems = dict.fromkeys(plan_problems(plan, base_config))
     images = min(plan.images_per_step, max_images_per_step or plan.images_per_step)
+    steps, wrong = drafted_steps(plan, base_config, images=images, first=first)
+    if wrong:
+        raise OverrideError(*wrong)
+    assert steps is not None
+    if any(changes_text(axis) for axis in plan.axes):  # each depends on what the prompt is
+        problems = dict.fromkeys(_text_problems(steps))
+        if problems:
+            raise OverrideError(*problems)
+    return steps
+
+
+def drafted_steps(
+    plan: LearningPlan, base_config: PipelineConfig, *, images: int | None = None, first: int = 0
+) -> tuple[Steps | None, tuple[str, ...]]:
+    """Return the steps of a plan, unless something is wrong with it; and what is.
+
+    Where something is wrong, the steps are those of the axes that are right, for whoever looks for
+    what else is wrong; None where none is.
+    """
+    problems = dict.fromkeys(plan_problems(plan, base_config))
     try:
-        steps = Steps(plan, base_config, images=images, first=first)
+        steps: Steps | None = Steps(plan, base_config, images=images, first=first)
     except ConfigError as error:
         problems.update(dict.fromkeys(error.problems))
     if problems:
-        raise OverrideError(*problems)
-    if any(changes_text(axis) for axis in plan.axes):  # each depends on what the prompt is
-        problems.update(dict.fromkeys(_text_problems(steps)))
-    if problems:
-        raise OverrideError(*problems)
-    return steps
+        right = _right_axes(plan.axes)
+        rest = attrs.evolve(plan, axes=right, skip=(), sample=None, mode=None) if right else None
+        steps = Steps(rest, base_config) if rest else None
+    return steps, tuple(problems)
+
+
+def _right_axes(axes: Sequence[Axis]) -> list[Axis]:
+    """Return the axes whose choices are right; of several that set the same, the first."""
+    right: list[Axis] = []
+    taken: set[str] = set()
+    for axis in axes:
+        paths = {each for path in axis.paths for each in paths_set_by(path)}
+        try:
+            _checked([axis])
+        except OverrideError:
+            continue
+        if axis.choices and not paths & taken:
+            right.append(axis)
+            taken |= paths
+    return right
 
 
 def _text_problems(steps: Steps) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
 
@@ -11,7 +11,7 @@ from stablenew.config.pipeline_config import PipelineConfig, Setting
 from stablenew.errors import ConfigError
 from stablenew.learning.axis import Axis
 from stablenew.learning.learning_plan import LearningPlan, LearningRunStep
-from stablenew.learning.learning_steps import Steps, derive_steps
+from stablenew.learning.learning_steps import Steps, drafted_steps
 from stablenew.learning.spelled_axis import spelled_axis
 from stablenew.pipeline.stage_plan import StagePlan, plan_stages, with_defaults
 
@@ -21,6 +21,7 @@ def plan_steps(
     config: PipelineConfig,
     capabilities: Capabilities,
     defaults: Mapping[str, Setting],
+    wrong: Iterable[str] = (),
 ) -> Iterator[tuple[LearningRunStep, StagePlan]]:
     """Yield each step of a plan with the stages that it will run.
 
@@ -29,49 +30,81 @@ def plan_steps(
         config: What each step's config is derived from.
         capabilities: What the backend has.
         defaults: What is taken where nobody gives a value, by path.
+        wrong: What is known to be wrong already.
 
     Raises:
-        ConfigError: After the last step, with every problem of every step, each once.
+        ConfigError: After the last step, with every problem of the plan and its steps, each once.
     """
-    problems: dict[str, None] = {}
-    for step in derive_steps(plan, config):
-        try:
-            yield step, plan_stages(with_defaults(step.config_snapshot, defaults), capabilities)
-        except ConfigError as error:
-            problems.update(dict.fromkeys(error.problems))
+    steps, found = drafted_steps(plan, config)
+    problems = dict.fromkeys((*wrong, *found))
+    for index in range(len(steps or ())):
+        assert steps is not None
+        stages = _planned(steps, steps.cell(index), capabilities, defaults, problems)
+        if stages is not None:
+            yield steps[index], stages
     if problems:
         raise ConfigError(*problems)
 
 
 def checked_stages(
-    steps: Steps, capabilities: Capabilities, defaults: Mapping[str, Setting]
+    plan: LearningPlan,
+    config: PipelineConfig,
+    capabilities: Capabilities,
+    defaults: Mapping[str, Setting],
+    wrong: Iterable[str] = (),
 ) -> Iterator[StagePlan]:
     """Yield the stages of each step; of very many, of cells that have all the choices.
 
     Args:
-        steps: Of a plan.
+        plan: What to explore.
+        config: What each step's config is derived from.
         capabilities: What the backend has.
         defaults: What is taken where nobody gives a value, by path.
+        wrong: What is known to be wrong already.
 
     Raises:
         ConfigError: After the last one, with every problem, each once.
     """
-    problems: dict[str, None] = {}
-    for cell in steps.looked_at:
-        each = steps.cell_config(cell)
-        try:
-            yield plan_stages(with_defaults(each, defaults), capabilities)
-        except ConfigError as error:
-            problems.update(dict.fromkeys(error.problems))
+    steps, found = drafted_steps(plan, config)
+    problems = dict.fromkeys((*wrong, *found))
+    for cell in steps.looked_at if steps else ():
+        assert steps is not None
+        stages = _planned(steps, cell, capabilities, defaults, problems)
+        if stages is not None:
+            yield stages
     if problems:
         raise ConfigError(*problems)
 
 
-def spelled_plan(plan: LearningPlan, capabilities: Capabilities) -> LearningPlan:
+def _planned(
+    steps: Steps,
+    cell: int,
+    capabilities: Capabilities,
+    defaults: Mapping[str, Setting],
+    problems: dict[str, None],
+) -> StagePlan | None:
+    """Return the stages of a cell; None, and its problems to the others, where it has some."""
+    try:
+        config = steps.cell_config(cell)
+    except ConfigError as error:  # of a prompt: the settings may have some, too
+        problems.update(dict.fromkeys(error.problems))
+        config = steps.unedited_config(cell)
+    try:
+        return plan_stages(with_defaults(config, defaults), capabilities)
+    except ConfigError as error:
+        problems.update(dict.fromkeys(error.problems))
+        return None
+
+
+def spelled_plan(
+    plan: LearningPlan, capabilities: Capabilities
+) -> tuple[LearningPlan, tuple[str, ...]]:
     """Return a plan with its names as the backend has them, and globs in full; records keep those.
 
+    And what is wrong: the globs that match nothing. Axes that have one are left out.
+
     Raises:
-        ConfigError: With every glob that matches nothing.
+        ConfigError: There is one in every axis.
     """
     problems: list[str] = []
     axes: list[Axis] = []
@@ -80,6 +113,10 @@ def spelled_plan(plan: LearningPlan, capabilities: Capabilities) -> LearningPlan
             axes.append(spelled_axis(axis, capabilities))
         except ConfigError as error:
             problems.extend(error.problems)
-    if problems:
+    if not axes:
         raise ConfigError(*problems)
-    return plan if tuple(axes) == plan.axes else attrs.evolve(plan, axes=axes)
+    if tuple(axes) == plan.axes:
+        return plan, ()
+    if problems:  # what is to be skipped may be of those that are left out
+        return attrs.evolve(plan, axes=axes, mode=None, skip=(), sample=None), tuple(problems)
+    return attrs.evolve(plan, axes=axes), ()

@@ -172,3 +172,48 @@ def test_presets_are_compared_over_prompts() -> None:
     assert shown == [(3, 20), (8, 30)]
     assert len(first.outputs) == 4
     assert [each.prompt_id for each in records[::2]] == [f"tiny#{n}" for n in range(1, 6)]
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("dry", [["--dry-run"], []])
+def test_everything_that_is_wrong_is_told_at_once_before_anything_runs(
+    here: Path, capsys: pytest.CaptureFixture[str], dry: list[str]
+) -> None:
+    (here / "bad.toml").write_text("[txt2img]\nstepz = 3\n")
+    words = (
+        '--prompt "a red cat" --replace "blue=red,green" --presets bad.toml,none.toml'
+        " --sweep txt2img.cfg_scale=3,5 --sweep txt2img.cfg_scale=7,9"
+        ' --sweep "txt2img.sampler_name=Euler,Heun" --with txt2img.seed=20,12,8'
+        ' --sweep "txt2img.model=xl_*" --sweep txt2img.scheduler=Karrass --sweep txt2img.steps=0'
+        " --set txt2img.width=512 --set upscale.stepz=3 --max-time soon"
+    )
+    assert main([*shlex.split(words), *dry]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    told = [line.removeprefix("stablenew: ") for line in err.splitlines()]
+    assert sorted(line.partition(",")[0] for line in told) == sorted(
+        [
+            "--set upscale.stepz: no such setting",
+            "presets: bad.toml: txt2img.stepz: unknown key",
+            "presets: none.toml: No such file or directory",
+            "txt2img.seed: 3 values in step with the 2 of txt2img.sampler_name; expected as many",
+            "--max-time: given 'soon'",
+            "txt2img.model: given 'xl_*'",
+            "txt2img.cfg_scale: is set by 2 axes (txt2img.cfg_scale",
+            "txt2img.steps: given 0",
+            "replace.blue: 'blue' is not in the prompt 'a red cat'",
+            "txt2img.scheduler: given 'Karrass'",
+            "txt2img.width",
+        ]
+    )
+    assert not (here / "runs").exists()
+
+
+@pytest.mark.usefixtures("here")
+def test_what_is_wrong_is_told_also_where_the_backend_does_not_answer(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["--prompt", "a", "--url", "http://127.0.0.1:1", "--sweep", "txt2img.steps=x"]
+    assert main([*words, "--dry-run"]) == 2
+    assert "txt2img.steps: given 'x'" in capsys.readouterr().err
+    assert main([*words[:-2], "--dry-run"]) == 3

@@ -96,12 +96,12 @@ def test_each_choice_of_a_plan_of_a_million_steps_is_checked_and_no_step_is_visi
     sizes = axis_of_values("txt2img.width", [*range(8, 2008), 4, *range(3000, 4000)])
     plan = LearningPlan(axes=[*MILLION.axes, samplers])
     with pytest.raises(ConfigError) as caught:
-        list(checked_stages(derive_steps(plan, config()), FAKE_CAPABILITIES, {}))
+        list(checked_stages(plan, config(), FAKE_CAPABILITIES, {}))
     assert caught.value.problems == (
         "txt2img.sampler_name: given 'Hoyn', there is Euler, Euler a, DPM++ 2M",
     )
     right = LearningPlan(axes=MILLION.axes, skip=[{"steps": 1}])
-    looked_at = list(checked_stages(derive_steps(right, config()), FAKE_CAPABILITIES, {}))
+    looked_at = list(checked_stages(right, config(), FAKE_CAPABILITIES, {}))
     assert 297 <= len(looked_at) <= 300
     assert {each.stages[0].settings["seed"] for each in looked_at} == set(range(100))
     with pytest.raises(ConfigError, match=r"txt2img.width: given 4, expected 8 to 16,384"):
@@ -113,7 +113,7 @@ def test_of_an_axis_of_very_many_numbers_the_smallest_and_the_largest_are_checke
     seeds = [*range(4_001), 9_999, *range(4_001, 5_000)]
     plan = LearningPlan(axes=[axis_of_values("txt2img.seed", seeds)])
     with pytest.raises(ConfigError, match="given 9999, the fake backend takes none above 5000"):
-        list(checked_stages(derive_steps(plan, config()), limited, {}))
+        list(checked_stages(plan, config(), limited, {}))
 
 
 def test_words_that_are_replaced_in_very_many_steps_are_looked_for_in_each_prompt() -> None:
