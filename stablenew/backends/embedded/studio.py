@@ -13,7 +13,7 @@ from stablenew.backends.base import Picture, StageRequest
 from stablenew.backends.embedded.capabilities import EMBEDDED_CAPABILITIES
 from stablenew.backends.embedded.model import Drawing, Model, Pixels
 from stablenew.backends.embedded.samplers import Told
-from stablenew.config.infotext import infotext
+from stablenew.backends.infotext import infotext
 from stablenew.config.pipeline_config import Setting
 from stablenew.errors import BackendProtocolError
 

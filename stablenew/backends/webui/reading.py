@@ -21,7 +21,7 @@ from stablenew.backends.webui.calls import Call
 from stablenew.backends.webui.loaded import CHOSEN_BY_SERVER
 from stablenew.backends.webui.prompt_files import short_hash, told_by_picture
 from stablenew.backends.webui.server import Flavour, Server
-from stablenew.config.infotext import read_infotext
+from stablenew.backends.infotext import read_infotext
 from stablenew.config.pipeline_config import Setting
 from stablenew.errors import BackendProtocolError
 
