@@ -20,7 +20,8 @@ from stablenew.learning.learning_steps import LOOKED_AT, Steps, derive_steps
 from stablenew.learning.step_plans import checked_stages, plan_steps
 from stablenew.pipeline.durations import Estimate, read_durations
 from stablenew.pipeline.picture_index import PictureIndex
-from stablenew.pipeline.stage_plan import PlannedStage, StagePlan, plan_stages, with_defaults
+from stablenew.pipeline.stage_plan import PlannedStage, StagePlan, plan_stages
+from stablenew.pipeline.stage_settings import with_defaults
 
 
 @attrs.frozen(kw_only=True)

@@ -30,7 +30,7 @@ from stablenew.learning.learning_result import LearningExecutionResult, summariz
 from stablenew.learning.plan_file import StoredPlan, encode_plan_file, read_plan_file
 from stablenew.pipeline.results import Outcome, PipelineRunResult
 from stablenew.pipeline.run_request import RunRequest
-from stablenew.pipeline.stage_plan import with_defaults
+from stablenew.pipeline.stage_settings import with_defaults
 from stablenew.storage import files
 
 Pin = Callable[[Capabilities], StoredPlan]

@@ -10,7 +10,7 @@ from stablenew.backends.base import Capabilities
 from stablenew.errors import ConfigError
 from stablenew.learning.plan_file import StoredPlan
 from stablenew.learning.step_plans import checked_stages, spelled_plan
-from stablenew.pipeline.stage_plan import backend_defaults
+from stablenew.pipeline.stage_settings import backend_defaults
 
 
 def new_plan(stored: StoredPlan, capabilities: Capabilities) -> StoredPlan:

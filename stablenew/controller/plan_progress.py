@@ -31,7 +31,8 @@ from stablenew.pipeline.picture_index import stored_output
 from stablenew.pipeline.results import Outcome, StageOutput
 from stablenew.pipeline.run_metadata import METADATA_FILE
 from stablenew.pipeline.stage_files import told_hashes
-from stablenew.pipeline.stage_plan import StagePlan, plan_stages, with_defaults
+from stablenew.pipeline.stage_plan import StagePlan, plan_stages
+from stablenew.pipeline.stage_settings import with_defaults
 from stablenew.storage import files
 from stablenew.storage.record_reader import read_lines
 

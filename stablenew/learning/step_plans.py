@@ -13,7 +13,8 @@ from stablenew.learning.axis import Axis
 from stablenew.learning.learning_plan import LearningPlan, LearningRunStep
 from stablenew.learning.learning_steps import Steps, drafted_steps
 from stablenew.learning.spelled_axis import spelled_axis
-from stablenew.pipeline.stage_plan import StagePlan, plan_stages, with_defaults
+from stablenew.pipeline.stage_plan import StagePlan, plan_stages
+from stablenew.pipeline.stage_settings import with_defaults
 
 
 def plan_steps(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cache
 from types import MappingProxyType
 
 import attrs
@@ -16,6 +15,12 @@ from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
 from stablenew.errors import ConfigError
 from stablenew.pipeline.stage_files import missing_loras, named_files
 from stablenew.pipeline.stage_limits import seed_problems, size_problems
+from stablenew.pipeline.stage_settings import (
+    asked_settings,
+    by_img2img,
+    inherits,
+    resolved_settings,
+)
 
 REQUIRED: Mapping[str, tuple[str, ...]] = {
     "txt2img": ("prompt",),
@@ -24,37 +29,6 @@ REQUIRED: Mapping[str, tuple[str, ...]] = {
     "upscale": ("upscaler_1",),
 }
 """What each stage cannot do without; None and "" count as missing, 0 and False do not."""
-
-BY_IMG2IMG = "img2img"
-"""The `upscale_mode` that samples the picture anew at its new size."""
-
-_FROM_TXT2IMG = {name: name for name in ("prompt", "negative_prompt", "seed")}
-_FROM_TXT2IMG |= {name: name for name in ("model", "vae", "clip_skip")}
-_SAMPLED = {name: name for name in ("steps", "cfg_scale", "sampler_name", "scheduler")}
-_INHERITED: Mapping[str, Mapping[str, str]] = {
-    "img2img": {**_FROM_TXT2IMG, "width": "width", "height": "height"},
-    "adetailer": {
-        **_FROM_TXT2IMG,
-        "ad_steps": "steps",
-        "ad_cfg_scale": "cfg_scale",
-        "ad_sampler": "sampler_name",
-        "ad_scheduler": "scheduler",
-    },
-    "upscale": {},
-}
-"""What a stage takes from txt2img where it has no value of its own: its name here and there."""
-
-_IMPLIED: Mapping[str, Mapping[str, Setting]] = {
-    "enable_hr": {
-        "denoising_strength": 0.75,
-        "hr_upscaler": "Latent",
-        "hr_second_pass_steps": 0,
-        "hr_scale": 2.0,
-    },
-    "refiner_checkpoint": {"refiner_switch_at": 0.8},
-}
-"""What a setting needs beside it, and its value where nobody gives one: AUTOMATIC1111 fails without
-the first, and switches to the refiner at step 0 without the last."""
 
 
 @attrs.frozen(kw_only=True)
@@ -190,8 +164,8 @@ def plan_stages(config: PipelineConfig, capabilities: Capabilities) -> StagePlan
             continue
         if name != "txt2img" and "txt2img" not in wanted:
             problems.append(f"{name}: no image to work on; enable txt2img before it")
-        asked = _spelled(_asked(config, name), capabilities)
-        settings = _resolved(name, asked, txt2img, capabilities)
+        asked = _spelled(asked_settings(config, name), capabilities)
+        settings = resolved_settings(name, asked, txt2img, capabilities)
         txt2img = txt2img or settings
         problems.extend(_problems(name, asked, settings, capabilities))
         planned.append(
@@ -210,93 +184,6 @@ def plan_stages(config: PipelineConfig, capabilities: Capabilities) -> StagePlan
     )
 
 
-def backend_defaults(capabilities: Capabilities) -> dict[str, Setting]:
-    """Return what a backend takes where nobody gives a value, by path: `txt2img.sampler_name`."""
-    return {
-        f"{stage}.{name}": value
-        for stage, settings in capabilities.stages.items()
-        for name, value in settings.items()
-        if value not in (None, "") and name not in ("seed", "subseed")  # those are drawn
-    }
-
-
-def with_defaults(config: PipelineConfig, defaults: Mapping[str, Setting]) -> PipelineConfig:
-    """Return a config with what its stages were not given filled in, but for what they inherit.
-
-    Args:
-        config: What was asked for; left as it is.
-        defaults: By path; settings that the config does not have are left out.
-    """
-    for stage in STAGES:
-        asked = _asked(config, stage)
-        own = {name: defaults.get(f"{stage}.{name}") for name in asked_names(stage)}
-        inherited = _inherited(stage, {**own, **asked})
-        missing = {
-            name: value
-            for name, value in own.items()
-            if value is not None and name not in asked and name not in inherited
-        }
-        if missing and getattr(config, stage).enabled:
-            changed = attrs.evolve(getattr(config, stage), **missing)
-            config = attrs.evolve(config, **{stage: changed})
-    return config
-
-
-@cache
-def asked_names(stage: str) -> tuple[str, ...]:
-    """Return the names of the settings that a config has for a stage."""
-    return tuple(field.name for field in _fields(stage))
-
-
-def _asked(config: PipelineConfig, stage: str) -> dict[str, Setting]:
-    values = {field.name: getattr(getattr(config, stage), field.name) for field in _fields(stage)}
-    return {name: value for name, value in values.items() if value is not None}
-
-
-@cache
-def _fields(stage: str) -> tuple[attrs.Attribute[object], ...]:
-    kind = type(getattr(_DEFAULT, stage))
-    return tuple(field for field in attrs.fields(kind) if field.name != "enabled")
-
-
-def _resolved(
-    stage: str,
-    asked: Mapping[str, Setting],
-    txt2img: Mapping[str, Setting],
-    capabilities: Capabilities,
-) -> dict[str, Setting]:
-    """Fill in what was not given: from txt2img where a stage inherits, else the backend's own."""
-    understood = capabilities.stages[stage]
-    inherited = {
-        name: txt2img[there]
-        for name, there in _inherited(stage, {**understood, **asked}).items()
-        if name in understood and txt2img.get(there) is not None
-    }
-    settings = {**understood, **inherited, **asked}
-    for trigger, implied in _IMPLIED.items():
-        if settings.get(trigger):
-            missing = {name: value for name, value in implied.items() if settings.get(name) is None}
-            if settings.get("hr_resize_x") or settings.get("hr_resize_y"):
-                missing.pop("hr_scale", None)
-            settings |= {name: value for name, value in missing.items() if name in understood}
-    if _by_img2img(stage, settings) and settings.get("denoising_strength") is None:
-        settings["denoising_strength"] = 0.2
-    sized = "upscaling_resize_w" in asked or "upscaling_resize_h" in asked
-    if stage == "upscale" and sized and "resize_mode" not in asked:
-        settings["resize_mode"] = 1
-    return settings
-
-
-def _inherited(stage: str, settings: Mapping[str, Setting]) -> Mapping[str, str]:
-    if _by_img2img(stage, settings):
-        return {**_FROM_TXT2IMG, **_SAMPLED}
-    return _INHERITED.get(stage, {})
-
-
-def _by_img2img(stage: str, settings: Mapping[str, Setting]) -> bool:
-    return stage == "upscale" and settings.get("upscale_mode") == BY_IMG2IMG
-
-
 def _spelled(asked: Mapping[str, Setting], capabilities: Capabilities) -> dict[str, Setting]:
     """Return what was asked for with every name spelled as the backend spells it."""
     return {name: capabilities.spelled(name, value) for name, value in asked.items()}
@@ -309,7 +196,7 @@ def _problems(
     capabilities: Capabilities,
 ) -> Iterator[str]:
     # What is inherited was looked at where it was given.
-    own = {name: settings[name] for name in settings if name in asked or not _inherits(stage, name)}
+    own = {name: settings[name] for name in settings if name in asked or not inherits(stage, name)}
     yield from _not_understood(stage, asked, capabilities)
     yield from _missing(stage, own, capabilities)
     yield from _unknown_names(stage, own, capabilities)
@@ -334,10 +221,10 @@ def _not_understood(
 
 def _missing(stage: str, own: Mapping[str, Setting], capabilities: Capabilities) -> Iterator[str]:
     for name in REQUIRED[stage]:
-        if name not in own and _inherits(stage, name):
+        if name not in own and inherits(stage, name):
             continue
         if name == "upscaler_1" and (
-            _by_img2img(stage, own) or name not in capabilities.stages[stage]
+            by_img2img(stage, own) or name not in capabilities.stages[stage]
         ):
             continue
         if own.get(name) is None or not str(own[name]).strip():
@@ -363,15 +250,8 @@ def _hint(name: str, value: Setting, names: tuple[str, ...], capabilities: Capab
     return suggestion(value, names)
 
 
-def _inherits(stage: str, name: str) -> bool:
-    return name in _INHERITED[stage] if stage in _INHERITED else False
-
-
 def _expected(name: str, capabilities: Capabilities) -> str:
     listed = capabilities.names_of(name)
     return (
         f"one of {', '.join(listed)}" if listed else "some text" if "prompt" in name else "a value"
     )
-
-
-_DEFAULT = PipelineConfig()

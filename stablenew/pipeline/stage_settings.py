@@ -1,0 +1,139 @@
+"""What a stage runs with: what was asked for, what it inherits, what the backend takes. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+
+import attrs
+
+from stablenew.backends.base import Capabilities
+from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
+
+BY_IMG2IMG = "img2img"
+"""The `upscale_mode` that samples the picture anew at its new size."""
+
+_FROM_TXT2IMG = {name: name for name in ("prompt", "negative_prompt", "seed")}
+_FROM_TXT2IMG |= {name: name for name in ("model", "vae", "clip_skip")}
+_SAMPLED = {name: name for name in ("steps", "cfg_scale", "sampler_name", "scheduler")}
+_INHERITED: Mapping[str, Mapping[str, str]] = {
+    "img2img": {**_FROM_TXT2IMG, "width": "width", "height": "height"},
+    "adetailer": {
+        **_FROM_TXT2IMG,
+        "ad_steps": "steps",
+        "ad_cfg_scale": "cfg_scale",
+        "ad_sampler": "sampler_name",
+        "ad_scheduler": "scheduler",
+    },
+    "upscale": {},
+}
+"""What a stage takes from txt2img where it has no value of its own: its name here and there."""
+
+_IMPLIED: Mapping[str, Mapping[str, Setting]] = {
+    "enable_hr": {
+        "denoising_strength": 0.75,
+        "hr_upscaler": "Latent",
+        "hr_second_pass_steps": 0,
+        "hr_scale": 2.0,
+    },
+    "refiner_checkpoint": {"refiner_switch_at": 0.8},
+}
+"""What a setting needs beside it, and its value where nobody gives one: AUTOMATIC1111 fails without
+the first, and switches to the refiner at step 0 without the last."""
+
+
+def backend_defaults(capabilities: Capabilities) -> dict[str, Setting]:
+    """Return what a backend takes where nobody gives a value, by path: `txt2img.sampler_name`."""
+    return {
+        f"{stage}.{name}": value
+        for stage, settings in capabilities.stages.items()
+        for name, value in settings.items()
+        if value not in (None, "") and name not in ("seed", "subseed")  # those are drawn
+    }
+
+
+def with_defaults(config: PipelineConfig, defaults: Mapping[str, Setting]) -> PipelineConfig:
+    """Return a config with what its stages were not given filled in, but for what they inherit.
+
+    Args:
+        config: What was asked for; left as it is.
+        defaults: By path; settings that the config does not have are left out.
+    """
+    for stage in STAGES:
+        asked = asked_settings(config, stage)
+        own = {name: defaults.get(f"{stage}.{name}") for name in asked_names(stage)}
+        inherited = _inherited(stage, {**own, **asked})
+        missing = {
+            name: value
+            for name, value in own.items()
+            if value is not None and name not in asked and name not in inherited
+        }
+        if missing and getattr(config, stage).enabled:
+            changed = attrs.evolve(getattr(config, stage), **missing)
+            config = attrs.evolve(config, **{stage: changed})
+    return config
+
+
+@cache
+def asked_names(stage: str) -> tuple[str, ...]:
+    """Return the names of the settings that a config has for a stage."""
+    return tuple(field.name for field in _fields(stage))
+
+
+def asked_settings(config: PipelineConfig, stage: str) -> dict[str, Setting]:
+    """Return the settings that a config gives a stage."""
+    values = {field.name: getattr(getattr(config, stage), field.name) for field in _fields(stage)}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+@cache
+def _fields(stage: str) -> tuple[attrs.Attribute[object], ...]:
+    kind = type(getattr(_DEFAULT, stage))
+    return tuple(field for field in attrs.fields(kind) if field.name != "enabled")
+
+
+def resolved_settings(
+    stage: str,
+    asked: Mapping[str, Setting],
+    txt2img: Mapping[str, Setting],
+    capabilities: Capabilities,
+) -> dict[str, Setting]:
+    """Fill in what was not given: from txt2img where a stage inherits, else the backend's own."""
+    understood = capabilities.stages[stage]
+    inherited = {
+        name: txt2img[there]
+        for name, there in _inherited(stage, {**understood, **asked}).items()
+        if name in understood and txt2img.get(there) is not None
+    }
+    settings = {**understood, **inherited, **asked}
+    for trigger, implied in _IMPLIED.items():
+        if settings.get(trigger):
+            missing = {name: value for name, value in implied.items() if settings.get(name) is None}
+            if settings.get("hr_resize_x") or settings.get("hr_resize_y"):
+                missing.pop("hr_scale", None)
+            settings |= {name: value for name, value in missing.items() if name in understood}
+    if by_img2img(stage, settings) and settings.get("denoising_strength") is None:
+        settings["denoising_strength"] = 0.2
+    sized = "upscaling_resize_w" in asked or "upscaling_resize_h" in asked
+    if stage == "upscale" and sized and "resize_mode" not in asked:
+        settings["resize_mode"] = 1
+    return settings
+
+
+def _inherited(stage: str, settings: Mapping[str, Setting]) -> Mapping[str, str]:
+    if by_img2img(stage, settings):
+        return {**_FROM_TXT2IMG, **_SAMPLED}
+    return _INHERITED.get(stage, {})
+
+
+def by_img2img(stage: str, settings: Mapping[str, Setting]) -> bool:
+    """Return whether a stage upscales by sampling the picture anew."""
+    return stage == "upscale" and settings.get("upscale_mode") == BY_IMG2IMG
+
+
+def inherits(stage: str, name: str) -> bool:
+    """Return whether a stage takes a setting from txt2img where it has none of its own."""
+    return name in _INHERITED[stage] if stage in _INHERITED else False
+
+
+_DEFAULT = PipelineConfig()
