@@ -104,6 +104,7 @@ def _add_what(what: argparse._ArgumentGroup) -> None:
         default=None,
         help="ask which prompt is best, and not what is best for all of them",
     )
+    _add_variants(what)
     what.add_argument(
         "--set",
         metavar="PATH=VALUE",
@@ -124,6 +125,17 @@ def _add_what(what: argparse._ArgumentGroup) -> None:
         help="leave a learning record for each run",
     )
     what.add_argument("--experiment-name", metavar="NAME", help="kept with every record")
+
+
+def _add_variants(what: argparse._ArgumentGroup) -> None:
+    what.add_argument(
+        "--variants",
+        metavar="WHICH",
+        help="what {a|b} and __name__ in prompts stand for: all of it, or so many drawn",
+    )
+    what.add_argument(
+        "--wildcards", metavar="DIR", help="where __name__ is looked up: name.txt, name.yaml"
+    )
 
 
 def _add_axes(axes: argparse._ArgumentGroup) -> None:

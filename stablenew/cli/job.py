@@ -22,6 +22,7 @@ from stablenew.cli.options import (
 from stablenew.cli.plan_options import plan_of, varied_axes
 from stablenew.cli.problems import Problems
 from stablenew.cli.prompt_options import chosen_prompts, notes_on
+from stablenew.cli.variant_options import notes_on_variants, plan_of_variants
 from stablenew.config.overrides import override_all
 from stablenew.config.pipeline_config import PipelineConfig, Setting, read_table
 from stablenew.config.prompt import Prompt
@@ -160,15 +161,16 @@ def drafted_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
     if len(prompts) == 1:
         metadata |= prompts[0].tags
     plan = wrong.unless(lambda: plan_of(options, section, axes, prompts, assigned), None)
+    config = wrong.or_stop(lambda: _config(file, options, prompts, assigned))
     return Job(
-        config=wrong.or_stop(lambda: _config(file, options, prompts, assigned)),
+        config=config,
         settings=wrong.or_stop(lambda: _settings(options, sources[0])),
         max_seconds=wrong.unless(lambda: _seconds(options.max_time), None),
-        plan=plan,
+        plan=wrong.unless(lambda: plan_of_variants(plan, config, options), None),
         images=options.images_per_step or 1,
         max_steps=options.max_steps,
         metadata=metadata,
-        notes=tuple(notes_on(prompts)),
+        notes=(*notes_on(prompts), *notes_on_variants(options, config, prompts)),
         yes=bool(flags.get("yes")),
         problems=tuple(wrong.found),
     )

@@ -1,0 +1,93 @@
+"""The variants of a plan's prompts as an axis. Pure but for the files of wildcards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import attrs
+
+from stablenew.config.pipeline_config import PipelineConfig
+from stablenew.config.prompt import Prompt
+from stablenew.config.variants import variants_of
+from stablenew.config.wildcards import Wildcards
+from stablenew.errors import ConfigError
+from stablenew.learning.axis import Axis, Choice
+from stablenew.learning.learning_plan import LearningPlan
+
+_PROMPT, _NEGATIVE = "txt2img.prompt", "txt2img.negative_prompt"
+
+
+def with_variants(
+    plan: LearningPlan | None,
+    config: PipelineConfig,
+    number: int | None = None,
+    *,
+    wildcards: Wildcards | None = None,
+    seed: object = "",
+    images_per_step: int = 1,
+) -> LearningPlan:
+    """Return a plan that explores the variants of its prompts as well; they are compared.
+
+    Args:
+        plan: One whose prompts come from an axis of its own, or from the config; None for none.
+        config: What every step's config is derived from.
+        number: How many of each prompt to draw, None for all.
+        wildcards: What `__name__` stands for.
+        seed: What they are drawn with, beside the prompts themselves.
+        images_per_step: Of a plan that is new.
+
+    Raises:
+        ConfigError: There is nothing to choose in any prompt, or a choice that cannot be read.
+    """
+    if plan is not None and plan.bounds is not None:
+        raise ConfigError("variants: given with an exploration of numbers, expected one of them")
+    axes = plan.axes if plan else ()
+    given = next((axis for axis in axes if _PROMPT in axis.paths), None)
+    axis = given or Axis("prompt", (Choice("", {_PROMPT: config.txt2img.prompt or ""}),))
+    choices = [
+        variant
+        for choice in axis.choices
+        for variant in _variants(choice, config, number, wildcards, seed)
+    ]
+    if len(choices) == len(axis.choices) and all(map(_same, choices, axis.choices)):
+        shown = ", ".join(repr(each.overrides.get(_PROMPT)) for each in axis.choices[:3])
+        raise ConfigError(f"variants: nothing to choose in {shown}, expected {{a|b}} or __name__")
+    varied = Axis(axis.name, tuple(_each_once(choices)))
+    if plan is None:
+        return LearningPlan(axes=(varied,), images_per_step=images_per_step)
+    others = [varied if axis is given else axis for axis in axes]
+    return attrs.evolve(plan, axes=others if given else [*others, varied], mode=None)
+
+
+def _variants(
+    choice: Choice,
+    config: PipelineConfig,
+    number: int | None,
+    wildcards: Wildcards | None,
+    seed: object,
+) -> Iterator[Choice]:
+    """Yield a choice with each variant of its prompts."""
+    negative = choice.overrides.get(_NEGATIVE, config.txt2img.negative_prompt)
+    prompt = Prompt(positive=str(choice.overrides.get(_PROMPT) or ""), negative=str(negative or ""))
+    found = variants_of(prompt, wildcards)
+    for each in found.all() if number is None else found.drawn(number, seed):
+        label = each.positive
+        overrides = {**choice.overrides, _PROMPT: each.positive}
+        if each.negative != prompt.negative:
+            label = f"{label} (negative: {each.negative})"
+            overrides[_NEGATIVE] = each.negative
+        yield attrs.evolve(choice, label=label, overrides=overrides)
+
+
+def _same(variant: Choice, choice: Choice) -> bool:
+    return variant.overrides == choice.overrides
+
+
+def _each_once(choices: Sequence[Choice]) -> Iterator[Choice]:
+    """Yield choices that set something else than those before: two prompts may share a variant."""
+    seen = set()
+    for choice in choices:
+        key = tuple(sorted(choice.overrides.items(), key=str))
+        if key not in seen:
+            yield choice
+        seen.add(key)
