@@ -54,14 +54,29 @@ class Axis:
     choices: tuple[Choice, ...] = attrs.field(converter=_choices)
     condition: bool = False
 
-    @cached_property
+    @property
     def paths(self) -> tuple[str, ...]:
         """Every path that some choice sets, the first choice's first."""
+        return self._paths
+
+    @property
+    def path(self) -> str:
+        """What it is about: the one path that it sets, or the one of its name; else its name."""
+        return self._path
+
+    @property
+    def values(self) -> tuple[Setting, ...]:
+        """What each choice stands for: the value of what the axis is about, or its label."""
+        return self._values
+
+    # Kept, for they are asked for in every step; in names that no line of JSON has.
+
+    @cached_property
+    def _paths(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(path for choice in self.choices for path in choice.overrides))
 
     @cached_property
-    def path(self) -> str:
-        """What it is about: the one path that it sets, or the one of its name; else its name."""
+    def _path(self) -> str:
         if self.name in self.paths:
             return self.name
         named = [path for path in self.paths if without_stage(path) == self.name]
@@ -70,8 +85,7 @@ class Axis:
         return self.name
 
     @cached_property
-    def values(self) -> tuple[Setting, ...]:
-        """What each choice stands for: the value of what the axis is about, or its label."""
+    def _values(self) -> tuple[Setting, ...]:
         path = self.path
         return tuple(choice.overrides.get(path, choice.label) for choice in self.choices)
 

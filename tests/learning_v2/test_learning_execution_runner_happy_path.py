@@ -135,6 +135,7 @@ async def test_every_axis_is_told_and_each_step_by_what_sets_it_apart() -> None:
     (started,) = listener.of(PlanStarted)
     assert started.axes == tuple(axes)
     line = json.loads(encode_event(started))["axes"][2]
+    assert line.keys() == {"name", "choices", "condition"}  # whatever was asked of it before
     assert (line["name"], line["condition"]) == ("prompt", True)
     assert line["choices"][0] == {
         "label": "a cat",
