@@ -16,7 +16,6 @@ from stablenew.config.overrides import (
     checked_settings,
     edit_prompts,
     edits_text,
-    paths_set_by,
 )
 from stablenew.config.pipeline_config import PipelineConfig, Setting
 from stablenew.errors import ConfigError, OverrideError
@@ -263,18 +262,15 @@ def drafted_steps(
 
 
 def _right_axes(axes: Sequence[Axis]) -> list[Axis]:
-    """Return the axes whose choices are right; of several that set the same, the first."""
+    """Return the axes whose choices are right."""
     right: list[Axis] = []
-    taken: set[str] = set()
     for axis in axes:
-        paths = {each for path in axis.paths for each in paths_set_by(path)}
         try:
             _checked([axis])
         except OverrideError:
             continue
-        if axis.choices and not paths & taken:
+        if axis.choices:
             right.append(axis)
-            taken |= paths
     return right
 
 

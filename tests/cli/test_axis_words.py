@@ -166,6 +166,14 @@ def test_presets_are_called_as_their_files_and_set_what_these_set(here: Path) ->
     assert crisp.overrides == {"txt2img.steps": 30, "txt2img.negative_prompt": "blur"}
 
 
+def test_presets_of_the_same_file_name_are_called_by_their_paths(here: Path) -> None:
+    for name in ("old", "new"):
+        (here / name).mkdir()
+        (here / name / "soft.toml").write_text("[txt2img]\ncfg_scale = 3\n")
+    (axis,) = plan_of("--presets", "old/soft.toml, new/soft.toml").axes
+    assert axis.labels == ("old/soft.toml", "new/soft.toml")
+
+
 def test_presets_of_a_plan_file_lie_beside_it(here: Path) -> None:
     (here / "plans").mkdir()
     (here / "plans" / "soft.toml").write_text("[txt2img]\ncfg_scale = 3\n")

@@ -112,6 +112,17 @@ def test_what_is_there_of_very_many_steps_is_told_as_about(
     assert told[-2] == "step 20  steps=20  new"
 
 
+def test_the_time_of_very_many_steps_is_that_of_some_many_times_over(
+    dry_run: DryRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--backend", "fake", "--prompt", "a red cat", "--quiet"]) == 0
+    words = ("--sweep", "txt2img.seed=1:2000", "--json")
+    exact = json.loads(dry_run(*words).splitlines()[0])["estimate"]["seconds"]
+    monkeypatch.setattr(cli_dry_run, "LOOKED_AT", 1_999)
+    about = json.loads(dry_run(*words).splitlines()[0])["estimate"]["seconds"]
+    assert about == pytest.approx(exact)
+
+
 class Terminal:
     """A person at a terminal, who presses one key."""
 

@@ -286,3 +286,10 @@ async def test_the_last_result_is_that_of_the_last_plan_however_early_it_ended(
         assert last is not None
         assert last.plan_id != first.plan_id
         assert str(last.outcome) == "cancelled"
+
+
+def test_many_missing_steps_are_counted_and_the_first_are_named() -> None:
+    missing = tuple(f"steps={number}" for number in range(1, 2_001))
+    told = str(Interruption(id="plan-1", steps=3_000, missing=missing))
+    assert told.startswith("plan-1 was interrupted: 1000 of 3000 steps done, missing: steps=1; ")
+    assert told.endswith("; steps=20; … and 1,980 more")

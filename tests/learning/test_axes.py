@@ -118,6 +118,15 @@ def test_the_prompts_of_a_pack_bring_settings_of_their_own_but_for_what_is_set_e
     assert [each.label for each in (first, second, third)] == ["a cat #1", "film", "a cat #3"]
 
 
+def test_prompts_of_the_same_name_are_told_apart_and_keep_their_tags() -> None:
+    prompts = [
+        Prompt(positive=text, name="x", pack_id="p", index=n) for n, text in ((1, "a"), (2, "b"))
+    ]
+    choices = axis_of_prompts(prompts).choices
+    assert [choice.label for choice in choices] == ["x #1", "x #2"]
+    assert [choice.tags["prompt_id"] for choice in choices] == ["p#1", "p#2"]
+
+
 @pytest.mark.parametrize(
     ("axis", "variable", "values"),
     [

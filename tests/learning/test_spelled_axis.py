@@ -22,7 +22,13 @@ from tests.support import config
 
 CAPABILITIES = attrs.evolve(
     FAKE_CAPABILITIES,
-    models=("xl_base.safetensors", "xl_turbo.safetensors", "sd15.safetensors", "odd*name"),
+    models=(
+        "xl_base.safetensors",
+        "xl_turbo.safetensors",
+        "sd15.safetensors",
+        "odd*name",
+        "odd-name",
+    ),
     choices={"vae": ("Automatic", "None")},
     aliases={"sampler_name": {"k_euler": "Euler"}},
 )
