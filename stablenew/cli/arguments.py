@@ -206,17 +206,7 @@ def _add_how(how: argparse._ArgumentGroup) -> None:
         default=None,
         help="make every picture, also those that are there already",
     )
-    how.add_argument("--resume", metavar="DIR", help="go on with the plan in runs/PLAN_ID")
-    how.add_argument(
-        "--on-this-backend",
-        action="store_true",
-        help="with --resume: also where the backend or its model is not the plan's any more",
-    )
-    how.add_argument(
-        "--only-failed",
-        action="store_true",
-        help="with --resume: run the steps again that failed or timed out, no others",
-    )
+    _add_resume(how)
     how.add_argument(
         "--yes",
         action="store_true",
@@ -236,3 +226,17 @@ def _add_how(how: argparse._ArgumentGroup) -> None:
     )
     how.add_argument("--quiet", action="store_true", help="print nothing but errors")
     how.add_argument("-v", "--verbose", action="store_true", help="log more, show tracebacks")
+
+
+def _add_resume(how: argparse._ArgumentGroup) -> None:
+    how.add_argument("--resume", metavar="DIR", help="go on with the plan in runs/PLAN_ID")
+    how.add_argument(
+        "--on-this-backend",
+        action="store_true",
+        help="with --resume: also where the backend or its model is not the plan's any more",
+    )
+    how.add_argument(
+        "--only-failed",
+        action="store_true",
+        help="with --resume: run the steps again that failed or timed out, no others",
+    )

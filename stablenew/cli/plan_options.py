@@ -40,22 +40,14 @@ def plan_of(
         ConfigError: With every problem.
     """
     plan = section_plan(section) if options.varying is None and options.explore is None else None
-    if len(prompts) > 1:
-        others = (*axes, *(plan.axes if plan else ()))
-        elsewhere = {*assigned, *(path for axis in others for path in axis.paths)}
-        compare = bool(options.compare_prompts)
-        axes = (*axes, axis_of_prompts(prompts, compare=compare, without=elsewhere))
-    elif options.compare_prompts:
-        raise ConfigError(f"compare_prompts: given with {len(prompts)} prompts, expected several")
+    axes = (*axes, *_prompt_axes(options, plan, axes, prompts, assigned))
     if options.explore is not None:
         if axes:
             names = ", ".join(axis.name for axis in axes)
             raise ConfigError(f"explore: given with {names}, expected one setting to explore")
         return _exploration(options.explore, options)
     if plan is None and not axes:
-        for name in ("sample", "skip"):
-            if getattr(options, name):
-                raise ConfigError(f"{name}: of what? nothing varies; expected --sweep PATH=VALUES")
+        _refuse_parts_of_nothing(options)
         return None
     base = plan or LearningPlan(axes=axes)
     return attrs.evolve(
@@ -67,6 +59,30 @@ def plan_of(
         skip=_skips(options.skip),
         order=options.order or "models",
     )
+
+
+def _prompt_axes(
+    options: RunOptions,
+    plan: LearningPlan | None,
+    axes: Sequence[Axis],
+    prompts: Sequence[Prompt],
+    assigned: Collection[str],
+) -> tuple[Axis, ...]:
+    """Return the axis of several prompts; none for one prompt."""
+    if len(prompts) > 1:
+        others = (*axes, *(plan.axes if plan else ()))
+        elsewhere = {*assigned, *(path for axis in others for path in axis.paths)}
+        compare = bool(options.compare_prompts)
+        return (axis_of_prompts(prompts, compare=compare, without=elsewhere),)
+    if options.compare_prompts:
+        raise ConfigError(f"compare_prompts: given with {len(prompts)} prompts, expected several")
+    return ()
+
+
+def _refuse_parts_of_nothing(options: RunOptions) -> None:
+    for name in ("sample", "skip"):
+        if getattr(options, name):
+            raise ConfigError(f"{name}: of what? nothing varies; expected --sweep PATH=VALUES")
 
 
 def section_plan(section: LearningSection) -> LearningPlan | None:

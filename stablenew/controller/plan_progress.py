@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 
@@ -145,23 +145,14 @@ def read_plan_progress(
         )
     recorded = frozenset(_recorded(folder))
     added = tuple(v for event in events if event.type == "PlanExtended" for v in event.values)
-    finished = {
-        run.step: run
-        for run in runs
-        if run.outcome == Outcome.SUCCEEDED
-        and all(_is_there(folder.parent / output.path) for output in run.final)
-    }
-    run_ids: dict[int, str] = {}
-    if capabilities is not None:
+    if capabilities is None:
+        finished, run_ids = _believed(folder, runs), dict[int, str]()
+    else:
         wanted = _wanted(stored, capabilities, added)
         finished, run_ids = _matched(folder, stored, runs, wanted)
     if stored.learning_enabled:
         finished = {step: run for step, run in finished.items() if run.run_id in recorded}
     ends = [event for event in events if event.type in _ENDS][-1:]
-    count = min(stored.plan.count, stored.max_steps or stored.plan.count)
-    complete = set(finished) >= set(range(count))
-    if stored.plan.mode == "adaptive":  # which says itself when it is at its end
-        complete = any(event.outcome == Outcome.SUCCEEDED for event in ends)
     failed = (Outcome.FAILED, Outcome.TIMED_OUT)
     return PlanProgress(
         finished={
@@ -174,9 +165,27 @@ def read_plan_progress(
         added_values=added,
         sequence=max((event.sequence for event in events), default=0),
         ended=any(event.type == "PlanFinished" for event in ends),
-        complete=complete,
+        complete=_is_complete(stored, finished, ends),
         recorded=recorded,
     )
+
+
+def _believed(folder: Path, runs: Iterable[_Run]) -> dict[int, _Run]:
+    """Return the run of each step that succeeded and whose files are there, at a glance."""
+    return {
+        run.step: run
+        for run in runs
+        if run.outcome == Outcome.SUCCEEDED
+        and all(_is_there(folder.parent / output.path) for output in run.final)
+    }
+
+
+def _is_complete(stored: StoredPlan, finished: Collection[int], ends: Iterable[_Event]) -> bool:
+    """Return whether nothing is left to do; an adaptive plan says itself when it is at its end."""
+    if stored.plan.mode == "adaptive":
+        return any(event.outcome == Outcome.SUCCEEDED for event in ends)
+    count = min(stored.plan.count, stored.max_steps or stored.plan.count)
+    return all(step in finished for step in range(count))
 
 
 def _wanted(
