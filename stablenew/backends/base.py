@@ -71,7 +71,8 @@ class Capabilities:
         schedulers: Valid values of `scheduler`; empty where it does not tell.
         models: Valid values of `model`; empty where it does not tell.
         upscalers: Valid values of `upscaler_1`; empty where it does not tell.
-        choices: Valid values of other settings, by the setting's name: `ad_model`, `vae`, …
+        choices: Valid values of other settings, by the setting's name: `ad_model`, `vae`, …; and
+            under `lora` what each LoRA is called.
         aliases: For each setting that has other spellings of its values: those, in lower case,
             each with the name that it stands for.
         sizes: The (width, height) pairs it can make; empty for any.

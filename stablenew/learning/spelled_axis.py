@@ -1,7 +1,8 @@
 """An axis as a backend spells it: names as it has them, `*` and globs for all that match. Pure.
 
 `txt2img.sampler_name=*` is every sampler, `txt2img.model=xl_*` every model of such a name, in the
-backend's order; a name that the backend has is no glob, whatever is in it.
+backend's order; a name that the backend has is no glob, whatever is in it. `lora.*=0.8` is every
+LoRA at that weight, one after the other.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import attrs
 
 from stablenew._names import suggestion
 from stablenew.backends.base import Capabilities
+from stablenew.config.overrides import LORA
 from stablenew.config.pipeline_config import STAGES, Setting
 from stablenew.errors import ConfigError
-from stablenew.learning.axis import Axis, Choice, label_of_all
+from stablenew.learning.axis import Axis, Choice, label_of, label_of_all
 
 _ANY = "*?"
+_LORAS = f"{LORA}."
 
 
 def spelled_axis(axis: Axis, capabilities: Capabilities) -> Axis:
@@ -27,6 +30,8 @@ def spelled_axis(axis: Axis, capabilities: Capabilities) -> Axis:
         ConfigError: With every glob that matches nothing, and every one in step with other settings
             that matches more than one name.
     """
+    if axis.path.startswith(_LORAS) and _has_glob(axis.path):
+        return _each_lora(axis, capabilities)
     problems: list[str] = []
     globbed: dict[tuple[tuple[str, Setting], ...], bool] = {}
     choices: list[Choice] = []
@@ -49,6 +54,17 @@ def spelled_axis(axis: Axis, capabilities: Capabilities) -> Axis:
     if problems:
         raise ConfigError(*problems)
     return axis if choices == list(axis.choices) else attrs.evolve(axis, choices=choices)
+
+
+def _each_lora(axis: Axis, capabilities: Capabilities) -> Axis:
+    """Return an axis of the LoRAs of a name, at each of the weights."""
+    names = _matching(axis.path, axis.path.removeprefix(_LORAS), capabilities)
+    choices = tuple(
+        Choice(f"{name}:{label_of(weight)}", {f"{_LORAS}{name}": weight})
+        for name in names
+        for weight in axis.values
+    )
+    return attrs.evolve(axis, name=LORA, choices=choices)
 
 
 def _renamed(choice: Choice, overrides: Mapping[str, Setting]) -> Choice:
@@ -91,10 +107,14 @@ def _expanded(
 
 def _is_glob(path: str, value: str, capabilities: Capabilities) -> bool:
     stage, _, name = path.partition(".")
-    if stage not in STAGES or "prompt" in name or not any(each in value for each in _ANY):
+    if stage not in STAGES or "prompt" in name or not _has_glob(value):
         return False
     names = capabilities.names_of(name)
     return value not in names and (bool(names) or "*" in value)
+
+
+def _has_glob(text: str) -> bool:
+    return any(each in text for each in _ANY)
 
 
 def _matching(path: str, glob: str, capabilities: Capabilities) -> tuple[str, ...]:
@@ -103,7 +123,8 @@ def _matching(path: str, glob: str, capabilities: Capabilities) -> tuple[str, ..
     Raises:
         ConfigError: There is none, or the backend does not tell; with the nearest.
     """
-    names = capabilities.names_of(path.partition(".")[2])
+    kind = LORA if path.startswith(_LORAS) else path.partition(".")[2]
+    names = capabilities.names_of(kind)
     if not names:
         title = capabilities.title
         raise ConfigError(f"{path}: given {glob!r}, but the {title} does not tell what there is")

@@ -16,6 +16,7 @@ from stablenew.errors import ConfigError
 from stablenew.learning.axis import Axis, axis_in_step, axis_of_values
 from stablenew.learning.learning_plan import LearningPlan
 from stablenew.learning.learning_record_reader import read_records
+from stablenew.learning.learning_steps import derive_steps
 from stablenew.learning.spelled_axis import spelled_axis
 from stablenew.learning.step_plans import spelled_plan
 from tests.support import config
@@ -29,7 +30,7 @@ CAPABILITIES = attrs.evolve(
         "odd*name",
         "odd-name",
     ),
-    choices={"vae": ("Automatic", "None")},
+    choices={"vae": ("Automatic", "None"), "lora": ("film", "grain", "film_2")},
     aliases={"sampler_name": {"k_euler": "Euler"}},
 )
 
@@ -94,6 +95,20 @@ def test_in_step_with_others_a_glob_is_one_name() -> None:
     values["txt2img.model"] = ["sd15*", "xl_*"]
     with pytest.raises(ConfigError, match=r"'xl_\*', which matches 2 names \(xl_base"):
         spelled(axis_in_step(values))
+
+
+def test_every_lora_of_a_name_is_tried_at_each_weight() -> None:
+    axis = spelled(axis_of_values("lora.film*", [0.5, 1]))
+    assert (axis.name, axis.labels) == ("lora", ("film:0.5", "film:1", "film_2:0.5", "film_2:1"))
+    steps = derive_steps(LearningPlan(axes=[axis]), config(txt2img={"prompt": "a <lora:film:1>"}))
+    assert [(step.label, step.config_snapshot.txt2img.prompt) for step in steps][1:3] == [
+        ("lora=film:1", "a <lora:film:1>"),
+        ("lora=film_2:0.5", "a <lora:film:1> <lora:film_2:0.5>"),
+    ]
+    assert len(spelled(axis_of_values("lora.*", [1])).choices) == 3
+    assert spelled(axis_of_values("lora.film", [0.5])).name == "lora.film"
+    with pytest.raises(ConfigError, match=r"lora.x\*: given 'x\*', which no name matches"):
+        spelled(axis_of_values("lora.x*", [1]))
 
 
 async def test_the_plan_that_is_kept_has_the_names_and_so_have_the_records(runs: Path) -> None:

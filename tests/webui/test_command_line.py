@@ -89,3 +89,31 @@ def test_a_picture_of_a_server_is_not_asked_for_twice(tmp_path: Path) -> None:
     assert (first.returncode, again.returncode) == (0, 0), first.stderr
     assert [len(each) for each in asked] == [1, 2]
     assert asked_again == asked
+
+
+def test_lora_weights_and_models_with_the_settings_that_fit_them_are_explored(
+    tmp_path: Path,
+) -> None:
+    with serve(A1111) as webui:
+        webui.shelf.loras.update(film="a" * 64, grain="b" * 64)
+        models = [f"{name}.safetensors" for name in webui.models[:2]]
+        words = ("--url", webui.url, "--prompt", "a castle <lora:film:0.8>", *SMALL, "--learn")
+        done = run(
+            tmp_path, *words, "--sweep", "lora.film=0:1:0.25",
+            "--sweep", f"txt2img.model={','.join(models)}", "--with", "txt2img.cfg_scale=5,7",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        every = run(tmp_path, *words, "--sweep", "lora.*=0.5", "--dry-run")
+        unknown = run(tmp_path, *words, "--sweep", "lora.flim=0.5", "--dry-run")
+    records = list(read_records(tmp_path / "runs" / "learning_records.jsonl"))
+    seen = [(each.outputs[0]["prompt"], each.outputs[0]["cfg_scale"]) for each in records]
+    assert seen == [
+        (f"a castle <lora:film:{weight}>", cfg_scale)
+        for cfg_scale in (5, 7)
+        for weight in ("0", "0.25", "0.5", "0.75", "1")
+    ]
+    assert len({each.outputs[0]["model"] for each in records}) == 2
+    assert "lora: film:0.5, grain:0.5\n" in every.stdout
+    assert unknown.returncode == 2
+    assert "<lora:flim:" in unknown.stderr
+    assert "did you mean film?" in unknown.stderr

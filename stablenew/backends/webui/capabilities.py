@@ -81,6 +81,8 @@ def _choices(server: Server) -> dict[str, tuple[str, ...]]:
     }
     if server.ad_models:
         choices["ad_model"] = server.ad_models
+    if server.lora_names:
+        choices["lora"] = server.lora_names
     if server.overridable(VAE) or server.overridable(MODULES):
         choices["vae"] = (*CHOSEN_BY_SERVER, *server.vaes)
     if not server.overridable(CHECKPOINT):  # it has one, and that is what it takes

@@ -11,7 +11,7 @@ import msgspec
 from stablenew.backends.webui.client import WebUIClient
 from stablenew.backends.webui.loaded import is_encoder
 from stablenew.backends.webui.progress import read_snapshot, read_task
-from stablenew.backends.webui.prompt_files import LORAS, read_embeddings, read_loras
+from stablenew.backends.webui.prompt_files import LORAS, lora_names, read_embeddings, read_loras
 from stablenew.backends.webui.sdcpp_names import sdcpp_names
 from stablenew.backends.webui.server import (
     Flavour,
@@ -155,6 +155,7 @@ def _server(
             if each.get("model_name") and not (modules and is_encoder(str(each.get("filename"))))
         },
         loras=read_loras(found.get("loras"), flavour),
+        lora_names=lora_names(found.get("loras"), flavour),
         embeddings=read_embeddings(found.get("embeddings")),
         ad_models=_adetailer(found["scripts"], detectors),
         ad_settings=tuple(map(str, schema.get("properties") or ())),

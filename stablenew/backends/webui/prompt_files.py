@@ -74,6 +74,13 @@ def read_loras(listed: object, flavour: Flavour) -> dict[str, str] | None:
     return found
 
 
+def lora_names(listed: object, flavour: Flavour) -> tuple[str, ...]:
+    """Return what each LoRA is called, once; none where there are other files among them."""
+    if not isinstance(listed, list) or flavour is Flavour.SDCPP:
+        return ()
+    return tuple(dict.fromkeys(each.name for each in listed if isinstance(each, Lora)))
+
+
 def read_embeddings(data: object) -> tuple[str, ...]:
     """Return the names that `/sdapi/v1/embeddings` lists as loaded."""
     loaded = data.get("loaded") if isinstance(data, Mapping) else None

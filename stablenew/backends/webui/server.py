@@ -65,6 +65,7 @@ class Server:
         vaes: Names, each with its file.
         loras: The names that tags in prompts may have, each with the hash of the file, "" where
             the server does not tell it; None where it lists none, or other files beside them.
+        lora_names: What each LoRA is called, once.
         embeddings: The names that words in prompts may be.
         ad_models: The detectors of ADetailer; empty where it is not installed.
         ad_settings: The names that ADetailer knows; empty where it does not tell them.
@@ -83,6 +84,7 @@ class Server:
     latent_modes: tuple[str, ...] = ()
     vaes: Mapping[str, str] = attrs.field(factory=dict, converter=frozen_mapping)
     loras: Mapping[str, str] | None = None
+    lora_names: tuple[str, ...] = ()
     embeddings: tuple[str, ...] = ()
     ad_models: tuple[str, ...] = ()
     ad_settings: tuple[str, ...] = ()
