@@ -121,6 +121,8 @@ def _copied(base: Path, row: Mapping[str, object], dest: Path) -> str | None:
 @contextmanager
 def _whole(path: Path) -> Iterator[Path]:
     """Yield a temporary file that takes its place when everything is written."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise ConfigError(f"to: {str(path)!r} is a device, expected an ordinary file")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")

@@ -141,6 +141,8 @@ def write_whole(
         OSError: The disk said no; what was at `path` is as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not path.is_file():  # a rename would take the place of a device
+        raise OSError(errno.EEXIST, "not an ordinary file", str(path))
     temp = _temp_beside(path)
     try:
         with temp.open("xb") as file:

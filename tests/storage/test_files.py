@@ -13,6 +13,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from stablenew.errors import ConfigError
+from stablenew.learning.dataset_export import export_csv
 from stablenew.storage import files, system
 from tests.support import leftovers, open_handles
 
@@ -63,6 +65,16 @@ async def test_appending_adds_to_the_end(tmp_path: Path) -> None:
     await files.append(path, b"one\n", durable=True)
     await files.append(path, b"two\n", durable=False)
     assert path.read_bytes() == b"one\ntwo\n"
+
+
+async def test_what_is_no_ordinary_file_is_never_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="not an ordinary file"):
+        await files.replace(tmp_path / "pipe", b"x")
+    assert (tmp_path / "pipe").is_fifo()
+    with pytest.raises(ConfigError, match="is a device, expected an ordinary file"):
+        export_csv(tmp_path, tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo()
 
 
 async def test_a_torn_last_line_is_moved_aside_and_never_glued_to_the_next(tmp_path: Path) -> None:
