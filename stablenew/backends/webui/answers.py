@@ -158,7 +158,8 @@ def _complaint(entry: object) -> str:
     """Return one of pydantic's complaints: where, and what."""
     if not isinstance(entry, dict):
         return str(entry)
-    where = [str(part) for part in entry.get("loc") or () if part != "body"]
+    place = entry.get("loc")
+    where = [str(part) for part in place if part != "body"] if isinstance(place, list) else []
     return ": ".join([*([".".join(where)] if where else []), str(entry.get("msg", ""))])
 
 
