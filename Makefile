@@ -13,7 +13,7 @@ else
   INSTALL := $(BIN)/python -m pip install -q -c $(CONSTRAINTS)
 endif
 
-.PHONY: run test test-thorough test-desktop bench lint type docs ci clean
+.PHONY: run test coverage test-thorough test-desktop bench lint type docs ci clean
 
 run: .venv/.run
 	$(BIN)/python -m stablenew.run --pack tiny --prompt-index 1 --sweep txt2img.cfg_scale=1,3,5,8 \
@@ -21,6 +21,9 @@ run: .venv/.run
 	    --set upscale.enabled=true --seed 7 --experiment-name "cfg scale" --learn
 
 test: .venv/.test
+	$(BIN)/python -m pytest -n 3 --dist worksteal
+
+coverage: .venv/.test
 	$(BIN)/python -m pytest -n 3 --dist worksteal --cov --cov-report term-missing:skip-covered
 
 test-thorough: .venv/.test
