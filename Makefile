@@ -13,6 +13,9 @@ else
   INSTALL := $(BIN)/python -m pip install -q -c $(CONSTRAINTS)
 endif
 
+# Set in many container images; every process that a test starts would compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test coverage test-thorough test-desktop bench lint type docs ci clean
 
 run: .venv/.run
@@ -21,13 +24,13 @@ run: .venv/.run
 	    --set upscale.enabled=true --seed 7 --experiment-name "cfg scale" --learn
 
 test: .venv/.test
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(BIN)/python -m pytest -n 4 --dist worksteal
 
 coverage: .venv/.test
-	$(BIN)/python -m pytest -n 3 --dist worksteal --cov --cov-report term-missing:skip-covered
+	$(BIN)/python -m pytest -n 4 --dist worksteal --cov --cov-report term-missing:skip-covered
 
 test-thorough: .venv/.test
-	STABLENEW_THOROUGH=1 $(BIN)/python -m pytest -n 3 --dist worksteal -o faulthandler_timeout=3000 \
+	STABLENEW_THOROUGH=1 $(BIN)/python -m pytest -n 4 --dist worksteal -o faulthandler_timeout=3000 \
 	    $$(grep -lrE '\b(rounds|moments)\(' tests --include='test_*.py')
 
 test-desktop: .venv/.desktop

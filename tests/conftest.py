@@ -38,7 +38,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let no test wait for ever: a coroutine is given up after `GUARD` seconds."""
+    """Let no test wait for ever: a coroutine is given up after `GUARD` seconds.
+
+    What waits for servers and processes comes first, or several workers end by waiting for one.
+    """
+    items.sort(key=lambda item: not item.nodeid.startswith(("tests/faults/", "tests/webui/")))
     for item in items:
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
             item.obj = _guarded(item.obj)

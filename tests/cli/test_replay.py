@@ -134,16 +134,20 @@ def follow(folder: Path, *words: str) -> subprocess.Popen[bytes]:
 
 
 def test_a_plan_under_way_is_followed_to_its_end(tmp_path: Path) -> None:
-    small = ("--set", "txt2img.steps=4")
-    words = ("--prompt", "a cat", "--sweep", "txt2img.cfg_scale=1:12:1", "--json", *small)
-    process = start(*words, cwd=tmp_path)
+    """More events than the pipe and a mailbox take: it waits until its lines are read."""
+    words = ("--backend", "fake", "--prompt", "a cat", "--sweep", "txt2img.steps=1:150:1")
+    process = start(*words, "--json", cwd=tmp_path)
     assert process.stdout is not None
     first = json.loads(process.stdout.readline())
     watcher = follow(tmp_path / "runs" / str(first["plan_id"]))
-    told = [first, *map(json.loads, process.stdout)]
-    process.communicate(timeout=60)
-    out, _ = watcher.communicate(timeout=20)
-    seen = [json.loads(line) for line in out.splitlines()]
+    assert watcher.stdout is not None
+    with watcher.stdout, process.stdout:
+        lines = [watcher.stdout.readline()]
+        told = [first, *map(json.loads, process.stdout)]
+        lines += watcher.stdout
+    process.communicate()
+    watcher.wait()
+    seen = [json.loads(line) for line in lines]
     assert seen[:-1] == told[:-1]
     assert (watcher.returncode, seen[-1]["outcome"]) == (0, "succeeded")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageFont
 
-from stablenew.report import contact_sheet
+from stablenew.report import contact_sheet, sheet_layout
 from stablenew.report.contact_sheet import SheetCell, SheetPicture, draw_contact_sheet
 from stablenew.report.lettering import Lettering
 from stablenew.report.sheet_layout import SheetAxis, SheetLayout, lay_out
@@ -166,7 +166,10 @@ def test_long_and_strange_texts_do_no_harm() -> None:
 
 
 @pytest.mark.parametrize(("counts", "images"), [((60,), 4), ((40, 20), 1), ((900,), 1)])
-def test_large_sheets_are_drawn(tmp_path: Path, counts: tuple[int, ...], images: int) -> None:
+def test_large_sheets_are_drawn(
+    tmp_path: Path, counts: tuple[int, ...], images: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sheet_layout, "MOST_PIXELS", 4_000_000)  # 40 take half a gigabyte
     shown = picture(tmp_path / "a.png", "#ff0000", (4, 4))
     axes = [axis(*(str(n) for n in range(count))) for count in counts]
     last = tuple(count - 1 for count in counts)
