@@ -38,11 +38,10 @@ def plan_steps(
     """
     steps, found = drafted_steps(plan, config)
     problems = dict.fromkeys((*wrong, *found))
-    for index in range(len(steps or ())):
-        assert steps is not None
-        stages = _planned(steps, steps.cell(index), capabilities, defaults, problems)
-        if stages is not None:
-            yield steps[index], stages
+    if steps is not None:
+        cells = map(steps.cell, range(len(steps)))
+        planned = _planned(steps, cells, capabilities, defaults, problems)
+        yield from ((steps[index], stages) for index, stages in planned)
     if problems:
         raise ConfigError(*problems)
 
@@ -68,33 +67,33 @@ def checked_stages(
     """
     steps, found = drafted_steps(plan, config)
     problems = dict.fromkeys((*wrong, *found))
-    for cell in steps.looked_at if steps else ():
-        assert steps is not None
-        stages = _planned(steps, cell, capabilities, defaults, problems)
-        if stages is not None:
-            yield stages
+    if steps is not None:
+        planned = _planned(steps, steps.looked_at, capabilities, defaults, problems)
+        yield from (stages for _, stages in planned)
     if problems:
         raise ConfigError(*problems)
 
 
 def _planned(
     steps: Steps,
-    cell: int,
+    cells: Iterable[int],
     capabilities: Capabilities,
     defaults: Mapping[str, Setting],
     problems: dict[str, None],
-) -> StagePlan | None:
-    """Return the stages of a cell; None, and its problems to the others, where it has some."""
-    try:
-        config = steps.cell_config(cell)
-    except ConfigError as error:  # of a prompt: the settings may have some, too
-        problems.update(dict.fromkeys(error.problems))
-        config = steps.unedited_config(cell)
-    try:
-        return plan_stages(with_defaults(config, defaults), capabilities)
-    except ConfigError as error:
-        problems.update(dict.fromkeys(error.problems))
-        return None
+) -> Iterator[tuple[int, StagePlan]]:
+    """Yield place and stages of each cell without a problem; those of the rest join the others."""
+    for place, cell in enumerate(cells):
+        try:
+            config = steps.cell_config(cell)
+        except ConfigError as error:  # of a prompt: the settings may have some, too
+            problems.update(dict.fromkeys(error.problems))
+            config = steps.unedited_config(cell)
+        try:
+            stages = plan_stages(with_defaults(config, defaults), capabilities)
+        except ConfigError as error:
+            problems.update(dict.fromkeys(error.problems))
+        else:
+            yield place, stages
 
 
 def spelled_plan(
