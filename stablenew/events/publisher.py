@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import attrs
-
 from stablenew._clock import Clock
 from stablenew.events.bus import EventBus
 from stablenew.events.event import Event
@@ -32,10 +30,9 @@ class Publisher:
         return self._bus is not None and self._bus.asked_for(kind)
 
     async def publish(self, event: Event) -> None:
-        """Publish an event, with the present time."""
+        """Publish an event that was just made, with the present time."""
         if self._bus is not None:
-            run_id = event.run_id or self._run_id
-            now = self._clock.now()
-            await self._bus.publish(
-                attrs.evolve(event, at=now, plan_id=self._plan_id, run_id=run_id)
-            )
+            head = {"at": self._clock.now(), "plan_id": self._plan_id}
+            for name, value in (head | {"run_id": event.run_id or self._run_id}).items():
+                object.__setattr__(event, name, value)  # a tenth of a copy; nobody has it yet
+            await self._bus.publish(event)

@@ -86,15 +86,16 @@ class PlanExecution:
         self, step: LearningRunStep
     ) -> tuple[LearningRunResult, tuple[StageOutput, ...]] | None:
         """Return the result and pictures of a step that is not run again; None for one that is."""
-        resumption, request = self.context.resumption, self.request(step)
+        resumption = self.context.resumption
+        if step.index not in resumption.finished and step.index not in resumption.quarantined:
+            return None
+        request = self.request(step)
         result = LearningRunResult(
             step=step, outcome=Outcome.REUSED, run_id=request.run_id, tags=request.metadata
         )
         if (before := resumption.finished.get(step.index)) is not None:
             return attrs.evolve(result, run_id=before.run_id), before.outputs
-        if step.index in resumption.quarantined:
-            return attrs.evolve(result, outcome=Outcome.QUARANTINED, error=_KILLED_TWICE), ()
-        return None
+        return attrs.evolve(result, outcome=Outcome.QUARANTINED, error=_KILLED_TWICE), ()
 
     def request(self, step: LearningRunStep) -> RunRequest:
         """Return the step's run, tagged as every learning run is."""

@@ -60,6 +60,8 @@ def with_defaults(config: PipelineConfig, defaults: Mapping[str, Setting]) -> Pi
         defaults: By path; settings that the config does not have are left out.
     """
     for stage in STAGES:
+        if not getattr(config, stage).enabled:
+            continue
         asked = asked_settings(config, stage)
         own = {name: defaults.get(f"{stage}.{name}") for name in asked_names(stage)}
         inherited = _inherited(stage, {**own, **asked})
@@ -68,7 +70,7 @@ def with_defaults(config: PipelineConfig, defaults: Mapping[str, Setting]) -> Pi
             for name, value in own.items()
             if value is not None and name not in asked and name not in inherited
         }
-        if missing and getattr(config, stage).enabled:
+        if missing:
             changed = attrs.evolve(getattr(config, stage), **missing)
             config = attrs.evolve(config, **{stage: changed})
     return config
