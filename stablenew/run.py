@@ -79,7 +79,7 @@ def _main(words: Sequence[str], stops: Stops, lines: JsonLines | None) -> int:
     def work() -> int:
         flags = parser.parse_args(words)
         stops.stdin = flags.cancel_on_stdin_close
-        _set_up_logging(verbose=flags.verbose)
+        _set_up_logging(verbose=flags.verbose, quiet=flags.quiet)
         return _run(flags, stops, lines, errors)
 
     try:
@@ -207,8 +207,11 @@ class _Stderr:
         return getattr(self._stream, name)
 
 
-def _set_up_logging(*, verbose: bool) -> None:
-    """Log to stderr: errors as lines of their own, everything with tracebacks if `verbose`."""
+def _set_up_logging(*, verbose: bool, quiet: bool = False) -> None:
+    """Log to stderr: errors as lines of their own, everything with tracebacks if `verbose`.
+
+    What a server keeps one waiting for is a warning, and is told as well, unless `quiet`.
+    """
     import logging
 
     from stablenew.cli.log_format import LOG_FORMAT, OneLine, Whole
@@ -216,6 +219,8 @@ def _set_up_logging(*, verbose: bool) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter((Whole if verbose else OneLine)(LOG_FORMAT))
     logging.basicConfig(level=logging.DEBUG if verbose else logging.ERROR, handlers=[handler])
+    if not (verbose or quiet):
+        logging.getLogger("stablenew.backends").setLevel(logging.WARNING)
 
 
 def _run(

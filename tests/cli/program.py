@@ -99,7 +99,7 @@ def _read(stream: TextIO) -> str:
 @contextlib.contextmanager
 def _own_logging() -> Iterator[None]:
     """Let the program set its logging up: pytest's handlers would make that do nothing."""
-    root = logging.getLogger()
+    root, backends = logging.getLogger(), logging.getLogger("stablenew.backends")
     handlers, level = root.handlers[:], root.level
     root.handlers.clear()
     try:
@@ -107,3 +107,4 @@ def _own_logging() -> Iterator[None]:
     finally:
         root.handlers[:] = handlers
         root.setLevel(level)
+        backends.setLevel(logging.NOTSET)

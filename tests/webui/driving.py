@@ -106,6 +106,7 @@ async def open_studio(
             backend, bus, store, stall_timeout=stall_timeout, wait_for_backend=wait_for_backend
         )
         runner = PipelineRunner(backend, sequencer)
+        await runner.capabilities()  # which waits for jobs of other clients
         yield Studio(backend, bus, store, Listener(bus), runner)
 
 

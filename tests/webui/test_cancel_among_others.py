@@ -25,9 +25,9 @@ async def test_a_queued_job_waits_for_its_turn_to_be_stopped_and_harms_nobody(
     monkeypatch.setattr(backend, "_INTERRUPT_WITHIN", 0.5)
     with serve(profile, step_seconds=0.01) as webui:
         other = OtherClient(webui)
-        other.start(steps=200)
-        await until(lambda: webui.running)
         async with open_studio(webui.url) as studio:
+            other.start(steps=200)
+            await until(lambda: webui.running)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(lambda: studio.run("run-1", 1, txt2img={"steps": 80}))
                 await until(lambda: len(webui.paths("txt2img")) == 2)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
+
+import pytest
 
 from stablenew.learning.learning_record_reader import read_records
 from tests.cli.program import Done
 from tests.cli.program import run as run_program
+from tests.webui.driving import OtherClient
 from tests.webui.profiles import A1111, A1111_AUTH
 from tests.webui.server import serve
 from tests.webui.test_faults import free_port
@@ -45,6 +49,22 @@ def test_the_environment_and_a_file_name_the_server_too(tmp_path: Path) -> None:
         assert path.is_dir() or b"secret" not in path.read_bytes()
     assert refused.returncode == 2
     assert refused.stderr.startswith("stablenew: auth: ")
+
+
+@pytest.mark.parametrize("quiet", [False, True], ids=["told", "quiet"])
+def test_a_wait_for_another_client_is_told(tmp_path: Path, quiet: bool) -> None:
+    with serve(A1111, step_seconds=0.01) as webui:
+        other = OtherClient(webui)
+        other.start(steps=50, override_settings={"sd_model_checkpoint": "randsd15-tiny-b"})
+        while not webui.running:
+            time.sleep(0.005)
+        words = ["--url", webui.url, "--prompt", "a cat", *SMALL, *(["--quiet"] if quiet else [])]
+        done = run(tmp_path, *words)
+        other.join()
+    assert done.returncode == 0
+    said = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
+    assert len(said) == (not quiet)
+    assert all("waiting for a job of another client" in line for line in said)
 
 
 def test_a_server_that_is_not_there_is_exit_3(tmp_path: Path) -> None:

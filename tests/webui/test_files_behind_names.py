@@ -176,10 +176,13 @@ async def test_a_vae_of_forge_takes_no_text_encoder_away(runs: Path) -> None:
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
 async def test_a_vae_of_forge_stays_for_nobody(runs: Path, busy: bool) -> None:
     with serve(FORGE, shelf=forge_shelf()) as webui:
-        if busy:  # while a job runs that may be anybody's, nothing is written
-            webui.state.job, webui.state.job_count = "Upscale", 1
-            webui.state.sampling_steps = 1
-        result, _ = await sweep(webui, runs, txt2img={"vae": "mse.safetensors"})
+        async with open_app(settings(webui, runs)) as app:
+            await app.pipeline.capabilities()
+            if busy:  # while a job runs that may be anybody's, nothing is written
+                webui.state.job, webui.state.job_count = "Upscale", 1
+                webui.state.sampling_steps = 1
+            txt2img = {**SMALL, "vae": "mse.safetensors"}
+            result = await app.learning.run_learning_plan(SWEEP, {"txt2img": txt2img})
         assert {each.settings["modules"] for each in outputs(result)} == {"mse"}
         assert webui.options["forge_additional_modules"] == []
 

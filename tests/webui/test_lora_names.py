@@ -19,7 +19,8 @@ from stablenew.config.pipeline_config import PipelineConfig
 from stablenew.errors import ConfigError
 from stablenew.pipeline.stage_files import lora_names
 from stablenew.pipeline.stage_plan import plan_stages
-from tests.webui.driving import OtherClient, draw, small
+from tests.support import until
+from tests.webui.driving import OtherClient, small
 from tests.webui.profiles import A1111, SDCPP, SDNEXT
 from tests.webui.requests import Refusal
 from tests.webui.server import WebUI, serve
@@ -110,15 +111,12 @@ async def test_a_busy_server_is_not_made_to_look_for_loras() -> None:
     with serve(A1111, shelf=shelf(), step_seconds=0.02) as webui:
         other = OtherClient(webui)
         other.start(steps=60)
-        with anyio.fail_after(10):
-            while not webui.running:
-                await anyio.sleep(0.005)
-        async with WebUIBackend(webui.url) as backend:
-            await backend.capabilities()
+        await until(lambda: webui.running)
+        async with WebUIBackend(webui.url) as backend, anyio.create_task_group() as tasks:
+            tasks.start_soon(backend.capabilities)
+            await until(lambda: len(webui.paths("/progress")) > 2)
             assert webui.paths("/refresh-loras") == []
         other.join()
-        async with WebUIBackend(webui.url) as backend:
-            await draw(backend)
         assert len(webui.paths("/refresh-loras")) == 1
 
 

@@ -156,6 +156,7 @@ async def test_another_clients_job_that_began_between_two_of_our_pictures_is_lef
     with serve(A1111, step_seconds=0.01) as webui:
         async with WebUIBackend(webui.url) as backend:
             await draw(backend)
+            request = stage_request(await backend.capabilities(), steps=50)
             other = OtherClient(webui)
             other.start(steps=120)
             await until(lambda: webui.running)
@@ -196,10 +197,11 @@ async def test_the_leak_is_closed_again_on_a_server_that_came_back() -> None:
 async def test_the_leak_is_not_closed_with_values_of_somebody_elses_request() -> None:
     with serve(A1111, step_seconds=0.01) as webui:
         other = OtherClient(webui)
-        other.start(steps=60, override_settings={"CLIP_stop_at_last_layers": 5})
-        await until(lambda: webui.running)
         async with WebUIBackend(webui.url) as backend:
-            await backend.run_stage(stage_request(await backend.capabilities()), Reports())
+            request = stage_request(await backend.capabilities())
+            other.start(steps=60, override_settings={"CLIP_stop_at_last_layers": 5})
+            await until(lambda: webui.running)
+            await backend.run_stage(request, Reports())
         other.join()
         written = [
             body for method, path, body in webui.requests

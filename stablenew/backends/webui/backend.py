@@ -25,8 +25,8 @@ from stablenew.backends.webui.capabilities import describe
 from stablenew.backends.webui.client import WebUIClient
 from stablenew.backends.webui.job import INTERRUPT, Holder, Job
 from stablenew.backends.webui.own_options import OwnOptions
-from stablenew.backends.webui.probe import PROGRESS, probe
-from stablenew.backends.webui.progress import Snapshot, read_snapshot
+from stablenew.backends.webui.probe import probe
+from stablenew.backends.webui.progress import PROGRESS, Snapshot, read_snapshot
 from stablenew.backends.webui.reading import read_picture
 from stablenew.backends.webui.server import Server
 from stablenew.backends.webui.signs_of_life import SignsOfLife

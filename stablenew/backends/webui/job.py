@@ -26,8 +26,14 @@ import msgspec
 from stablenew.backends.webui.answers import AWAY, Answer, refusal
 from stablenew.backends.webui.calls import API, Call
 from stablenew.backends.webui.client import WebUIClient, never_sent
-from stablenew.backends.webui.probe import PROGRESS, TASK
-from stablenew.backends.webui.progress import Snapshot, TaskState, read_snapshot, read_task
+from stablenew.backends.webui.progress import (
+    PROGRESS,
+    TASK,
+    Snapshot,
+    TaskState,
+    read_snapshot,
+    read_task,
+)
 from stablenew.backends.webui.server import Server
 from stablenew.errors import BackendError, BackendProtocolError, BackendUnavailableError
 

@@ -17,6 +17,7 @@ import anyio
 import msgspec
 
 from stablenew.backends.webui.client import WebUIClient
+from stablenew.backends.webui.idle_options import OPTIONS
 from stablenew.backends.webui.loaded import modules_for, own_modules
 from stablenew.backends.webui.server import CLIP_SKIP, MODULES, VAE, Flavour, Server
 from stablenew.config.pipeline_config import Setting
@@ -24,7 +25,6 @@ from stablenew.errors import BackendError
 
 logger = logging.getLogger(__name__)
 
-_OPTIONS = "/sdapi/v1/options"
 _WRITTEN_WITHIN = 5.0
 """Seconds that both lists of modules may take: the second must not be cut off from the first."""
 
@@ -61,8 +61,7 @@ class OwnOptions:
         """
         try:
             if not self._written:
-                await self._write_values()
-                self._written = True
+                self._written = await self._write_values()
             if self._asks_for_modules(settings):
                 await self._write_modules(modules_for(self._server, settings["vae"]))
                 self._modules_written = True
@@ -76,11 +75,16 @@ class OwnOptions:
         asked = modules_for(self._server, settings["vae"])
         return self._server.overridable(MODULES) and asked != own_modules(self._server)
 
-    async def _write_values(self) -> None:
-        names = [name for name in (CLIP_SKIP, VAE) if name in self._server.options]
-        if names and self._server.overridable(names[0]):
+    async def _write_values(self) -> bool:
+        """Write the server's own values; return False if it shows others by now: whose are they?"""
+        options = self._server.options
+        own = {name: options[name] for name in (CLIP_SKIP, VAE) if self._server.overridable(name)}
+        if own:
             told = await self._told()
-            await self._post({name: told[name] for name in names if name in told})
+            if any(told.get(name) != value for name, value in own.items()):
+                return False
+            await self._post(own)
+        return True
 
     async def _write_modules(self, asked: list[str]) -> None:
         own = own_modules(self._server)
@@ -93,8 +97,8 @@ class OwnOptions:
             await self._post({MODULES: own})
 
     async def _told(self) -> Mapping[str, object]:
-        options = await self._client.get(_OPTIONS)
+        options = await self._client.get(OPTIONS)
         return options if isinstance(options, Mapping) else {}
 
     async def _post(self, options: Mapping[str, object]) -> None:
-        await self._client.send(_OPTIONS, msgspec.json.encode(options))
+        await self._client.send(OPTIONS, msgspec.json.encode(options))

@@ -9,8 +9,9 @@ import anyio
 import msgspec
 
 from stablenew.backends.webui.client import WebUIClient
+from stablenew.backends.webui.idle_options import OPTIONS, read_idle_options
 from stablenew.backends.webui.loaded import is_encoder
-from stablenew.backends.webui.progress import read_snapshot, read_task
+from stablenew.backends.webui.progress import PROGRESS, TASK, read_snapshot, read_task
 from stablenew.backends.webui.prompt_files import LORAS, lora_names, read_embeddings, read_loras
 from stablenew.backends.webui.sdcpp_names import sdcpp_names
 from stablenew.backends.webui.server import (
@@ -33,11 +34,9 @@ from stablenew.errors import (
 logger = logging.getLogger(__name__)
 
 API = "/sdapi/v1"
-PROGRESS = f"{API}/progress?skip_current_image=true"
-TASK = "/internal/progress"
 
 _LISTS = {
-    "options": f"{API}/options",
+    "options": OPTIONS,
     "samplers": f"{API}/samplers",
     "schedulers": f"{API}/schedulers",
     "models": f"{API}/sd-models",
@@ -68,7 +67,8 @@ async def probe(client: WebUIClient) -> Server:
             progress = await client.get(PROGRESS, tries=1)
             found = await _ask_for_lists(client)
             if (snapshot := read_snapshot(progress)) is not None:  # sd-server searches its disk
-                found |= await _ask_for_files(client, idle=snapshot.idle)
+                found["options"] = await read_idle_options(client, snapshot, found["options"])
+                found |= await _ask_for_files(client)
         doors = {name: await client.has(path) for name, path in _DOORS.items()}
     except BackendRejectedError as error:
         if error.status in (401, 403):
@@ -111,16 +111,15 @@ async def _ask_for_lists(client: WebUIClient) -> dict[str, object]:
     return found
 
 
-async def _ask_for_files(client: WebUIClient, *, idle: bool) -> dict[str, object]:
+async def _ask_for_files(client: WebUIClient) -> dict[str, object]:
     """Ask which LoRAs and embeddings there are; a list that takes too long is none.
 
     A LoRA that was put beside the others, or in the place of one, is not in the list until the
-    server looks for it anew: while nothing runs that may want one, it is asked to.
+    server looks for it anew: as nothing runs that may want one, it is asked to.
     """
     found: dict[str, object] = {}
     try:
-        if idle:
-            await client.send(_REFRESH_LORAS)
+        await client.send(_REFRESH_LORAS)
     except BackendError as error:
         logger.debug("%s: %s", client.url, error)
     for name, path, kind in (("loras", _LORAS, LORAS), ("embeddings", _EMBEDDINGS, object)):

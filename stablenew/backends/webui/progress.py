@@ -12,6 +12,10 @@ from enum import StrEnum
 
 import attrs
 
+PROGRESS = "/sdapi/v1/progress?skip_current_image=true"
+TASK = "/internal/progress"
+"""Where a task is asked for by its id."""
+
 
 @attrs.frozen(kw_only=True)
 class Snapshot:
