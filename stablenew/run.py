@@ -116,7 +116,7 @@ def _command(words: Sequence[str], stops: Stops) -> int:
     load = read_command(name, rest)
 
     def work() -> int:
-        return _told(lambda: _awaited(load(), stops), None, verbose=verbose)
+        return _reported(lambda: _awaited(load(), stops), None, verbose=verbose)
 
     return _stopped_or(_guarded(work, verbose=verbose), stops)
 
@@ -248,10 +248,10 @@ def _run(
         run = partial(run_job, job, stops.watch, lines=lines, quiet=flags.quiet)
         return anyio.run(stops.cancelling, run)
 
-    return _told(work, errors, verbose=flags.verbose)
+    return _reported(work, errors, verbose=flags.verbose)
 
 
-def _told(work: Callable[[], int], errors: list[str] | None, *, verbose: bool) -> int:
+def _reported(work: Callable[[], int], errors: list[str] | None, *, verbose: bool) -> int:
     """Return what some work returns; every error of ours is a line or two and an exit code."""
     from stablenew.cli.exit_codes import ExitCode
     from stablenew.errors import BackendUnavailableError, ConfigError, StableNewError

@@ -139,7 +139,7 @@ def _add_variants(what: argparse._ArgumentGroup) -> None:
 
 
 def _add_axes(axes: argparse._ArgumentGroup) -> None:
-    def varying(word: str, metavar: str, about: str) -> None:
+    def varying(word: str, metavar: str, text: str) -> None:
         """Add a word that makes an axis; all share one list, which keeps their order."""
         axes.add_argument(
             f"--{word}",
@@ -147,7 +147,7 @@ def _add_axes(axes: argparse._ArgumentGroup) -> None:
             action="append",
             dest="varying",
             type=lambda text: (word, text),
-            help=about,
+            help=text,
         )
 
     varying(

@@ -172,12 +172,12 @@ def look_up(job: Job, dry: DryRun, progress: PlanProgress | None) -> DryRun:
     there_is_one = job.settings.reuse and job.settings.out.exists()
 
     def looked_up(steps: tuple[DryStep, ...]) -> tuple[DryStep, ...]:
-        known: set[str] = set()
+        counted: set[str] = set()
 
         def there(fingerprint: str) -> bool:
-            found = fingerprint in known or (there_is_one and any(index.find(fingerprint)))
+            found = fingerprint in counted or (there_is_one and any(index.find(fingerprint)))
             if job.settings.reuse:  # what one step makes, the next ones have
-                known.add(fingerprint)
+                counted.add(fingerprint)
             return found
 
         return tuple(_looked_up(progress, there, step) for step in steps)
@@ -217,9 +217,9 @@ _SHOWN = 20
 
 def describe(job: Job, dry: DryRun, estimate: Estimate | None) -> Iterator[str]:
     """Yield lines for a person: the totals, the axes, then the first steps with their settings."""
-    about = "" if len(dry.looked_at) == dry.count else "about "
+    roughly = "" if len(dry.looked_at) == dry.count else "about "
     took = f", {estimate}" if estimate is not None and dry.calls else ""
-    calls = f"backend calls: {about}{dry.calls:,}"
+    calls = f"backend calls: {roughly}{dry.calls:,}"
     yield f"steps: {dry.count:,}, pictures: {dry.pictures:,}, {calls}{took}"
     for axis in job.plan.axes if job.plan else ():
         yield f"{axis.name}: {_choices(axis)}"

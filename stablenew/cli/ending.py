@@ -44,7 +44,7 @@ class Ended:
 
 
 @attrs.frozen
-class Told:
+class Timing:
     """What the closing lines tell beside how it ended.
 
     Attributes:
@@ -57,7 +57,7 @@ class Told:
 
 
 def say_end(
-    app: App, job: Job, ended: Ended, left: int, lines: JsonLines | None, told: Told | None
+    app: App, job: Job, ended: Ended, left: int, lines: JsonLines | None, timing: Timing | None
 ) -> ExitCode:
     """Say how a job ended and what it left; only what is wrong where nothing is to be told."""
     files, problems = list(_files(app, job, ended)), list(_problems(app, ended, left))
@@ -65,9 +65,9 @@ def say_end(
         _fill_in(lines.envelope, job, ended, files, problems)
         if lines.problem and not isinstance(lines.problem, BrokenPipeError):
             raise lines.problem
-    if told is not None:
+    if timing is not None:
         with suppress(BrokenPipeError):  # who reads no further has seen enough
-            for line in _closing_lines(files, ended, told):
+            for line in _closing_lines(files, ended, timing):
                 say(line, err=lines is not None, flush=True)
     elif ended.outcome is not Outcome.SUCCEEDED:
         say(f"stablenew: {ended.summary}", err=True)
@@ -105,12 +105,12 @@ def _fill_in(
     envelope.errors += problems
 
 
-def _closing_lines(files: list[tuple[str, Path]], ended: Ended, told: Told) -> Iterator[str]:
+def _closing_lines(files: list[tuple[str, Path]], ended: Ended, timing: Timing) -> Iterator[str]:
     pictures = [output for run in ended.runs for output in run.outputs]
     expected = ""
-    if told.estimate is not None and told.estimate.seconds >= WORTH_SAYING:
-        expected = f" (estimated: {told.estimate.span})"
-    yield f"{ended.summary}; {counted(pictures)}, in {told.seconds:.1f} s{expected}"
+    if timing.estimate is not None and timing.estimate.seconds >= WORTH_SAYING:
+        expected = f" (estimated: {timing.estimate.span})"
+    yield f"{ended.summary}; {counted(pictures)}, in {timing.seconds:.1f} s{expected}"
     words = dict.fromkeys(word for run in ended.runs for word in _ignored(run))
     if words:
         yield f"words that the model does not know: {', '.join(words)}"

@@ -197,9 +197,9 @@ async def _ask_pairs(gallery: Gallery, terminal: Terminal) -> ExitCode:
     chosen = 0
     runs = sorted({picture.run_id for picture in gallery.pictures})
     choices = read_feedback(gallery.base_dir, run_ids=runs, report=_tell).choices
-    told = {frozenset((choice.winner, choice.loser)) for choice in choices}
+    compared = {frozenset((choice.winner, choice.loser)) for choice in choices}
     for left, right in _pairs(gallery):
-        if frozenset((left.key, right.key)) in told:
+        if frozenset((left.key, right.key)) in compared:
             continue
         terminal.show([left, right])
         key = ""
@@ -247,11 +247,11 @@ async def rate_from(folder: str, file: str) -> ExitCode:
     runs = sorted({picture.run_id for picture in gallery.pictures})
     await anyio.to_thread.run_sync(check_writable, gallery.base_dir, runs)
     ratings = _read_file(Path(file), gallery.plan_id)
-    known = {picture.key for picture in gallery.pictures}
+    keys = {picture.key for picture in gallery.pictures}
     taken, problems = 0, []
     for number, rating in enumerate(ratings, start=1):
         try:
-            key, score, notes = _checked(rating, known)
+            key, score, notes = _checked(rating, keys)
         except ConfigError as error:
             problems.append(f"{file}: rating {number}: {error}")
             continue
@@ -279,13 +279,11 @@ def _read_file(path: Path, plan_id: str) -> list[object]:
     return list(data["ratings"])
 
 
-def _checked(
-    rating: object, known: set[tuple[str, str]]
-) -> tuple[tuple[str, str], int, str | None]:
+def _checked(rating: object, keys: set[tuple[str, str]]) -> tuple[tuple[str, str], int, str | None]:
     if not isinstance(rating, dict):
         raise ConfigError(f"given {rating!r}, expected an object")
     key = str(rating.get("run_id")), str(rating.get("image_id"))
-    if key not in known:
+    if key not in keys:
         raise ConfigError(f"given {key[0]}/{key[1]}, which is no picture of this plan")
     notes = rating.get("notes")
     return key, checked_rating("rating", rating.get("rating")), str(notes) if notes else None

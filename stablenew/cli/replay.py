@@ -94,25 +94,25 @@ def replay(work: Replay, lines: JsonLines) -> ExitCode:
         OSError: Nobody reads any more, or the disk said no.
     """
     path = work.folder / EVENTS_FILE
-    told = _Told(lines, work.start)
+    printer = _Printer(lines, work.start)
     offset = 0
     while True:
         held = _is_under_way(work.folder)  # before the look at what there is
         piece = read_piece(path, offset)
         offset += len(piece)
         for line in piece.splitlines():
-            told.take(line)
+            printer.take(line)
         lines.flush()
         if not piece and not held:
             break
         if not piece:
             time.sleep(_INTERVAL)
     envelope = lines.envelope
-    envelope.outcome = told.outcome or INTERRUPTED
+    envelope.outcome = printer.outcome or INTERRUPTED
     envelope.files = left_in(work.folder)
-    if told.outcome is None:
+    if printer.outcome is None:
         return ExitCode.FAILED
-    return exit_code(told.outcome, out_of_time=told.out_of_time)
+    return exit_code(printer.outcome, out_of_time=printer.out_of_time)
 
 
 def _is_under_way(folder: Path) -> bool:
@@ -120,7 +120,7 @@ def _is_under_way(folder: Path) -> bool:
     return is_held(folder.parent, folder.name)
 
 
-class _Told:
+class _Printer:
     """Prints what is asked for and says what is missing."""
 
     def __init__(self, lines: JsonLines, start: int) -> None:

@@ -14,7 +14,7 @@ import anyio.to_thread
 from stablenew.app import App, make_backend, open_app
 from stablenew.backends.base import Capabilities, Draining
 from stablenew.cli.dry_run import DryRun, describe, dry_run_of, estimated, look_up, plain
-from stablenew.cli.ending import Ended, Told, say_end
+from stablenew.cli.ending import Ended, Timing, say_end
 from stablenew.cli.exit_codes import ExitCode
 from stablenew.cli.job import Job
 from stablenew.cli.json_lines import JsonLines
@@ -118,7 +118,7 @@ async def run_job(
             await app.bus.drain()
             beside.cancel_scope.cancel()
     seconds = time.monotonic() - started
-    return say_end(app, job, ended, left, lines, None if quiet else Told(seconds, estimate))
+    return say_end(app, job, ended, left, lines, None if quiet else Timing(seconds, estimate))
 
 
 def _say_finished(folder: Path, lines: JsonLines | None) -> ExitCode:

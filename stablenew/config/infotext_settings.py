@@ -81,10 +81,10 @@ def settings_of_infotext(
         if sampler.endswith(scheduler) and "Schedule type" not in pairs:
             pairs["Sampler"] = sampler.removesuffix(scheduler)
             pairs["Schedule type"] = scheduler.strip()
-    told, left_out = _told(pairs)
+    texts, left_out = _values(pairs)
     values: dict[str, Setting] = {}
     problems: list[str] = []
-    for path, text in told.items():
+    for path, text in texts.items():
         try:
             values |= settings_of_text(path, text)
         except ConfigError as error:
@@ -94,25 +94,25 @@ def settings_of_infotext(
     return values, tuple(left_out)
 
 
-def _told(pairs: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+def _values(pairs: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     """Return what pairs tell, as text by path, and the labels of the rest."""
     hires = any(label in pairs for label in ("Hires upscale", "Hires resize", "Hires upscaler"))
     adetailer = "ADetailer model" in pairs
-    known = {**_PATHS, **(_HIRES if hires else {}), **(_ADETAILER if adetailer else {})}
-    told: dict[str, str] = {}
-    told |= {"txt2img.enable_hr": "true"} if hires else {}
-    told |= {"adetailer.enabled": "true"} if adetailer else {}
+    paths = {**_PATHS, **(_HIRES if hires else {}), **(_ADETAILER if adetailer else {})}
+    values: dict[str, str] = {}
+    values |= {"txt2img.enable_hr": "true"} if hires else {}
+    values |= {"adetailer.enabled": "true"} if adetailer else {}
     left_out: list[str] = []
     for label, text in pairs.items():
         if label in _SIZES and (size := re.fullmatch(r"(\d+)x(\d+)", text)):
-            told |= dict(zip(_SIZES[label], size.groups(), strict=True))
-        elif label in known and text not in _SAME:
-            told[known[label]] = _HASH.sub("", text) if label == "Refiner" else text
-        elif label not in (*known, *_SAYS_NO_MORE) and not (
+            values |= dict(zip(_SIZES[label], size.groups(), strict=True))
+        elif label in paths and text not in _SAME:
+            values[paths[label]] = _HASH.sub("", text) if label == "Refiner" else text
+        elif label not in (*paths, *_SAYS_NO_MORE) and not (
             label == "Model hash" and "Model" in pairs
         ):
             left_out.append(label)
-    return told, left_out
+    return values, left_out
 
 
 @lru_cache(maxsize=4096)

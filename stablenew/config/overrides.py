@@ -200,7 +200,7 @@ def split_path(path: str) -> tuple[str, str]:
     if stage in STAGES:
         near = suggestion(name, setting_types(stage), prefix=f"{stage}.")
         raise OverrideError(f"{path}: no such setting, {near}")
-    every = (f"{known}.{each}" for known in STAGES for each in setting_types(known))
+    every = (f"{stage}.{each}" for stage in STAGES for each in setting_types(stage))
     same = [each for each in every if each.endswith(f".{path}")]
     if same:
         raise OverrideError(f"{path}: not a setting's path, did you mean {' or '.join(same)}?")

@@ -138,9 +138,9 @@ def _text(value: object) -> str:
 def _settings(key: object, value: object) -> dict[str, Setting]:
     """Return what a key sets, by path; a text is read as on the command line."""
     name = str(key)
-    known = setting_types("txt2img")
-    if "." not in name and name not in known:
-        near = suggestion(name, [*_PROMPT[:1], *_NEGATIVE[:1], *known])
+    names = setting_types("txt2img")
+    if "." not in name and name not in names:
+        near = suggestion(name, [*_PROMPT[:1], *_NEGATIVE[:1], *names])
         raise ConfigError(f"{name}: no such setting, {near} (a text with a colon needs quotes)")
     path = name if "." in name else f"txt2img.{name}"
     if isinstance(value, str):

@@ -147,8 +147,8 @@ def _of_options(line: str) -> Prompt:
         elif name in _WITHOUT_COUNTERPART:
             left_out.append(f"--{name}")
         else:
-            known = [*setting_types("txt2img"), *_WITHOUT_COUNTERPART]
-            raise ConfigError(f"--{name}: no such option, {suggestion(name, known)}")
+            options = [*setting_types("txt2img"), *_WITHOUT_COUNTERPART]
+            raise ConfigError(f"--{name}: no such option, {suggestion(name, options)}")
     if not texts.get("prompt"):
         raise ConfigError(f'no --prompt "…" in {line[:40]!r}')
     return Prompt(

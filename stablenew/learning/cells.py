@@ -91,10 +91,10 @@ def cells_of_each_choice(
         seen = [set[int]() for _ in sizes]
         for cell in cells:
             places = places_of(cell, sizes)
-            if any(place not in known for place, known in zip(places, seen, strict=True)):
+            if any(place not in taken for place, taken in zip(places, seen, strict=True)):
                 yield cell
-            for place, known in zip(places, seen, strict=True):
-                known.add(place)
+            for place, taken in zip(places, seen, strict=True):
+                taken.add(place)
         return
     for axis, wanted in enumerate(picked):
         for place in wanted:

@@ -142,8 +142,8 @@ async def _append(
     run_id: str, image_id: str, line: Mapping[str, object], base_dir: str | Path, clock: Clock
 ) -> Path:
     path = checked_path("base_dir", base_dir) / checked_id("run_id", run_id) / FEEDBACK_FILE
-    about = {"run_id": run_id, "image_id": checked_id("image_id", image_id)}
-    whole = {**about, **line, "timestamp": clock.now().isoformat()}
+    picture = {"run_id": run_id, "image_id": checked_id("image_id", image_id)}
+    whole = {**picture, **line, "timestamp": clock.now().isoformat()}
     await append_lines(path, [sorted_json(whole).encode()])
     return path
 

@@ -159,20 +159,20 @@ def _read_line(line: Mapping[str, object], run_id: str) -> Rating | Choice:
     Raises:
         ConfigError: It is no feedback.
     """
-    about = str(line.get("run_id") or run_id), str(line.get("image_id") or "")
+    picture = str(line.get("run_id") or run_id), str(line.get("image_id") or "")
     timestamp = str(line.get("timestamp") or "")
     other = line.get("preferred_to")
     if isinstance(other, Mapping):
         if not other.get("run_id") or not other.get("image_id"):
             raise ConfigError("preferred_to: expected a run_id and an image_id")
         loser = str(other.get("run_id")), str(other.get("image_id"))
-        return Choice(winner=about, loser=loser, timestamp=timestamp)
+        return Choice(winner=picture, loser=loser, timestamp=timestamp)
     rating, subscores, tags = line.get("rating"), line.get("subscores"), line.get("tags")
     if "rating" not in line:
         raise ConfigError("rating: missing")
     return Rating(
-        run_id=about[0],
-        image_id=about[1],
+        run_id=picture[0],
+        image_id=picture[1],
         rating=None if rating is None else checked_rating("rating", _whole(rating)),
         notes=None if line.get("notes") is None else str(line["notes"]),
         timestamp=timestamp,

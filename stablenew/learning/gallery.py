@@ -131,8 +131,8 @@ def _read(data: Any, base: Path) -> list[Shown]:
 
 
 def _varied(tags: Mapping[str, Setting]) -> dict[str, Setting]:
-    if isinstance(told := tags.get("varied"), dict):
-        return told
+    if isinstance(tagged := tags.get("varied"), dict):
+        return tagged
     if not tags.get("variable_name"):
         return {}
     varied = {f"{tags.get('stage')}.{tags['variable_name']}": tags.get("variable_value")}

@@ -257,10 +257,10 @@ class LearningPlan:
             ConfigError: There is none, or several.
         """
         names = [{axis.name: axis.path, axis.short_name: axis.path} for axis in self.axes]
-        for axis, known in zip(self.axes, names, strict=True):
+        for axis, spellings in zip(self.axes, names, strict=True):
             for path in axis.paths:
-                known |= {path: path, without_stage(path): path}
-        numbers = [number for number, known in enumerate(names) if name in known]
+                spellings |= {path: path, without_stage(path): path}
+        numbers = [number for number, spellings in enumerate(names) if name in spellings]
         if len(numbers) == 1:
             return numbers[0], names[numbers[0]][name]
         if numbers:

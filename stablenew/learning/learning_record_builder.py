@@ -51,8 +51,8 @@ def _primary_settings(result: PipelineRunResult) -> Mapping[str, object]:
 
 
 def _variants(tags: Mapping[str, object]) -> tuple[Mapping[str, object], ...]:
-    if isinstance(told := tags.get("varied"), Mapping):
-        return (dict(told),)
+    if isinstance(varied := tags.get("varied"), Mapping):
+        return (dict(varied),)
     if "variable_name" not in tags:
         return ()
     varied = {f"{tags.get('stage')}.{tags['variable_name']}": tags.get("variable_value")}

@@ -129,8 +129,8 @@ class Steps(Sequence[LearningRunStep]):
 
     def unedited_config(self, cell: int) -> PipelineConfig:
         """Return the same, but for the changes to its prompts."""
-        settled = [attrs.evolve(each, edits=()) for each in self._chosen(cell)]
-        return _changed(self._base_config, settled)
+        unedited = [attrs.evolve(each, edits=()) for each in self._chosen(cell)]
+        return _changed(self._base_config, unedited)
 
     @property
     def looked_at(self) -> Iterable[int]:
@@ -303,8 +303,8 @@ def extend_steps(
     Raises:
         OverrideError: A value that does not fit.
     """
-    further = attrs.evolve(plan, axes=(axis_of_values(plan.path, values),))
-    return derive_steps(further, base_config, images, first=first)
+    extended = attrs.evolve(plan, axes=(axis_of_values(plan.path, values),))
+    return derive_steps(extended, base_config, images, first=first)
 
 
 def _short_names(axes: Sequence[Axis]) -> list[str]:

@@ -105,11 +105,11 @@ class Durations:
         for planned, count in wanted:
             if not count:
                 continue
-            known = self._picture(planned)
-            if known is None:
+            seconds = self._picture(planned)
+            if seconds is None:
                 return None
-            mean += count * known[0]
-            variance += count * known[1]
+            mean += count * seconds[0]
+            variance += count * seconds[1]
         spread = _Z * math.sqrt(variance + (_SYSTEMATIC * mean) ** 2)
         return Estimate(mean, max(0.0, mean - spread), mean + spread)
 
@@ -152,8 +152,8 @@ def _kind(stage: str, settings: Mapping[str, Setting]) -> tuple[Setting, ...]:
 
 
 def _work(stage: str, kind: tuple[Setting, ...]) -> float:
-    told = dict(zip(_DRIVERS[stage], kind[1:], strict=True))
-    amounts = [told.get(name) for name in _WORK]
+    settings = dict(zip(_DRIVERS[stage], kind[1:], strict=True))
+    amounts = [settings.get(name) for name in _WORK]
     return math.prod(float(each) for each in amounts if isinstance(each, int | float) and each > 0)
 
 

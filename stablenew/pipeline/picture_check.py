@@ -47,10 +47,10 @@ async def checked_picture(returned: object) -> Picture:
 
 def _checked(picture: Picture) -> Picture:
     header = read_picture_header(picture.data)
-    told, size = (picture.width, picture.height), (header.width, header.height)
-    if told != size:
+    stated, size = (picture.width, picture.height), (header.width, header.height)
+    if stated != size:
         raise BackendProtocolError(
-            f"the backend says that its picture has {told[0]}x{told[1]} pixels, "
+            f"the backend says that its picture has {stated[0]}x{stated[1]} pixels, "
             f"it has {size[0]}x{size[1]}"
         )
     names = [field.name for field in attrs.fields(Picture)]

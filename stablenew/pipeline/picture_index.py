@@ -44,8 +44,8 @@ def stored_output(data: Mapping[str, object]) -> StageOutput:
     Raises:
         ConfigError: It is none.
     """
-    known = attrs.fields_dict(StageOutput)
-    return structure({name: data[name] for name in data if name in known}, StageOutput)
+    fields = attrs.fields_dict(StageOutput)
+    return structure({name: data[name] for name in data if name in fields}, StageOutput)
 
 
 class _Key(msgspec.Struct):
@@ -82,8 +82,8 @@ class PictureIndex:
 
         What another process adds is found a tenth of a second later at the latest.
         """
-        known = fingerprint in self._places or fingerprint in self._added
-        return known or monotonic() - self._looked_at > _LOOK_EVERY
+        indexed = fingerprint in self._places or fingerprint in self._added
+        return indexed or monotonic() - self._looked_at > _LOOK_EVERY
 
     def add(self, output: StageOutput) -> None:
         """Note a picture that was kept; a disk that says no costs making it again, no more."""
@@ -136,25 +136,25 @@ class PictureIndex:
         if now.st_ino != self._inode or now.st_size < self._read_to:
             self._places.clear()
             self._inode, self._read_to = now.st_ino, 0
-        if now.st_size > self._read_to and not self._take(settled=_is_settled(now)):
+        if now.st_size > self._read_to and not self._take(complete=_is_complete(now)):
             logger.warning("%s: damaged, and made anew", self._path)
             self._rebuild()
             self._places.clear()
             self._inode, self._read_to = self._path.stat().st_ino, 0
             self._take()
 
-    def _take(self, *, settled: bool = False) -> bool:
+    def _take(self, *, complete: bool = False) -> bool:
         """Note what the lines say that were added; False where something is no line of an index.
 
         Args:
-            settled: Whether nobody is in the middle of adding one.
+            complete: Whether nobody is in the middle of adding one.
         """
         with self._path.open("rb") as file:
             file.seek(self._read_to)
             data = file.read()
         decoder = msgspec.json.Decoder(_Key)
         offset = self._read_to
-        whole = data.endswith(b"\n") or not settled
+        whole = data.endswith(b"\n") or not complete
         for line in data[: data.rfind(b"\n") + 1].splitlines(keepends=True):
             try:
                 key = decoder.decode(line).fingerprint
@@ -184,6 +184,6 @@ class PictureIndex:
                 yield msgspec.json.format(bytes(output), indent=-1) + b"\n"
 
 
-def _is_settled(found: os.stat_result) -> bool:
+def _is_complete(found: os.stat_result) -> bool:
     """Return whether a file was last written to a while ago."""
     return time.time() - found.st_mtime > _WRITTEN_WITHIN

@@ -53,13 +53,13 @@ class PipelineRunner:
             BackendProtocolError: What it says it can do is none.
         """
         if self._capabilities is None:
-            told = await self._backend.capabilities()
-            if not isinstance(told, Capabilities):
-                given = type(told).__name__
+            capabilities = await self._backend.capabilities()
+            if not isinstance(capabilities, Capabilities):
+                given = type(capabilities).__name__
                 raise BackendProtocolError(
                     f"the backend's capabilities are {given}, no Capabilities"
                 )
-            self._capabilities = told
+            self._capabilities = capabilities
         return self._sequencer.capabilities or self._capabilities
 
     async def run(self, request: RunRequest) -> PipelineRunResult:

@@ -161,14 +161,14 @@ async def _in_executor(call: Callable[[], T]) -> T:
 def _appender(path: Path) -> _Appender:
     """Return the appender that all tasks of this event loop share for a file."""
     try:
-        known = _appenders.get()
+        appenders = _appenders.get()
     except LookupError:
-        known = WeakValueDictionary()
-        _appenders.set(known)
+        appenders = WeakValueDictionary()
+        _appenders.set(appenders)
     key = str(path if path.is_absolute() else path.absolute())
-    found = known.get(key)
+    found = appenders.get(key)
     if found is None:
-        found = known[key] = _Appender(path)
+        found = appenders[key] = _Appender(path)
     return found
 
 

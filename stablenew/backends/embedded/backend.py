@@ -91,7 +91,7 @@ class EmbeddedBackend:
     def _draw(self, request: StageRequest, report: ReportProgress) -> Picture:
         """Make a picture, in the worker thread."""
 
-        def told(step: int, steps: int) -> None:
+        def callback(step: int, steps: int) -> None:
             anyio.from_thread.check_cancelled()
             if self._stopped == request.request_id:
                 raise _StoppedError
@@ -102,7 +102,7 @@ class EmbeddedBackend:
                 from stablenew.backends.embedded.studio import Studio
 
                 self._studio = Studio()
-            return self._studio.draw(request, told)
+            return self._studio.draw(request, callback)
 
 
 def one_blas_thread() -> AbstractContextManager[object]:

@@ -19,8 +19,8 @@ from stablenew.backends.embedded.network import Conditioning, Denoiser
 from stablenew.backends.embedded.samplers import (
     FIRST_SIGMA,
     SAMPLERS,
+    Callback,
     Denoise,
-    Told,
     sigmas_for,
 )
 from stablenew.backends.embedded.text import TextEncoder, Tokenizer
@@ -49,7 +49,7 @@ class Drawing:
     scheduler: str
 
 
-class _About(TypedDict):
+class _Meta(TypedDict):
     """What the weights' file says of itself."""
 
     cfg: dict[str, int]
@@ -68,7 +68,7 @@ class Weights:
 
     name: str
     hash: str
-    about: _About
+    meta: _Meta
     operands: Mapping[str, Array]
 
 
@@ -87,29 +87,29 @@ class Model:
         weights = load_weights(path)
         self.name = weights.name
         self.hash = weights.hash
-        about = weights.about
-        shape = about["cfg"]
+        meta = weights.meta
+        shape = meta["cfg"]
         layers = Layers(weights.operands, shape["groups"])
-        self.tokenizer = Tokenizer(about["vocab"], about["stop"], about["alias"], shape["T"])
+        self.tokenizer = Tokenizer(meta["vocab"], meta["stop"], meta["alias"], shape["T"])
         self.encode = TextEncoder(layers, depth=shape["TL"], heads=shape["TH"])
         self.denoise = Denoiser(layers, heads=shape["heads"], sigma_data=shape["sd"])
 
-    def txt2img(self, drawing: Drawing, told: Told) -> Pixels:
-        """Draw a picture, (64, 64, 3); `told` hears of every step and may raise to stop."""
+    def txt2img(self, drawing: Drawing, callback: Callback) -> Pixels:
+        """Draw a picture, (64, 64, 3); `callback` hears of every step and may raise to stop."""
         sigmas = sigmas_for(drawing.steps, drawing.scheduler, FIRST_SIGMA)
-        return self._sample(drawing, sigmas, np.float32(0), told)
+        return self._sample(drawing, sigmas, np.float32(0), callback)
 
     def img2img(
-        self, drawing: Drawing, image: Pixels, denoising_strength: float, told: Told
+        self, drawing: Drawing, image: Pixels, denoising_strength: float, callback: Callback
     ) -> Pixels:
         """Redraw `image`, (64, 64, 3), from the noise level that the strength (0 to 1) asks for."""
         steps = max(1, min(drawing.steps, round(drawing.steps * denoising_strength)))
         sigmas = sigmas_for(drawing.steps, drawing.scheduler)[drawing.steps - steps :]
         start = image.astype(np.float32)[None] / np.float32(127.5) - np.float32(1)
-        return self._sample(drawing, sigmas, start, told)
+        return self._sample(drawing, sigmas, start, callback)
 
     def _sample(
-        self, drawing: Drawing, sigmas: list[float], start: Array | np.float32, told: Told
+        self, drawing: Drawing, sigmas: list[float], start: Array | np.float32, callback: Callback
     ) -> Pixels:
         # The legacy generator's stream is frozen: the same seed, the same picture, for good.
         generator = np.random.RandomState(drawing.seed & 0xFFFFFFFF)
@@ -120,7 +120,7 @@ class Model:
 
         x = noise() * np.float32(sigmas[0]) + start
         sampler = SAMPLERS[drawing.sampler_name]
-        x = sampler(self._guided(drawing), x, sigmas, noise, told)
+        x = sampler(self._guided(drawing), x, sigmas, noise, callback)
         pixels: Pixels = np.clip(np.rint((x[0] + 1) * 127.5), 0, 255).astype(np.uint8)
         return pixels
 
@@ -144,19 +144,19 @@ class Model:
 @cache
 def load_weights(path: Path) -> Weights:
     """Read a weights' file once: a process that opens many backends holds its 40 MB once."""
-    weights, about = _read(path)
+    weights, meta = _read(path)
     operands = as_operands(weights)
     for operand in operands.values():
         operand.setflags(write=False)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Weights(name=path.stem, hash=digest[:10], about=about, operands=operands)
+    return Weights(name=path.stem, hash=digest[:10], meta=meta, operands=operands)
 
 
-def _read(path: Path) -> tuple[dict[str, Array], _About]:
+def _read(path: Path) -> tuple[dict[str, Array], _Meta]:
     """Read the weights: int8 rows with float16 scales, and what the file says of itself."""
     weights: dict[str, Array] = {}
     with np.load(path, allow_pickle=False) as file:
-        about: _About = json.loads(bytes(file["__meta__"]))
+        meta: _Meta = json.loads(bytes(file["__meta__"]))
         for name in file.files:
             if name.startswith("__") or name.endswith(".scale"):
                 continue
@@ -165,4 +165,4 @@ def _read(path: Path) -> tuple[dict[str, Array], _About]:
                 scale = file[f"{name}.scale"].astype(np.float32)
                 weight *= scale.reshape(-1, *[1] * (weight.ndim - 1))
             weights[name] = weight
-    return weights, about
+    return weights, meta

@@ -17,8 +17,8 @@ from stablenew.backends.embedded.convolution import Array
 
 Denoise = Callable[[Array, float], Array]
 Noise = Callable[[], Array]
-Told = Callable[[int, int], None]
-Sampler = Callable[[Denoise, Array, list[float], Noise, Told], Array]
+Callback = Callable[[int, int], None]
+Sampler = Callable[[Denoise, Array, list[float], Noise, Callback], Array]
 
 SIGMA_MIN, SIGMA_MAX = 0.02, 30.0
 FIRST_SIGMA = 120.0
@@ -66,11 +66,11 @@ SCHEDULERS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def _steps(sigmas: list[float], told: Told) -> Iterator[tuple[float, float]]:
+def _steps(sigmas: list[float], callback: Callback) -> Iterator[tuple[float, float]]:
     """Yield the pairs of noise levels, telling each step once it is done."""
     for index, pair in enumerate(pairwise(sigmas), start=1):
         yield pair
-        told(index, len(sigmas) - 1)
+        callback(index, len(sigmas) - 1)
 
 
 def _ancestral(sigma: float, following: float) -> tuple[float, float]:
@@ -82,15 +82,17 @@ def _ancestral(sigma: float, following: float) -> tuple[float, float]:
     return math.sqrt(following**2 - up**2), up
 
 
-def _euler(denoise: Denoise, x: Array, sigmas: list[float], _: Noise, told: Told) -> Array:
-    for sigma, following in _steps(sigmas, told):
+def _euler(denoise: Denoise, x: Array, sigmas: list[float], _: Noise, callback: Callback) -> Array:
+    for sigma, following in _steps(sigmas, callback):
         clean = denoise(x, sigma)
         x = clean + (x - clean) * (following / sigma)
     return x
 
 
-def _euler_a(denoise: Denoise, x: Array, sigmas: list[float], noise: Noise, told: Told) -> Array:
-    for sigma, following in _steps(sigmas, told):
+def _euler_a(
+    denoise: Denoise, x: Array, sigmas: list[float], noise: Noise, callback: Callback
+) -> Array:
+    for sigma, following in _steps(sigmas, callback):
         clean = denoise(x, sigma)
         down, up = _ancestral(sigma, following)
         x = clean + (x - clean) * (down / sigma)
@@ -99,8 +101,8 @@ def _euler_a(denoise: Denoise, x: Array, sigmas: list[float], noise: Noise, told
     return x
 
 
-def _heun(denoise: Denoise, x: Array, sigmas: list[float], _: Noise, told: Told) -> Array:
-    for sigma, following in _steps(sigmas, told):
+def _heun(denoise: Denoise, x: Array, sigmas: list[float], _: Noise, callback: Callback) -> Array:
+    for sigma, following in _steps(sigmas, callback):
         slope = (x - denoise(x, sigma)) / sigma
         ahead = x + slope * (following - sigma)
         if following > 0:
@@ -110,8 +112,8 @@ def _heun(denoise: Denoise, x: Array, sigmas: list[float], _: Noise, told: Told)
     return x
 
 
-def _dpm2(denoise: Denoise, x: Array, sigmas: list[float], _: Noise, told: Told) -> Array:
-    for sigma, following in _steps(sigmas, told):
+def _dpm2(denoise: Denoise, x: Array, sigmas: list[float], _: Noise, callback: Callback) -> Array:
+    for sigma, following in _steps(sigmas, callback):
         slope = (x - denoise(x, sigma)) / sigma
         if following > 0:
             middle = math.sqrt(sigma * following)
@@ -121,13 +123,13 @@ def _dpm2(denoise: Denoise, x: Array, sigmas: list[float], _: Noise, told: Told)
     return x
 
 
-def _lms(denoise: Denoise, x: Array, sigmas: list[float], _: Noise, told: Told) -> Array:
+def _lms(denoise: Denoise, x: Array, sigmas: list[float], _: Noise, callback: Callback) -> Array:
     slopes: list[Array] = []
-    for index, (sigma, following) in enumerate(_steps(sigmas, told)):
+    for index, (sigma, following) in enumerate(_steps(sigmas, callback)):
         slopes = [*slopes, (x - denoise(x, sigma)) / sigma][-_LMS_ORDER:]
-        known = sigmas[index + 1 - len(slopes) : index + 1]
-        for slope, level in zip(slopes, known, strict=True):
-            others = [other for other in known if other != level]
+        levels = sigmas[index + 1 - len(slopes) : index + 1]
+        for slope, level in zip(slopes, levels, strict=True):
+            others = [other for other in levels if other != level]
             basis = Polynomial.fromroots(others) if others else Polynomial([1.0])
             area = basis.integ()
             weight = (area(following) - area(sigma)) / basis(level)
@@ -135,10 +137,12 @@ def _lms(denoise: Denoise, x: Array, sigmas: list[float], _: Noise, told: Told) 
     return x
 
 
-def _dpmpp_2m(denoise: Denoise, x: Array, sigmas: list[float], _: Noise, told: Told) -> Array:
+def _dpmpp_2m(
+    denoise: Denoise, x: Array, sigmas: list[float], _: Noise, callback: Callback
+) -> Array:
     before: Array | None = None
     last = 0.0
-    for sigma, following in _steps(sigmas, told):
+    for sigma, following in _steps(sigmas, callback):
         clean = denoise(x, sigma)
         if following == 0:
             x = clean
@@ -155,11 +159,11 @@ def _dpmpp_2m(denoise: Denoise, x: Array, sigmas: list[float], _: Noise, told: T
 
 
 def _dpmpp_2m_sde(
-    denoise: Denoise, x: Array, sigmas: list[float], noise: Noise, told: Told
+    denoise: Denoise, x: Array, sigmas: list[float], noise: Noise, callback: Callback
 ) -> Array:
     before: Array | None = None
     last = 0.0
-    for sigma, following in _steps(sigmas, told):
+    for sigma, following in _steps(sigmas, callback):
         clean = denoise(x, sigma)
         if following == 0:
             x = clean
@@ -178,8 +182,10 @@ def _dpmpp_2m_sde(
 def _dpmpp_single(stochastic: bool) -> Sampler:
     """Make the two singlestep samplers, which differ by noise in the middle of a step."""
 
-    def sampler(denoise: Denoise, x: Array, sigmas: list[float], noise: Noise, told: Told) -> Array:
-        for sigma, following in _steps(sigmas, told):
+    def sampler(
+        denoise: Denoise, x: Array, sigmas: list[float], noise: Noise, callback: Callback
+    ) -> Array:
+        for sigma, following in _steps(sigmas, callback):
             clean = denoise(x, sigma)
             down, up = _ancestral(sigma, following)
             if down == 0:

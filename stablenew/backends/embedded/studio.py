@@ -12,7 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 from stablenew.backends.base import Picture, StageRequest
 from stablenew.backends.embedded.capabilities import EMBEDDED_CAPABILITIES
 from stablenew.backends.embedded.model import Drawing, Model, Pixels
-from stablenew.backends.embedded.samplers import Told
+from stablenew.backends.embedded.samplers import Callback
 from stablenew.backends.infotext import infotext
 from stablenew.config.pipeline_config import Setting
 from stablenew.errors import BackendProtocolError
@@ -31,27 +31,27 @@ class Studio:
     def __init__(self) -> None:
         self._model = Model()
 
-    def draw(self, request: StageRequest, told: Told) -> Picture:
+    def draw(self, request: StageRequest, callback: Callback) -> Picture:
         """Make one picture.
 
         Args:
             request: What to make.
-            told: Called after each step; may raise to stop.
+            callback: Called after each step; may raise to stop.
         """
         # Bound methods kept in the object would keep it, and its 30 MB of scratch, until Python's
         # collector comes by.
-        stages: Mapping[str, Callable[[StageRequest, Told], Picture]] = {
+        stages: Mapping[str, Callable[[StageRequest, Callback], Picture]] = {
             "txt2img": self._txt2img,
             "img2img": self._img2img,
             "upscale": self._upscale,
         }
-        return stages[request.stage](request, told)
+        return stages[request.stage](request, callback)
 
-    def _txt2img(self, request: StageRequest, told: Told) -> Picture:
-        pixels = self._model.txt2img(_drawing(request.settings), told)
+    def _txt2img(self, request: StageRequest, callback: Callback) -> Picture:
+        pixels = self._model.txt2img(_drawing(request.settings), callback)
         return self._sampled(pixels, request.settings)
 
-    def _img2img(self, request: StageRequest, told: Told) -> Picture:
+    def _img2img(self, request: StageRequest, callback: Callback) -> Picture:
         settings = request.settings
         image = _decoded(request).convert("RGB")
         side = self._model.size
@@ -59,14 +59,14 @@ class Studio:
             image = image.resize((side, side), Image.Resampling.LANCZOS)
         strength = settings["denoising_strength"]
         assert isinstance(strength, int | float)
-        pixels = self._model.img2img(_drawing(settings), np.asarray(image), strength, told)
+        pixels = self._model.img2img(_drawing(settings), np.asarray(image), strength, callback)
         return self._sampled(pixels, settings)
 
-    def _upscale(self, request: StageRequest, told: Told) -> Picture:
+    def _upscale(self, request: StageRequest, callback: Callback) -> Picture:
         image = _decoded(request)
         before = image.info.get("parameters")
         picture = _resized(image, request.settings)
-        told(1, 1)
+        callback(1, 1)
         name = request.settings["upscaler_1"]
         done = f"Postprocess upscale to: {picture.width}x{picture.height}, "
         texts = {"parameters": before, "postprocessing": f"{done}Postprocess upscaler: {name}"}

@@ -72,11 +72,11 @@ class Tokenizer:
         for word, weight in _weighted_words(prompt):
             if word in self._stop_words:
                 continue
-            known = self._known(word)
-            if known is None:
+            entry = self._in_vocabulary(word)
+            if entry is None:
                 ignored.append(word)
             elif len(ids) < self._length:
-                ids.append(self._numbers[known])
+                ids.append(self._numbers[entry])
                 weights.append(weight)
                 used.append(word)
         return Tokens(
@@ -92,7 +92,7 @@ class Tokenizer:
         tags, unexpanded = _TAG.findall(prompt), _UNEXPANDED.findall(bare)
         return (*self(prompt).ignored, *tags, *unexpanded)
 
-    def _known(self, word: str) -> str | None:
+    def _in_vocabulary(self, word: str) -> str | None:
         if word in self._numbers:
             return word
         for ending, instead in _ENDINGS:
