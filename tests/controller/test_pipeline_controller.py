@@ -201,8 +201,16 @@ async def test_a_cancel_before_the_first_event_gives_a_cancelled_result(app: App
 
 
 async def test_the_last_result_is_there_after_somebody_elses_cancellation(app: App) -> None:
-    with anyio.move_on_after(0.05):
-        await app.pipeline.run_pipeline(config())
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as tasks:
+
+            async def cancel() -> None:
+                with app.bus.stream(StageProgress) as events:
+                    await anext(aiter(events))
+                scope.cancel()
+
+            tasks.start_soon(cancel)
+            await app.pipeline.run_pipeline(config())
     assert app.pipeline.last_result is not None
     assert app.pipeline.last_result.outcome is Outcome.CANCELLED
 

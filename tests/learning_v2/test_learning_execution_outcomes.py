@@ -192,17 +192,19 @@ async def test_cancel_step_reaches_a_step_whose_start_waits_for_room() -> None:
 
 async def test_cancel_step_is_no_timeout_although_stopping_outlasts_the_deadline() -> None:
     async def slow_to_stop(request: RunRequest) -> PipelineRunResult:
+        begun.set()
         try:
             return await hang(request)
         finally:
             with anyio.CancelScope(shield=True):
                 await anyio.sleep(0.3)
 
+    begun = anyio.Event()
     runner = LearningExecutionRunner(at_twenty(slow_to_stop))
     async with anyio.create_task_group() as tasks:
 
         async def cancel() -> None:
-            await anyio.sleep(0.05)
+            await begun.wait()
             runner.cancel_step()
 
         tasks.start_soon(cancel)

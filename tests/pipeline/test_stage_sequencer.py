@@ -312,9 +312,8 @@ async def test_a_cancel_that_came_with_the_runs_deadline_is_told_as_a_timeout(
     bus: EventBus,
 ) -> None:
     bench = Bench(bus, Behaviour(hang=True))
-    run = RunRequest(run_id="run-1", config=request().config, timeout=0.06)
-    with anyio.move_on_after(0.06):
-        await bench.run(run)
+    run = RunRequest(run_id="run-1", config=request().config, timeout=1e-9)
+    await cancelled_run(bench, run, after="StageStarted")
     (finished,) = bench.listener.of(RunFinished)
     assert finished.result.outcome is Outcome.TIMED_OUT
     assert finished.result.stage_results[0].outcome is Outcome.TIMED_OUT
@@ -356,10 +355,18 @@ async def test_a_cancel_while_a_start_waits_for_room_still_tells_the_end(kind: t
         }
         for _ in range(2 if kind in fillers else 0):  # one is being handled, one fills the mailbox
             await bus.publish(attrs.evolve(fillers[kind]))
-        with anyio.move_on_after(0.1) as scope:
-            bench.bus = bus
-            plan = plan_stages(request(images=4).config, FAKE_CAPABILITIES)
-            await bench.sequencer.run(plan, request(images=4))
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as tasks:
+
+                async def cancel() -> None:
+                    while len(bench.listener.of(kind)) < 3:  # the third waits for room
+                        await checkpoint()
+                    scope.cancel()
+
+                tasks.start_soon(cancel)
+                bench.bus = bus
+                plan = plan_stages(request(images=4).config, FAKE_CAPABILITIES)
+                await bench.sequencer.run(plan, request(images=4))
         gate.set()
         await bus.drain()
         assert scope.cancelled_caught
