@@ -15,6 +15,8 @@ endif
 
 # Set in many container images; every process that a test starts would compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
+# Every thread that draws had a heap of its own, which keeps what was freed: half a gigabyte a worker.
+export MALLOC_ARENA_MAX := 2
 
 .PHONY: run test coverage test-thorough test-desktop bench lint type docs ci clean
 
