@@ -218,6 +218,8 @@ def _read_resumed(flags: Mapping[str, object], environ: Mapping[str, str]) -> Jo
     """Put a job together from a plan's folder; what the plan says is not said again."""
     given_flags = [name for name, value in flags.items() if value and name != "varying"]
     others = [name for name in given_flags if name not in _WITH_RESUME]
+    if _is_in(flags["resume"], flags.get("out")):
+        others.remove("out")
     others += dict.fromkeys(each.word for each in varying_flags(flags))
     others += ["learn"] if flags.get("learn") is False else []
     if not flags["resume"]:
@@ -255,6 +257,11 @@ def _read_resumed(flags: Mapping[str, object], environ: Mapping[str, str]) -> Jo
         max_seconds=_seconds(given.max_time),
         yes=bool(flags.get("yes")),
     )
+
+
+def _is_in(plan: object, out: object) -> bool:
+    """Return whether a plan's folder is in the folder that `--out` names."""
+    return bool(plan and out) and Path(str(plan)).resolve().parent == Path(str(out)).resolve()
 
 
 def _settings(options: RunOptions, flags: RunOptions) -> Settings:

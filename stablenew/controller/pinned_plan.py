@@ -51,7 +51,8 @@ def resumed_plan(
         tags = {"resumed_on": now, "began_on": stored.made_by}
         stored = attrs.evolve(stored, metadata={**stored.metadata, **tags})
     if not stored.defaults or stored.backend != capabilities.backend:
-        stored = attrs.evolve(stored, defaults=backend_defaults(capabilities))
+        defaults = backend_defaults(capabilities, of_version_0_1=not stored.defaults)
+        stored = attrs.evolve(stored, defaults=defaults)
     plan, wrong = spelled_plan(stored.plan, capabilities)
     stored = attrs.evolve(stored, plan=plan)
     _checked(stored, capabilities, wrong)

@@ -17,7 +17,7 @@ _FROM_TXT2IMG = {name: name for name in ("prompt", "negative_prompt", "seed")}
 _FROM_TXT2IMG |= {name: name for name in ("model", "vae", "clip_skip")}
 _SAMPLED = {name: name for name in ("steps", "cfg_scale", "sampler_name", "scheduler")}
 _INHERITED: Mapping[str, Mapping[str, str]] = {
-    "img2img": {**_FROM_TXT2IMG, "width": "width", "height": "height"},
+    "img2img": {**_FROM_TXT2IMG, **_SAMPLED, "width": "width", "height": "height"},
     "adetailer": {
         **_FROM_TXT2IMG,
         "ad_steps": "steps",
@@ -42,14 +42,28 @@ _IMPLIED: Mapping[str, Mapping[str, Setting]] = {
 the first, and switches to the refiner at step 0 without the last."""
 
 
-def backend_defaults(capabilities: Capabilities) -> dict[str, Setting]:
-    """Return what a backend takes where nobody gives a value, by path: `txt2img.sampler_name`."""
-    return {
+_ONCE_ITS_OWN = {f"img2img.{name}" for name in _SAMPLED}
+"""What img2img did not inherit in version 0.1, whose plans keep what they began with."""
+
+
+def backend_defaults(
+    capabilities: Capabilities, *, of_version_0_1: bool = False
+) -> dict[str, Setting]:
+    """Return what a backend takes where nobody gives a value, by path: `txt2img.sampler_name`.
+
+    Args:
+        capabilities: Of the backend.
+        of_version_0_1: Whether they are for a plan that was begun with version 0.1.
+    """
+    defaults: dict[str, Setting] = {
         f"{stage}.{name}": value
         for stage, settings in capabilities.stages.items()
         for name, value in settings.items()
         if value not in (None, "") and name not in ("seed", "subseed")  # those are drawn
     }
+    if of_version_0_1:
+        return defaults
+    return {path: value for path, value in defaults.items() if path not in _ONCE_ITS_OWN}
 
 
 def with_defaults(config: PipelineConfig, defaults: Mapping[str, Setting]) -> PipelineConfig:
@@ -68,7 +82,9 @@ def with_defaults(config: PipelineConfig, defaults: Mapping[str, Setting]) -> Pi
         missing = {
             name: value
             for name, value in own.items()
-            if value is not None and name not in asked and name not in inherited
+            if value is not None
+            and name not in asked
+            and (name not in inherited or f"{stage}.{name}" in _ONCE_ITS_OWN)
         }
         if missing:
             changed = attrs.evolve(getattr(config, stage), **missing)

@@ -70,6 +70,12 @@ def test_a_plan_goes_on_where_it_stopped_and_says_so_when_it_is_finished(cut: Pa
     assert len(lines(cut / "runs/learning_records.jsonl")) == 6
 
 
+@pytest.mark.parametrize("out", ["runs", "runs/", "./runs/../runs"])
+def test_the_folder_that_a_plan_is_in_may_be_named_as_well(cut: Path, out: str) -> None:
+    plan = str(plan_of(cut))
+    assert "backend calls: 5" in run("--resume", plan, "--out", out, "--dry-run", cwd=cut).stdout
+
+
 def test_a_dry_run_of_a_resume_says_what_is_left(cut: Path) -> None:
     printed = run("--resume", str(plan_of(cut)), "--dry-run", "--json", cwd=cut).stdout
     plain = json.loads(printed.splitlines()[0])
@@ -128,6 +134,7 @@ def test_fresh_makes_everything_again(tmp_path: Path) -> None:
         (("--resume", ""), "--resume: given '', expected a plan's folder"),
         (("--resume", "runs/x", "--no-learn"), "--learn: --resume takes the plan as it is; "),
         (("--resume", "runs/x", "--fresh"), "--fresh: --resume takes the plan as it is; "),
+        (("--resume", "runs/x", "--out", "."), "--out: --resume takes the plan as it is; "),
         (("--only-failed",), "--only-failed: of which plan? "),
     ],
 )

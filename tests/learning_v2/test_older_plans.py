@@ -65,6 +65,19 @@ async def test_a_plan_that_was_cancelled_makes_what_is_missing(older: Path) -> N
     assert (older / "learning_records.jsonl").read_bytes().startswith(before)
 
 
+async def test_img2img_of_a_plan_goes_on_with_the_steps_that_it_began_with(older: Path) -> None:
+    """It took the backend's own 20 then, and takes those of txt2img today."""
+    file = older / "old-cut" / "plan.json"
+    stored = json.loads(file.read_text())
+    stored["config"]["img2img"] = {"enabled": True, "denoising_strength": 0.5}
+    file.write_text(json.dumps(stored))
+    backend = FakeBackend()
+    async with open_app(Settings(out=older), backend=backend) as app:
+        await app.learning.resume_plan("old-cut", only_failed=False)
+    sampled = {call.settings["steps"] for call in backend.calls if call.stage == "img2img"}
+    assert sampled == {20}
+
+
 def test_records_keep_their_words_and_ratings_count(older: Path) -> None:
     for record in read_records(older / "learning_records.jsonl"):
         name = record.plan_id

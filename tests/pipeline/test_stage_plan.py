@@ -31,28 +31,28 @@ def test_what_is_not_given_is_the_backends_default() -> None:
     assert stage.settings["width"] == 512
 
 
-def test_img2img_inherits_what_belongs_to_the_picture_and_not_the_rest() -> None:
+def test_img2img_inherits_the_picture_and_how_it_was_sampled() -> None:
     txt2img = {
         "prompt": "a dog",
         "negative_prompt": "blurry",
         "seed": 9,
         "width": 640,
         "model": "other-model",
-        "steps": 50,
+        "steps": 4,
+        "cfg_scale": 3.5,
+        "sampler_name": "Euler a",
+        "scheduler": "Karras",
     }
     plan = plan_stages(config(txt2img=txt2img, img2img={}), FAKE_CAPABILITIES)
     settings = plan.stages[1].settings
-    assert settings["prompt"] == "a dog"
-    assert settings["negative_prompt"] == "blurry"
-    assert settings["seed"] == 9
-    assert settings["width"] == 640
-    assert settings["model"] == "other-model"
-    assert settings["steps"] == 20
+    assert {name: settings[name] for name in txt2img} == txt2img
+    assert settings["denoising_strength"] == 0.75
 
 
 def test_what_img2img_says_itself_beats_what_it_inherits() -> None:
-    plan = plan_stages(config(img2img={"prompt": "a fox"}), FAKE_CAPABILITIES)
-    assert plan.stages[1].settings["prompt"] == "a fox"
+    plan = plan_stages(config(img2img={"prompt": "a fox", "steps": 7}), FAKE_CAPABILITIES)
+    settings = plan.stages[1].settings
+    assert (settings["prompt"], settings["steps"]) == ("a fox", 7)
 
 
 def test_an_empty_plan_is_an_error() -> None:
