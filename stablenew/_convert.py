@@ -23,6 +23,7 @@ from cattrs import Converter, ForbiddenExtraKeysError, IterableValidationNote
 from cattrs.errors import AttributeValidationNote, BaseValidationError
 from cattrs.gen import make_dict_structure_fn, override
 
+from stablenew._arguments import is_text, shown
 from stablenew._names import suggestion
 from stablenew.errors import ConfigError
 
@@ -33,7 +34,13 @@ _EMPTY: Mapping[str, object] = MappingProxyType({})
 
 
 def frozen_mapping(value: Mapping[str, object]) -> Mapping[str, object]:
-    """Return a copy of `value` that nobody can change (an attrs converter)."""
+    """Return a copy of `value` that nobody can change (an attrs converter).
+
+    Raises:
+        ConfigError: It is no table.
+    """
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"given {shown(value)}, expected a table of names and values")
     return MappingProxyType(dict(value)) if value else _EMPTY  # most have none: a step, a picture
 
 
@@ -84,8 +91,8 @@ def _json_value(value: object, path: str, problems: list[str]) -> object:
     """Return `value` as JSON has it; what it has not is named in `problems`."""
     value = as_python(value)
     if isinstance(value, Mapping):
-        wrong = [key for key in value if not isinstance(key, str)]
-        problems += [f"{path}: given the key {key!r}, expected text" for key in wrong]
+        wrong = [key for key in value if not is_text(key)]
+        problems += [f"{path}: given the key {shown(key)}, expected text" for key in wrong]
         return {
             as_python(key): _json_value(each, _join(path, str(key)), problems)
             for key, each in value.items()
@@ -97,7 +104,10 @@ def _json_value(value: object, path: str, problems: list[str]) -> object:
     if isinstance(value, Path):
         return str(value)
     if value is not None and not isinstance(value, str | int | float):
-        problems.append(f"{path}: given {value!r}, expected text, a number, true or false, a list")
+        expected = "text, a number, true or false, a list"
+        problems.append(f"{path}: given {shown(value)}, expected {expected}")
+    elif isinstance(value, str) and not is_text(value):
+        problems.append(f"{path}: given {shown(value)}, expected valid Unicode text")
     elif isinstance(value, float) and not math.isfinite(value):
         problems.append(f"{path}: given {value!r}, expected a finite number")
     elif isinstance(value, int) and value.bit_length() > _MOST_BITS:
@@ -206,7 +216,7 @@ def _problems(error: BaseException, path: str) -> Iterator[str]:
     """Yield one line for each leaf of a validation error, with its path."""
     if isinstance(error, ForbiddenExtraKeysError):
         names = [field.name for field in attrs.fields(error.cl)]
-        for key in sorted(error.extra_fields):
+        for key in sorted(map(str, error.extra_fields)):
             yield f"{_join(path, key)}: unknown key, {suggestion(key, names)}"
     elif isinstance(error, BaseValidationError):
         noted, bare = error.group_exceptions()  # type: ignore[attr-defined]  # both subclasses have it

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from stablenew._arguments import shown
 from stablenew.errors import ConfigError
 
 
@@ -30,17 +31,6 @@ def suggestion(given: object, names: Iterable[str], *, listed: int = 12, prefix:
     return "there is " + ", ".join(every[:listed]) + more
 
 
-def checked_text(name: str, given: object) -> str:
-    """Return `given` if it is text.
-
-    Raises:
-        ConfigError: It is something else.
-    """
-    if not isinstance(given, str):
-        raise ConfigError(f"{name}: given {given!r}, expected text")
-    return given
-
-
 def checked_path(name: str, given: object) -> Path:
     """Return `given` as a path, if there can be a file of that name.
 
@@ -48,11 +38,11 @@ def checked_path(name: str, given: object) -> Path:
         ConfigError: It is none: no text, empty, with a zero byte or half of a surrogate pair.
     """
     if not isinstance(given, str | Path) or not str(given):
-        raise ConfigError(f"{name}: given {given!r}, expected a path")
+        raise ConfigError(f"{name}: given {shown(given)}, expected a path")
     try:
         possible = "\0" not in str(given) and bool(os.fsencode(given))
     except UnicodeEncodeError:
         possible = False
     if not possible:
-        raise ConfigError(f"{name}: given {str(given)!r}, which no file can be named")
+        raise ConfigError(f"{name}: given {shown(str(given))}, which no file can be named")
     return Path(given)

@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from types import NoneType
 
 import anyio
 import anyio.to_thread
 import attrs
 from anyio.abc import TaskStatus
 
+from stablenew._arguments import shown, takes
 from stablenew._cancelling import insist
 from stablenew._clock import Clock
 from stablenew._names import suggestion
@@ -29,6 +31,7 @@ from stablenew.controller.pipeline_controller import PipelineController
 from stablenew.errors import ConfigError, StableNewError
 from stablenew.events.bus import GRACE, EventBus
 from stablenew.events.subscription import Subscription
+from stablenew.pipeline.backend_border import entered
 from stablenew.pipeline.image_store import ImageStore
 from stablenew.pipeline.pipeline_runner import PipelineRunner
 from stablenew.pipeline.stage_sequencer import StageSequencer
@@ -94,6 +97,7 @@ class App:
         await self.pipeline.idle()
 
 
+@takes(settings=Settings, bus=(EventBus, NoneType))
 @asynccontextmanager
 async def open_app(
     settings: Settings = Settings(),
@@ -117,18 +121,16 @@ async def open_app(
         StableNewError: The running loop is none that this can live in.
     """
     _check_loop()
-    if not isinstance(settings, Settings):
-        raise ConfigError(f"settings: given {settings!r}, expected Settings")
-    if backend is not None and not hasattr(type(backend), "run_stage"):
-        raise ConfigError(
-            f"backend: given {backend!r}, expected an object with a backend's methods"
-        )
-    backend = backend or make_backend(settings)
+    if backend is None:
+        backend = make_backend(settings)
+    elif not hasattr(type(backend), "run_stage"):
+        raise ConfigError(f"backend: given {shown(backend)}, expected one with a backend's methods")
     reporter = Reporter(settings.out, clock=clock)
     interrupted = await anyio.to_thread.run_sync(
         find_interruptions, settings.out, reporter.conclude
     )
-    async with bus or EventBus() as bus, backend:
+    bus = EventBus() if bus is None else bus
+    async with bus, entered(backend):
         sequencer = StageSequencer(
             backend,
             bus,

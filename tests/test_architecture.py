@@ -16,6 +16,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 ORDER = (
     "errors",
+    "_arguments",
     "_names",
     "_clock",
     "_cancelling",

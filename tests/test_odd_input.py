@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import numpy as np
 import pytest
 
 import stablenew
 from stablenew import (
     App,
+    BackendError,
+    Event,
     FakeBackend,
     PipelineConfig,
     Settings,
@@ -20,13 +23,22 @@ from stablenew import (
     open_app,
 )
 from stablenew.backends.base import Capabilities
+from stablenew.backends.fake import FAKE_CAPABILITIES
 
 ODD: list[Any] = [
     *(None, 5, -1, 1.5, True, float("nan"), "", "x", "a\0b", "../x", "\ud800", b"x"),
-    *([], [1], {}, {"a": 1}, object(), Path("/dev/null/x"), lambda: 1),
+    *([], [1], [None], {}, {"a": 1}, {1: 2}, (1, 2), ("a", "b", "c"), {1}),
+    *(object(), object, lambda: 1, 10**400, "a" * 5000, "\n[b]"),
+    *(Path("below/a/file"), np.array([1, 2]), np.array(3), iter([1])),
 ]
 PLAN: dict[str, Any] = {"target_variable": "txt2img.steps", "sweep_values": [1]}
 CONFIG: dict[str, Any] = {"txt2img": {"prompt": "a"}}
+ADAPTIVE = {**PLAN, "sweep_values": [1, 5, 9], "bounds": [1, 9], "max_pictures": 3}
+
+
+async def _three(_: object) -> int:
+    return 3
+
 
 FUNCTIONS: Mapping[str, Callable[[Any, Path], object]] = {
     "advice of a folder": lambda odd, _: stablenew.recommend(odd),
@@ -66,6 +78,25 @@ FUNCTIONS: Mapping[str, Callable[[Any, Path], object]] = {
     "values of an axis": lambda odd, _: stablenew.axis_of_values("txt2img.steps", odd),
     "axis in step": lambda odd, _: stablenew.axis_in_step(odd),
     "presets": lambda odd, _: stablenew.axis_of_presets(odd),
+    "prompts": lambda odd, _: stablenew.axis_of_prompts(odd),
+    "prompt": lambda odd, _: stablenew.axis_of_prompts([odd]),
+    "paths set elsewhere": lambda odd, _: stablenew.axis_of_prompts([], without=odd),
+    "advice": lambda odd, _: stablenew.advise(odd),
+    "advice of a prompt": lambda odd, out: stablenew.recommend(out, prompt=odd),
+    "runs of feedback": lambda odd, out: stablenew.read_feedback(out, run_ids=odd),
+    "record": lambda odd, _: stablenew.build_learning_record(odd),
+    "line of an event": lambda odd, _: stablenew.encode_event(odd),
+    "stages": lambda odd, _: stablenew.plan_stages(odd, FAKE_CAPABILITIES),
+    "stages of a backend": lambda odd, _: stablenew.plan_stages(PipelineConfig(), odd),
+    "config of a path": lambda odd, _: stablenew.override(odd, "txt2img.steps", 1),
+    "keys": lambda odd, _: stablenew.override_all(PipelineConfig(), {odd: 1}),
+    "followed file": lambda odd, _: stablenew.follow(odd),
+    "followed from": lambda odd, out: stablenew.follow(out / "a.jsonl", odd),
+    "records' file": lambda odd, _: stablenew.LearningRecordWriter(odd),
+    "metadata": lambda odd, _: stablenew.prepare_learning_run(PLAN, CONFIG, metadata=odd),
+    "settings of a stage": lambda odd, _: Capabilities(backend="b", stages={"txt2img": odd}),
+    "choices": lambda odd, _: stablenew.Axis("a", odd),
+    "overrides": lambda odd, _: stablenew.Choice("a", odd),
 }
 KEYS: tuple[str, ...] = (
     "target_variable",
@@ -96,7 +127,7 @@ async def test_no_function_lets_another_error_out(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for odd in ODD:
+    for odd in [each for each in ODD if name != "keys" or isinstance(each, Hashable)]:
         await ends(lambda odd=odd: FUNCTIONS[name](odd, tmp_path))  # type: ignore[misc]
 
 
@@ -125,12 +156,39 @@ async def _calls(app: App, odd: Any) -> None:
     await ends(lambda: learning.resume_plan(odd))
     for name in ("max_steps", "max_seconds", "plan_id"):
         await ends(lambda name=name: learning.run_learning_plan(PLAN, CONFIG, **{name: odd}))  # type: ignore[misc]
+    for name in ("only_failed", "max_seconds", "on_this_backend"):
+        await ends(lambda name=name: learning.resume_plan("known", **{name: odd}))  # type: ignore[misc]
+    await ends(lambda: learning.run_learning_plan(ADAPTIVE, CONFIG, max_steps=odd, rate=_three))
+    if odd is not None:  # which waits for ratings from elsewhere
+        await ends(lambda: learning.run_learning_plan(ADAPTIVE, CONFIG, rate=odd))
 
 
 async def test_no_controller_lets_another_error_out(runs: Path) -> None:
     async with open_app(Settings(out=runs), backend=FakeBackend()) as app:
+        await app.learning.run_learning_plan(PLAN, CONFIG, plan_id="known")
         for odd in ODD:
             await _calls(app, odd)
+
+
+@pytest.mark.parametrize("name", ["kind", "handler", "mailbox", "overflow", "event", "stream"])
+async def test_an_odd_subscriber_is_refused_and_harms_no_publisher(runs: Path, name: str) -> None:
+    async def take(_: Event) -> None: ...
+
+    async with open_app(Settings(out=runs), backend=FakeBackend()) as app:
+        for odd in [each for each in ODD if name != "mailbox" or not isinstance(each, int)]:
+            given = {"kind": Event, "handler": take, name: odd}
+            kind, handler = given.pop("kind"), given.pop("handler")
+            if name == "handler" and callable(odd):
+                continue
+            with pytest.raises(StableNewError):
+                if name == "event":
+                    await app.bus.publish(odd)
+                elif name == "stream":
+                    app.bus.stream(odd)
+                else:
+                    app.bus.subscribe(kind, handler, **given)
+        result = await app.pipeline.run_pipeline(CONFIG)
+    assert result.success
 
 
 class Odd(FakeBackend):
@@ -161,6 +219,47 @@ async def test_an_app_of_odd_parts_is_refused(runs: Path, odd: Any) -> None:
     with pytest.raises(stablenew.ConfigError, match="backend: given"):
         async with open_app(Settings(out=runs), backend=odd):
             pass
+    with pytest.raises(stablenew.ConfigError, match="bus: given"):
+        async with open_app(Settings(out=runs), bus=odd):
+            pass
+
+
+class Broken(FakeBackend):
+    """Raises an error of its own in one of its methods."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__()
+        self._where = where
+
+    def _break(self, where: str) -> None:
+        if self._where == where:
+            raise ZeroDivisionError("a bug")
+
+    async def __aenter__(self) -> Self:
+        self._break("entering the backend")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._break("leaving the backend")
+
+    async def capabilities(self) -> Capabilities:
+        self._break("the backend's capabilities")
+        return await super().capabilities()
+
+
+@pytest.mark.parametrize(
+    "where", ["entering the backend", "leaving the backend", "the backend's capabilities"]
+)
+async def test_what_a_backend_raises_is_an_error_of_the_backend(runs: Path, where: str) -> None:
+    with pytest.raises(BackendError, match=f"{where}: ZeroDivisionError: a bug"):
+        async with open_app(Settings(out=runs), backend=Broken(where)) as app:
+            await app.pipeline.run_pipeline(CONFIG)
+
+
+async def test_what_is_raised_inside_an_app_leaves_it_as_it_is(runs: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="the host's own"):
+        async with open_app(Settings(out=runs), backend=FakeBackend()):
+            raise FileNotFoundError("the host's own")
 
 
 @pytest.mark.parametrize("where", ["file", "file/below", "/proc/none"])

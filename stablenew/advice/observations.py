@@ -27,6 +27,7 @@ from stablenew.learning.gallery import plan_runs
 from stablenew.learning.learning_record import LearningRecord
 from stablenew.learning.learning_record_reader import read_records
 from stablenew.learning.record_shapes import older_rating, plain_setting, varied_settings
+from stablenew.storage.record_reader import NOT_JSON
 
 _UNVARIED = ("cfg_scale", "steps", "sampler_name", "scheduler", "denoising_strength", "clip_skip")
 """What a rated run that varied nothing says something about."""
@@ -126,7 +127,7 @@ def _unrecorded(path: Path) -> LearningRecord | None:
             stage_plan=tuple(stage["stage"] for stage in data["stages"]),
             outputs=tuple(outputs),
         )
-    except (OSError, msgspec.DecodeError, KeyError, TypeError, AttributeError):
+    except (OSError, *NOT_JSON, KeyError, TypeError, AttributeError):
         return None
 
 

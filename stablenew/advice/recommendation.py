@@ -13,10 +13,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import NoneType
 
 import attrs
 import numpy as np
 
+from stablenew._arguments import takes
 from stablenew.advice.observations import Observations, Picture, gather_observations
 from stablenew.advice.preference_model import Evidence, Posterior, believe
 from stablenew.advice.value_axis import (
@@ -112,6 +114,10 @@ class Recommendation:
     rate_next: tuple[tuple[str, str], ...] = ()
 
 
+_TEXT = (str, NoneType)
+
+
+@takes(stage=_TEXT, prompt=_TEXT, model=_TEXT)
 def recommend(
     base_dir: str | Path = "runs",
     *,
@@ -135,6 +141,7 @@ def recommend(
     return advise(observations, stage=stage, prompt=prompt, model=model)
 
 
+@takes(observations=Observations, stage=_TEXT, prompt=_TEXT, model=_TEXT)
 def advise(
     observations: Observations,
     *,

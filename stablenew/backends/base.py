@@ -31,7 +31,7 @@ class ReportProgress(Protocol):
 
 def _as_settings(settings: Mapping[str, Setting]) -> Mapping[str, Setting]:
     """Return settings that any file can hold: NaN and infinities, which JSON lacks, as text."""
-    plain = {name: as_python(value) for name, value in settings.items()}
+    plain = {name: as_python(value) for name, value in frozen_mapping(settings).items()}
     for name, value in plain.items():
         if isinstance(value, float) and not math.isfinite(value):
             plain[name] = str(value)
@@ -41,7 +41,8 @@ def _as_settings(settings: Mapping[str, Setting]) -> Mapping[str, Setting]:
 def _as_stages(
     stages: Mapping[str, Mapping[str, Setting]],
 ) -> Mapping[str, Mapping[str, Setting]]:
-    return MappingProxyType({name: _as_settings(settings) for name, settings in stages.items()})
+    every = frozen_mapping(stages).items()
+    return MappingProxyType({name: _as_settings(each) for name, each in every})  # type: ignore[arg-type]  # checked there
 
 
 _LISTED_AS = {

@@ -26,6 +26,7 @@ from stablenew.learning.feedback_manager import (
 )
 from stablenew.learning.feedback_reader import Rating, checked_rating, read_feedback
 from stablenew.learning.gallery import Gallery, Shown, open_gallery
+from stablenew.storage.record_reader import NOT_JSON
 
 _KEYS = "1–5 rate, s skip, u undo, n note, q quit"
 _PAIR_KEYS = "1 the left one is better, 2 the right one, s skip, q quit"
@@ -270,7 +271,7 @@ def _read_file(path: Path, plan_id: str) -> list[object]:
         data = msgspec.json.decode(path.read_bytes())
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except NOT_JSON as error:
         raise ConfigError(f"{path}: no ratings file: {error}") from error
     if not isinstance(data, dict) or not isinstance(data.get("ratings"), list):
         raise ConfigError(f"{path}: no ratings file, expected one that a report's page has saved")

@@ -17,7 +17,7 @@ from stablenew.controller.marker import is_held
 from stablenew.errors import ConfigError
 from stablenew.events.event_log import EVENTS_FILE
 from stablenew.pipeline.results import Outcome
-from stablenew.storage.record_reader import read_piece
+from stablenew.storage.record_reader import NOT_JSON, read_piece
 
 INTERRUPTED = "interrupted"
 """The outcome of what ended with its process."""
@@ -133,7 +133,7 @@ class _Printer:
     def take(self, line: bytes) -> None:
         try:
             head = msgspec.json.decode(line, type=_Head)
-        except msgspec.DecodeError:
+        except NOT_JSON:
             self._lines.envelope.errors.append(f"a line that is no event: {line[:60]!r}")
             return
         self._note(head)

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -29,6 +30,7 @@ from stablenew.controller.plan_progress import PlanProgress, read_plan_progress
 from stablenew.errors import BackendError, ConfigError, ungrouped
 from stablenew.events.event import Event
 from stablenew.events.mailbox import Overflow
+from stablenew.pipeline.backend_border import asked_capabilities, entered
 from stablenew.pipeline.durations import Estimate
 from stablenew.pipeline.results import Outcome
 
@@ -42,8 +44,8 @@ _DRAINED_WITHIN = 60.0
 async def dry_run(job: Job, lines: JsonLines | None) -> ExitCode:
     """Print what would run, as lines for a person or as one of JSON."""
     _tell_notes(job)
-    async with make_backend(job.settings) as backend:
-        capabilities = await _asked(backend.capabilities, job)
+    async with entered(make_backend(job.settings)) as backend:
+        capabilities = await _asked(partial(asked_capabilities, backend), job)
     job = job.spelled(capabilities)
     dry = await anyio.to_thread.run_sync(dry_run_of, job, capabilities)
     progress = await anyio.to_thread.run_sync(_progress, job, capabilities)

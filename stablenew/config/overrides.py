@@ -19,8 +19,9 @@ from functools import cache
 
 import attrs
 
+from stablenew._arguments import checked, takes
 from stablenew._convert import structure_field
-from stablenew._names import checked_text, suggestion
+from stablenew._names import suggestion
 from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
 from stablenew.config.prompt_edits import add_lora, replace_word, set_lora_weight
 from stablenew.errors import ConfigError, OverrideError
@@ -43,6 +44,7 @@ _SIZED = ("txt2img.size", "img2img.size")
 _SIZE = re.compile(r"\s*(\d+)\s*[xX×*]\s*(\d+)\s*")
 
 
+@takes(config=PipelineConfig, path=str)
 def override(config: PipelineConfig, path: str, value: object) -> PipelineConfig:
     """Return `config` with one setting changed.
 
@@ -54,19 +56,20 @@ def override(config: PipelineConfig, path: str, value: object) -> PipelineConfig
     Raises:
         OverrideError: No such path, or a value that does not fit there.
     """
-    if edits_text(checked_text("path", path)):
+    if edits_text(path):
         return edit_prompts(config, path, checked_edit(path, value))
     return assign(config, checked_settings(path, value))
 
 
+@takes(config=PipelineConfig, values=Mapping)
 def override_all(config: PipelineConfig, values: Mapping[str, object]) -> PipelineConfig:
     """Return `config` with several settings changed; what changes the text of prompts comes last.
 
     Raises:
         OverrideError: With every path and value that is wrong.
     """
-    if not isinstance(values, Mapping):
-        raise OverrideError(f"values: given {values!r}, expected a table of paths and values")
+    for path in values:
+        checked("path", path, str)
     problems: list[str] = []
     for path, value in sorted(values.items(), key=lambda item: edits_text(item[0])):
         try:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import attrs
 
+from stablenew._arguments import checked
 from stablenew._convert import structure, takes_numpy
-from stablenew._names import checked_text
+from stablenew._names import checked_path
 from stablenew.config.pipeline_config import bounded, without_control_characters
 from stablenew.config.server_url import DEFAULT_URL, split_url
 from stablenew.errors import ConfigError
@@ -18,9 +19,7 @@ RECORDS_FILE = "learning_records.jsonl"
 
 
 def _to_path(value: object) -> Path:
-    if not isinstance(value, str | Path) or not str(value):
-        raise ConfigError(f"out: given {value!r}, expected a folder")
-    return Path(without_control_characters("out", value))
+    return Path(without_control_characters("out", checked_path("out", value)))
 
 
 def _is_bool(_: object, field: attrs.Attribute[bool], value: bool) -> None:
@@ -55,8 +54,9 @@ class Settings:
     stall_timeout: float = attrs.field(default=120.0, validator=bounded(0.001, 1e9))
 
     def __attrs_post_init__(self) -> None:
-        auth = None if self.auth is None else checked_text("auth", self.auth)
-        url, auth = split_url(checked_text("url", self.url), auth)
+        checked("backend", self.backend, str)
+        auth = None if self.auth is None else checked("auth", self.auth, str)
+        url, auth = split_url(checked("url", self.url, str), auth)
         object.__setattr__(self, "url", url)  # frozen for everybody else
         object.__setattr__(self, "auth", auth)
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from decimal import Decimal, InvalidOperation
 
-from stablenew._names import checked_text
+from stablenew._arguments import checked
 from stablenew.config.number_range import MOST_VALUES, counted, is_webui_range, webui_range
 from stablenew.config.overrides import value_type
 from stablenew.config.pipeline_config import Setting
@@ -93,7 +93,7 @@ def split_items(name: str, text: str) -> list[str]:
 
 
 def _split(text: str) -> tuple[str, str]:
-    path, equals, value = checked_text("sweep", text).partition("=")
+    path, equals, value = checked("sweep", text, str).partition("=")
     if not equals:
         raise OverrideError(f"given {text!r}, expected PATH=VALUE such as txt2img.steps=20")
     return path.strip(), value.strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
 from functools import wraps
@@ -22,6 +23,8 @@ from stablenew.learning.learning_record_writer import LearningRecordWriter
 from stablenew.learning.learning_recorder import LearningRecorder, RecordWriter
 from stablenew.pipeline.pipeline_runner import PipelineRunner
 from stablenew.storage import files
+
+logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -118,7 +121,10 @@ class Engine:
             finally:
                 await self._close(subscription)
         finally:
-            await files.in_thread(lambda: release(base, name, marker), finishing=True)
+            try:
+                await files.in_thread(lambda: release(base, name, marker), finishing=True)
+            except OSError as error:  # what became of it is told; the next start clears it away
+                logger.warning("%s stays marked as under way: %s", name, error)
 
     async def _close(self, subscription: Subscription) -> bool:
         """Wait for what a subscriber has left to do, and end it; False if it took too long."""

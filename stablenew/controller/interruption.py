@@ -10,7 +10,7 @@ import attrs
 
 from stablenew.controller.marker import dead
 from stablenew.controller.plan_progress import note_death, read_plan_progress
-from stablenew.errors import ConfigError
+from stablenew.errors import ConfigError, RecordError
 from stablenew.learning.gallery import plan_runs
 from stablenew.learning.learning_steps import derive_steps
 from stablenew.learning.plan_file import read_plan_file
@@ -71,7 +71,7 @@ def find_interruptions(
                     note_death(folder, step)
                 conclude(folder)
                 found.append(interruption)
-    except OSError as error:  # a folder that is read-only, say: nothing to be stopped by
+    except (OSError, RecordError) as error:  # a folder that is read-only, say: no reason to stop
         logger.warning("%s: interrupted plans stay marked: %s", base_dir, error)
     return tuple(found)
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from numbers import Integral, Real
 from pathlib import Path
+from types import NoneType
 
 import anyio
 import anyio.to_thread
 import attrs
 from anyio.lowlevel import checkpoint
 
+from stablenew._arguments import FUNCTION, takes
 from stablenew._clock import PLAN_ID_LENGTH, checked_id
 from stablenew.backends.base import Capabilities
 from stablenew.config.overrides import with_seed
@@ -32,6 +35,7 @@ from stablenew.pipeline.results import Outcome, PipelineRunResult
 from stablenew.pipeline.run_request import RunRequest
 from stablenew.pipeline.stage_settings import with_defaults
 from stablenew.storage import files
+from stablenew.storage.disk_errors import disk_errors
 
 Pin = Callable[[Capabilities], StoredPlan]
 """Returns a plan with everything settled that a backend decides, once it says what it has."""
@@ -99,6 +103,13 @@ class LearningExecutionController:
         self._runner.cancel_step()
 
     @cancellable_once_called
+    @takes(
+        metadata=(Mapping, NoneType),
+        max_steps=(Integral, NoneType),
+        max_seconds=(Real, NoneType),
+        plan_id=(str, NoneType),
+        rate=(FUNCTION, NoneType),
+    )
     async def run_learning_plan(
         self,
         plan: LearningPlan | Mapping[str, object],
@@ -129,6 +140,7 @@ class LearningExecutionController:
         Raises:
             ConfigError: Plan or config is wrong, or the backend lacks something; nothing ran.
             BackendUnavailableError: The backend cannot be reached; nothing ran.
+            RecordError: The disk failed before the first step.
             StableNewError: Something is under way already.
         """
         plan_id = checked_id("plan_id", plan_id or self._engine.clock.new_id(), PLAN_ID_LENGTH)
@@ -156,6 +168,12 @@ class LearningExecutionController:
         )
 
     @cancellable_once_called
+    @takes(
+        only_failed=bool,
+        max_seconds=(Real, NoneType),
+        rate=(FUNCTION, NoneType),
+        on_this_backend=bool,
+    )
     async def resume_plan(
         self,
         plan_id: str,
@@ -186,6 +204,7 @@ class LearningExecutionController:
             ConfigError: There is no such plan, the app's backend is not the plan's, or lacks
                 something; nothing ran.
             BackendUnavailableError: The backend cannot be reached; nothing ran.
+            RecordError: The disk failed before the first step.
             StableNewError: Something is under way already.
         """
         folder = self._folder(checked_id("plan_id", plan_id, PLAN_ID_LENGTH))
@@ -209,7 +228,8 @@ class LearningExecutionController:
         with anyio.CancelScope() as scope, self._engine.activity.under(scope):
             self._runner.make_ready()
             try:
-                await self._run(pin, begin, max_seconds, rate)
+                with disk_errors(self._folder(plan_id), "cannot be written"):
+                    await self._run(pin, begin, max_seconds, rate)
             except anyio.get_cancelled_exc_class():
                 self._last_result = self._runner.result_of(plan_id) or _not_begun(stored)
                 raise

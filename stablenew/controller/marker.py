@@ -36,7 +36,6 @@ def hold(base_dir: Path, name: str) -> int:
         descriptor = system.open_lock(path)
         if _is_ours(path, descriptor):
             return descriptor
-        os.close(descriptor)
         time.sleep(_BETWEEN_TRIES)
     raise StableNewError(f"{name} is under way in another process")
 
@@ -89,8 +88,6 @@ def dead(base_dir: Path) -> Iterator[dict[str, int | None]]:
                 continue
             if _is_ours(path, descriptor):
                 held[name] = descriptor
-            else:
-                os.close(descriptor)
         yield {name: _step(descriptor) for name, descriptor in held.items()}
     except BaseException:
         for descriptor in held.values():
@@ -113,10 +110,18 @@ def _names(base_dir: Path) -> list[str]:
 
 
 def _is_ours(path: Path, descriptor: int) -> bool:
-    """Lock an open marker; False if somebody has it, or it is there no more under its name."""
-    if not system.lock(descriptor, wait=False):
-        return False
+    """Lock an open marker; where somebody has it, or it is there no more by its name, it is closed.
+
+    Raises:
+        OSError: The disk said no; it is closed, and held by nobody.
+    """
+    ours = False
     try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
+        if system.lock(descriptor, wait=False):
+            ours = os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
-        return False
+        pass
+    finally:
+        if not ours:
+            os.close(descriptor)
+    return ours

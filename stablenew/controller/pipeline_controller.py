@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from numbers import Integral
+from types import NoneType
 
 import anyio
 from anyio.lowlevel import checkpoint
 
+from stablenew._arguments import takes
 from stablenew._convert import as_metadata
 from stablenew.backends.base import Capabilities
 from stablenew.config.pipeline_config import PipelineConfig
@@ -18,6 +21,7 @@ from stablenew.pipeline.results import Outcome, PipelineRunResult
 from stablenew.pipeline.run_request import RunRequest
 from stablenew.pipeline.stage_events import RunFinished
 from stablenew.pipeline.stage_plan import plan_stages
+from stablenew.storage.disk_errors import disk_errors
 
 
 class PipelineController:
@@ -78,6 +82,7 @@ class PipelineController:
         await self._engine.activity.ended()
 
     @cancellable_once_called
+    @takes(images=Integral, metadata=(Mapping, NoneType))
     async def run_pipeline(
         self,
         config: PipelineConfig | Mapping[str, object],
@@ -95,6 +100,7 @@ class PipelineController:
         Raises:
             ConfigError: The config is wrong; nothing ran.
             BackendUnavailableError: The backend cannot be reached; nothing ran.
+            RecordError: The disk failed before the run began.
             StableNewError: Something is under way already.
         """
         if not isinstance(config, PipelineConfig):
@@ -109,8 +115,9 @@ class PipelineController:
         runner = self._engine.runner
         with anyio.CancelScope() as scope, self._engine.activity.under(scope):
             try:
-                async with self._engine.recording():
-                    await self._run(request, scope)
+                with disk_errors(self._engine.settings.out, "cannot be written"):
+                    async with self._engine.recording():
+                        await self._run(request, scope)
             except anyio.get_cancelled_exc_class():
                 self.last_result = runner.result_of(request.run_id) or _not_begun(request)
                 raise

@@ -34,7 +34,7 @@ from stablenew.pipeline.stage_files import told_hashes
 from stablenew.pipeline.stage_plan import StagePlan, plan_stages
 from stablenew.pipeline.stage_settings import with_defaults
 from stablenew.storage import files
-from stablenew.storage.record_reader import read_lines
+from stablenew.storage.record_reader import NOT_JSON, read_lines
 
 DEATHS_FILE = "deaths.jsonl"
 """In a plan's folder: a line for each time that its process was killed in a step."""
@@ -257,7 +257,7 @@ def _deaths(path: Path) -> Iterator[int]:
     for _, line in read_lines(path):
         try:
             yield int(msgspec.json.decode(line)["step"])
-        except (msgspec.DecodeError, KeyError, TypeError, ValueError):
+        except (*NOT_JSON, KeyError, TypeError, ValueError):
             continue
 
 
@@ -277,7 +277,7 @@ def _read_run(folder: Path) -> _Run:
                 for stage in data["stages"]
             },
         )
-    except (OSError, msgspec.DecodeError, KeyError, TypeError, AttributeError, ConfigError):
+    except (OSError, *NOT_JSON, KeyError, TypeError, AttributeError, ConfigError):
         return run
 
 
@@ -305,5 +305,5 @@ def _recorded(folder: Path) -> Iterator[str]:
         if named in line or named.replace(b": ", b":") in line:
             try:
                 yield str(msgspec.json.decode(line)["run_id"])
-            except (msgspec.DecodeError, KeyError, TypeError):
+            except (*NOT_JSON, KeyError, TypeError):
                 continue

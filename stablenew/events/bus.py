@@ -43,7 +43,8 @@ import attrs
 from anyio import AsyncContextManagerMixin
 from anyio.lowlevel import checkpoint
 
-from stablenew.errors import BusClosedError, ungrouped
+from stablenew._arguments import shown
+from stablenew.errors import BusClosedError, BusError, ungrouped
 from stablenew.events.event import Event
 from stablenew.events.event_stream import EventStream
 from stablenew.events.mailbox import Mailbox, Overflow
@@ -64,11 +65,23 @@ GRACE = 5.0
 _PUBLISHES_PER_YIELD = 64
 
 
+def _kinds(kind: Kind) -> tuple[type[Event], ...]:
+    """Return the classes that are asked for.
+
+    Raises:
+        BusError: Something is no class of events, which would fail whoever publishes.
+    """
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    if not kinds or not all(isinstance(each, type) and issubclass(each, Event) for each in kinds):
+        raise BusError(f"kind: given {shown(kind)}, expected a class of events, or several")
+    return kinds
+
+
 @attrs.frozen
 class _Inlet:
     """Where events of some kind go."""
 
-    kind: Kind
+    kinds: tuple[type[Event], ...]
     box: Mailbox
     label: str
 
@@ -171,6 +184,8 @@ class EventBus(AsyncContextManagerMixin):
         Raises:
             BusClosedError: The bus is not open.
         """
+        if not callable(handler):
+            raise BusError(f"handler: given {shown(handler)}, expected an `async def` of one event")
         label = name or getattr(handler, "__qualname__", type(handler).__name__)
         box = self._inlet(kind, mailbox, overflow, f"subscriber {label}")
         subscription = Subscription(self, handler, box, label)  # type: ignore[arg-type]  # routed by kind
@@ -210,8 +225,7 @@ class EventBus(AsyncContextManagerMixin):
         Raises:
             BusClosedError: The bus is not open.
         """
-        named = kind if isinstance(kind, tuple) else (kind,)
-        label = f"a stream of {', '.join(each.__name__ for each in named)}"
+        label = f"a stream of {', '.join(each.__name__ for each in _kinds(kind))}"
         return EventStream(self, self._inlet(kind, mailbox, overflow, label))
 
     def asked_for(self, kind: type[Event]) -> bool:
@@ -219,8 +233,7 @@ class EventBus(AsyncContextManagerMixin):
 
         For events that are dear to make.
         """
-        kinds = [inlet.kind for inlet in self._inlets]
-        return any(kind in (each if isinstance(each, tuple) else (each,)) for each in kinds)
+        return any(kind in inlet.kinds for inlet in self._inlets)
 
     async def publish(self, event: Event) -> None:
         """Number an event and offer it to every subscriber, then wait for those that are full.
@@ -234,12 +247,13 @@ class EventBus(AsyncContextManagerMixin):
         if not self._open:
             raise BusClosedError(f"publishing {type(event).__name__}: the event bus is not open")
         refuse_handlers(f"publishing {type(event).__name__}")
+        route = self._route(type(event))
         if event.sequence:
             event = attrs.evolve(event)
         self.sequence += 1
         # The number is the bus's to give, and giving it in place costs a tenth of a copy.
         object.__setattr__(event, "sequence", self.sequence)
-        full = [box for box in self._route(type(event)) if not box.put(event)]
+        full = [box for box in route if not box.put(event)]
         if full:
             await self._wait_for_room(full, terminal=event.terminal)
         elif self.sequence % _PUBLISHES_PER_YIELD == 0 and not event.terminal:
@@ -272,8 +286,13 @@ class EventBus(AsyncContextManagerMixin):
     def _inlet(self, kind: Kind, capacity: int, overflow: Overflow, label: str) -> Mailbox:
         if not self._open:
             raise BusClosedError("subscribing: the event bus is not open")
-        box = Mailbox(max(1, capacity), overflow)
-        self._inlets.append(_Inlet(kind, box, label))
+        kinds = _kinds(kind)
+        if not isinstance(overflow, Overflow):
+            raise BusError(f"overflow: given {shown(overflow)}, expected WAIT or DROP_OLDEST")
+        if not isinstance(capacity, int) or capacity < 1:
+            raise BusError(f"mailbox: given {shown(capacity)}, expected a number of events from 1")
+        box = Mailbox(capacity, overflow)
+        self._inlets.append(_Inlet(kinds, box, label))
         self._routes.clear()
         return box
 
@@ -294,7 +313,9 @@ class EventBus(AsyncContextManagerMixin):
     def _route(self, kind: type[Event]) -> tuple[Mailbox, ...]:
         route = self._routes.get(kind)
         if route is None:
-            route = tuple(each.box for each in self._inlets if issubclass(kind, each.kind))
+            if not issubclass(kind, Event):
+                raise BusError(f"publishing {kind.__name__}: expected an event")
+            route = tuple(each.box for each in self._inlets if issubclass(kind, each.kinds))
             self._routes[kind] = route
         return route
 

@@ -17,11 +17,12 @@ from typing import TypeVar
 import attrs
 import msgspec
 
+from stablenew._arguments import takes
 from stablenew._convert import json_line
 from stablenew.errors import RecordError
 from stablenew.events.event import Event
 from stablenew.storage import files
-from stablenew.storage.record_reader import read_lines
+from stablenew.storage.record_reader import NOT_JSON, read_lines
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ _MOST_SECONDS = 0.5
 """How long what was told waits to be written, for whoever follows the file."""
 
 
+@takes(event=Event)
 def encode_event(event: Event) -> bytes:
     """Return an event as one line of JSON, without the newline."""
     line: dict[str, object] = {"schema": SCHEMA, "type": type(event).__name__}
@@ -59,7 +61,7 @@ def read_events(path: Path, kind: type[T]) -> Iterator[T]:
     decoder = msgspec.json.Decoder(kind)
     try:
         for _, line in read_lines(path):
-            with suppress(msgspec.DecodeError):
+            with suppress(*NOT_JSON):
                 yield decoder.decode(line)
     except RecordError as error:
         logger.warning("%s", error)

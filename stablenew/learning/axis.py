@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from functools import cached_property
+from types import NoneType
 
 import attrs
 
+from stablenew._arguments import checked, checked_list, shown, takes
 from stablenew._convert import as_metadata, as_python, frozen_mapping
-from stablenew._names import checked_text
 from stablenew.config.overrides import TEXT_EDITS, edits_text, paths_set_by
 from stablenew.config.pipeline_config import STAGES, Setting
 from stablenew.config.prompt import Prompt
@@ -36,7 +37,7 @@ class Choice:
 
 
 def _choices(given: Iterable[Choice]) -> tuple[Choice, ...]:
-    return tuple(given)
+    return checked_list("choices", given, Choice)
 
 
 @attrs.frozen
@@ -122,7 +123,7 @@ def axis_of_values(path: str, values: Iterable[Setting]) -> Axis:
     Raises:
         ConfigError: They are no list of values.
     """
-    checked_text("path", path)
+    checked("path", path, str)
     values = as_values(values)
     return Axis(path, tuple(Choice(label_of(value), {path: value}) for value in values))
 
@@ -138,7 +139,7 @@ def axis_in_step(values: Mapping[str, Sequence[Setting]]) -> Axis:
     """
     if not isinstance(values, Mapping) or not values:
         raise ConfigError(f"with: given {values!r}, expected a table of paths and their values")
-    values = {checked_text("path", path): as_values(each) for path, each in values.items()}
+    values = {checked("path", path, str): as_values(each) for path, each in values.items()}
     (first, firsts), *others = values.items()
     problems = [
         f"{path}: {len(each)} values in step with the {len(firsts)} of {first}; expected as many"
@@ -151,6 +152,7 @@ def axis_in_step(values: Mapping[str, Sequence[Setting]]) -> Axis:
     return Axis(first, tuple(Choice(label_of_all(each), each) for each in choices))
 
 
+@takes(name=str)
 def axis_of_prompts(
     prompts: Iterable[tuple[str, str | None] | Prompt],
     *,
@@ -167,20 +169,28 @@ def axis_of_prompts(
         name: What to call the axis.
         without: Paths that are set elsewhere, and beat the prompts' own settings.
     """
-    beaten = {each for path in without for each in paths_set_by(path)}
+    beaten = {each for path in checked_list("without", without, str) for each in paths_set_by(path)}
     choices: list[Choice] = []
-    for each in prompts:
+    for each in checked_list("prompts", prompts):
         if isinstance(each, Prompt):
             prompt, negative, label = each.positive, each.negative or None, each.name
             own = {path: each.overrides[path] for path in each.overrides if path not in beaten}
             tags = each.tags
         else:
-            (prompt, negative), label, own, tags = each, "", {}, {}
+            (prompt, negative), label, own, tags = _pair(each), "", {}, {}
         overrides: dict[str, Setting] = {"txt2img.prompt": prompt}
         if negative is not None:
             overrides["txt2img.negative_prompt"] = negative
         choices.append(Choice(label or prompt, {**overrides, **own}, tags))
     return Axis(name, _told_apart(choices), condition=not compare)
+
+
+def _pair(given: object) -> tuple[str, str | None]:
+    """Return a prompt and its negative prompt."""
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        expected = "a prompt and its negative prompt, or None"
+        raise ConfigError(f"prompts: given {shown(given)}, expected {expected}")
+    return checked("prompts", given[0], str), checked("prompts", given[1], (str, NoneType))
 
 
 def _told_apart(choices: Sequence[Choice]) -> tuple[Choice, ...]:

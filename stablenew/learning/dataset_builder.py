@@ -23,7 +23,7 @@ from stablenew.learning.feedback_reader import (
 from stablenew.learning.learning_record import LearningRecord
 from stablenew.learning.learning_record_reader import read_records
 from stablenew.learning.record_shapes import older_rating, varied_settings
-from stablenew.storage.record_reader import read_lines
+from stablenew.storage.record_reader import NOT_JSON, read_lines
 
 logger = logging.getLogger(__name__)
 
@@ -149,7 +149,7 @@ def _last_lines(path: Path) -> tuple[dict[str, int], tuple[str, ...]]:
     for _, line in read_lines(path):
         try:
             run_id = _noted(line, paths)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except NOT_JSON:
             try:  # half of a surrogate pair, which the record reader takes
                 run_id = LearningRecord.from_json(line).run_id
             except (ValueError, RecursionError):

@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from stablenew._convert import json_line
@@ -17,6 +17,7 @@ from stablenew._names import checked_path
 from stablenew.errors import ConfigError
 from stablenew.learning.dataset_builder import COLUMNS, iter_dataset
 from stablenew.learning.feedback_reader import ReportProblem
+from stablenew.storage.disk_errors import disk_errors
 
 METADATA = "metadata.jsonl"
 
@@ -39,10 +40,12 @@ def export_csv(
     has one more apostrophe in front. Numbers stay as they are, also those that are text.
 
     Raises:
-        ConfigError: The file cannot be written.
+        ConfigError: There can be no such file.
+        RecordError: The disk failed while it was read or written; what was there is as it was.
     """
     dest = checked_path("dest", dest)
     with (
+        disk_errors(dest, "cannot be written"),
         _whole(dest) as path,
         # Half of a surrogate pair, which UTF-8 cannot hold, becomes the six letters `\ud83d`.
         path.open("w", newline="", encoding="utf-8-sig", errors="backslashreplace") as file,
@@ -76,11 +79,16 @@ def export_folder(
 
     Raises:
         ConfigError: The folder cannot be written, or has something else in it already.
+        RecordError: The disk failed while it was read or written.
     """
     base, dest = checked_path("base_dir", base_dir), checked_path("dest", dest)
     _empty(dest)
     made = 0
-    with _whole(dest / METADATA) as path, path.open("wb") as file:
+    with (
+        disk_errors(dest, "cannot be written"),
+        _whole(dest / METADATA) as path,
+        path.open("wb") as file,
+    ):
         for row in iter_dataset(base, report=report):
             name = _copied(base, row, dest)
             if name is not None:
@@ -104,7 +112,10 @@ def _copied(base: Path, row: Mapping[str, object], dest: Path) -> str | None:
     """Link or copy a row's picture; return its new name, None where it is gone."""
     if not row["path"] or not row["image_id"]:
         return None
-    source = base / str(row["path"])
+    try:
+        source = checked_path("path", base / str(row["path"]))
+    except ConfigError:  # a foreign line may say anything
+        return None
     name = f"{row['run_id']}-{row['image_id']}{source.suffix}"
     target = dest / name
     inside = source.resolve().is_relative_to(base.resolve()) and Path(name).name == name
@@ -137,4 +148,5 @@ def _whole(path: Path) -> Iterator[Path]:
     except IsADirectoryError as error:
         raise ConfigError(f"to: {str(path)!r} is a folder, expected a file") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that is read-only by now: what failed is said
+            temporary.unlink(missing_ok=True)

@@ -10,12 +10,14 @@ import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import NoneType
 
 import attrs
 
+from stablenew._arguments import checked_list, shown, takes
 from stablenew._clock import Clock, checked_id
 from stablenew._convert import sorted_json
-from stablenew._names import checked_path, checked_text, suggestion
+from stablenew._names import checked_path, suggestion
 from stablenew.config.pipeline_config import read_table
 from stablenew.errors import ConfigError
 from stablenew.learning.feedback_reader import (
@@ -49,6 +51,7 @@ def check_writable(base_dir: str | Path, run_ids: Iterable[str]) -> None:
             raise ConfigError(f"{said}; ratings are kept beside the pictures") from error
 
 
+@takes(subscores=(Mapping, NoneType), notes=(str, NoneType))
 async def record_feedback(
     run_id: str,
     image_id: str,
@@ -79,20 +82,15 @@ async def record_feedback(
         ConfigError: A rating that is none of 1 to 5, or an id that is not safe as a file name.
         RecordError: The rating is not on disk; the file is as it was.
     """
-    if subscores is not None and not isinstance(subscores, Mapping):
-        raise ConfigError(f"subscores: given {subscores!r}, expected a table of names and ratings")
-    if isinstance(tags, str) or not isinstance(tags, Iterable):
-        raise ConfigError(f"tags: given {tags!r}, expected a list of texts")
-    tags = [checked_text("tags", each) for each in tags]
-    notes = None if notes is None else checked_text("notes", notes)
-    checked = {name: checked_rating(name, score) for name, score in (subscores or {}).items()}
-    for name in checked:
+    tags = checked_list("tags", tags, str)
+    scores = {name: checked_rating(name, score) for name, score in (subscores or {}).items()}
+    for name in scores:
         if name not in SUBSCORES:
             raise ConfigError(f"subscores: given {name!r}, {suggestion(name, SUBSCORES)}")
     line: dict[str, object] = {
         "rating": checked_rating("rating", rating),
         "notes": notes,
-        **({"subscores": checked} if checked else {}),
+        **({"subscores": scores} if scores else {}),
         **({"tags": tags} if tags else {}),
     }
     return await _append(run_id, image_id, line, base_dir, clock)
@@ -110,6 +108,7 @@ async def withdraw_feedback(
     return await _append(run_id, image_id, {"rating": None, "notes": None}, base_dir, clock)
 
 
+@takes(winner=(list, tuple), loser=(list, tuple))
 async def prefer(
     winner: tuple[str, str],
     loser: tuple[str, str],
@@ -130,8 +129,8 @@ async def prefer(
         RecordError: The choice is not on disk; the file is as it was.
     """
     for name, key in (("winner", winner), ("loser", loser)):
-        if not isinstance(key, list | tuple) or len(key) != 2:
-            raise ConfigError(f"{name}: given {key!r}, expected a run's id and a picture's")
+        if len(key) != 2:
+            raise ConfigError(f"{name}: given {shown(key)}, expected a run's id and a picture's")
     if winner == loser:
         raise ConfigError(f"prefer: given {winner[0]}/{winner[1]} twice, expected two pictures")
     other = {"run_id": checked_id("run_id", loser[0]), "image_id": checked_id("image_id", loser[1])}
@@ -158,6 +157,7 @@ def package_feedback(
 
     Raises:
         ConfigError: There is no such plan.
+        RecordError: The folder cannot be read.
     """
     base = checked_path("base_dir", base_dir)
     plan = read_table(base / checked_id("plan_id", plan_id) / "plan.json")

@@ -8,20 +8,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import NoneType
 
 import attrs
 import msgspec
 
+from stablenew._arguments import takes
+from stablenew._clock import checked_id
 from stablenew._convert import as_python, frozen_mapping
 from stablenew._names import checked_path
 from stablenew.errors import ConfigError, RecordError
-from stablenew.storage.record_reader import read_lines
+from stablenew.storage.disk_errors import disk_errors
+from stablenew.storage.record_reader import NOT_JSON, read_lines
 
 logger = logging.getLogger(__name__)
 
 FEEDBACK_FILE = "feedback.jsonl"
 OLDER_FILE = "feedback.json"
 SUBSCORES = ("anatomy", "composition", "prompt_adherence")
+
+_FILES = (OLDER_FILE, FEEDBACK_FILE)
 
 ReportProblem = Callable[[RecordError], None]
 
@@ -80,6 +86,7 @@ def checked_rating(name: str, rating: object) -> int:
     return number
 
 
+@takes(run_ids=(list, tuple, NoneType))
 def read_feedback(
     base_dir: str | Path,
     *,
@@ -120,21 +127,32 @@ def feedback_lines(
     Each with its file and its number in there; what is no JSON object is reported and left out.
     """
     base = checked_path("base_dir", base_dir)
-    for name in (OLDER_FILE, FEEDBACK_FILE):
+    for path in _files(base, run_ids):
+        with disk_errors(path):
+            is_file = path.is_file()
+        if not is_file:
+            (report or _log)(RecordError("no feedback: not a file", path=path))
+            continue
+        for number, data in _entries(path):
+            if isinstance(data, dict):
+                yield path, number, data
+            else:
+                (report or _log)(RecordError("no feedback: not JSON", path=path, line=number))
+
+
+def _files(base: Path, run_ids: Sequence[str] | None) -> list[Path]:
+    """Return the files of feedback under a folder, the older ones first.
+
+    Raises:
+        RecordError: The folder cannot be read.
+    """
+    with disk_errors(base):
         if run_ids is None:
-            paths = sorted(base.glob(f"*/{name}"))
-        else:  # the folder may hold many thousand others
-            paths = [path for each in run_ids if (path := base / each / name).exists()]
-        for path in paths:
-            if not path.is_file():
-                (report or _log)(RecordError("no feedback: not a file", path=path))
-                continue
-            for number, data in _entries(path):
-                if isinstance(data, dict):
-                    yield path, number, data
-                else:
-                    problem = RecordError("no feedback: not JSON", path=path, line=number)
-                    (report or _log)(problem)
+            return [path for name in _FILES for path in sorted(base.glob(f"*/{name}"))]
+        # The folder may hold many thousand others.
+        folders = [base / checked_id("run_id", each) for each in run_ids]
+        paths = [folder / name for name in _FILES for folder in folders]
+        return [path for path in paths if path.exists()]
 
 
 def _entries(path: Path) -> Iterator[tuple[int, object]]:
@@ -142,14 +160,14 @@ def _entries(path: Path) -> Iterator[tuple[int, object]]:
     if path.name == OLDER_FILE:
         try:
             data = msgspec.json.decode(path.read_bytes())
-        except (msgspec.DecodeError, UnicodeDecodeError, OSError):
+        except (*NOT_JSON, OSError):
             data = None
         yield from enumerate(data if isinstance(data, list) else [data], start=1)
         return
     for number, line in read_lines(path):
         try:
             yield number, msgspec.json.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except NOT_JSON:
             yield number, None
 
 

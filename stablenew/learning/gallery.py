@@ -16,6 +16,8 @@ from stablenew._names import checked_path
 from stablenew.config.pipeline_config import Setting
 from stablenew.errors import ConfigError, RecordError
 from stablenew.pipeline.run_metadata import METADATA_FILE, final_outputs
+from stablenew.storage.disk_errors import disk_errors
+from stablenew.storage.record_reader import NOT_JSON
 
 PLAN_FILE = "plan.json"
 
@@ -72,8 +74,14 @@ def open_gallery(
 
     Raises:
         ConfigError: It is no folder of a plan or a run.
+        RecordError: It cannot be read.
     """
     folder = checked_path("folder", folder)
+    with disk_errors(folder):
+        return _opened(folder, report)
+
+
+def _opened(folder: Path, report: Callable[[RecordError], None] | None) -> Gallery:
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder, expected runs/<plan_id>")
     folder = folder.resolve()
@@ -90,13 +98,16 @@ def open_gallery(
 
 
 def plan_runs(folder: Path) -> list[Path]:
-    """Return the folders of a plan's runs, in order: its name and a step's number, no other's."""
+    """Return the folders of a plan's runs, in order: its name and a step's number, no other's.
+
+    Raises:
+        RecordError: The folder of all runs cannot be read.
+    """
     step = re.compile(r"-\d{5,}")
     name, base = folder.name, folder.parent
-    try:
-        there = os.listdir(base)  # noqa: PTH208  # a pattern of its own for each plan fills caches
-    except FileNotFoundError:
-        return []
+    with disk_errors(base):
+        # A pattern of its own for each plan would fill glob's caches.
+        there = os.listdir(base) if base.exists() else []  # noqa: PTH208
     runs = (each for each in there if each.startswith(name) and step.fullmatch(each, len(name)))
     return [base / each for each in sorted(runs)]
 
@@ -107,7 +118,7 @@ def _pictures(run: Path, base: Path, report: Callable[[RecordError], None] | Non
         return _read(msgspec.json.decode(path.read_bytes()), base)
     except FileNotFoundError:
         return []  # cut short before it had any
-    except (msgspec.DecodeError, KeyError, TypeError, AttributeError, OSError) as error:
+    except (*NOT_JSON, KeyError, TypeError, AttributeError, ValueError, OSError) as error:
         if report is not None:
             report(RecordError(f"no metadata of a run: {error!r}", path=path))
         return []

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import NoneType
 from typing import Any
 
 import attrs
 
+from stablenew._arguments import takes
 from stablenew._convert import structure
 from stablenew._names import suggestion
 from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
@@ -113,6 +115,7 @@ def build_learning_plan_from_config(config: Mapping[str, object]) -> LearningPla
         raise ConfigError(*(f"learning.{problem}" for problem in error.problems)) from error
 
 
+@takes(metadata=(Mapping, NoneType), plan_id=(str, NoneType))
 def prepare_learning_run(
     plan: LearningPlan | Mapping[str, object],
     base_config: PipelineConfig | Mapping[str, object],

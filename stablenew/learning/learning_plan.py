@@ -9,8 +9,9 @@ from types import MappingProxyType
 
 import attrs
 
+from stablenew._arguments import checked, checked_list, shown
 from stablenew._convert import as_metadata, as_python, frozen_mapping, takes_numpy
-from stablenew._names import checked_text, suggestion
+from stablenew._names import suggestion
 from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting, whole
 from stablenew.errors import ConfigError
 from stablenew.learning.axis import (
@@ -61,21 +62,18 @@ class one_of:  # noqa: N801  # used as a function, as attrs' own validators are
         Raises:
             ConfigError: It is none of them.
         """
-        if value not in self.words:
-            raise ConfigError(f"{field.name}: given {value!r}, {suggestion(value, self.words)}")
+        if not isinstance(value, str) or value not in self.words:
+            raise ConfigError(
+                f"{field.name}: given {shown(value)}, {suggestion(value, self.words)}"
+            )
 
 
-def _checked_axes(given: object) -> tuple[Axis, ...]:
-    axes = tuple(given) if isinstance(given, Iterable) else (given,)
-    if not all(isinstance(each, Axis) for each in axes):
-        raise ConfigError(f"axes: given {given!r}, expected a list of axes")
-    return axes
+def _checked_axes(given: Axis | Iterable[Axis]) -> tuple[Axis, ...]:
+    return (given,) if isinstance(given, Axis) else checked_list("axes", given, Axis)
 
 
 def _skips(given: Iterable[Mapping[str, Setting]]) -> tuple[Mapping[str, Setting], ...]:
-    if not isinstance(given, Iterable) or not all(isinstance(each, Mapping) for each in given):
-        raise ConfigError(f"skip: given {given!r}, expected a list of tables of names and values")
-    return tuple(frozen_mapping(each) for each in given)  # type: ignore[misc]
+    return tuple(frozen_mapping(each) for each in checked_list("skip", given, Mapping))  # type: ignore[misc]
 
 
 @attrs.frozen(init=False, field_transformer=takes_numpy)
@@ -132,7 +130,7 @@ class LearningPlan:
         """
         axes = _checked_axes(axes)
         if target_variable is not None:
-            checked_text("target_variable", target_variable)
+            checked("target_variable", target_variable, str)
             path = target_variable if "." in target_variable else f"{stage}.{target_variable}"
             axes = (axis_of_values(path, as_values(sweep_values)), *axes)
             if y_variable is not None:
@@ -144,7 +142,7 @@ class LearningPlan:
             axes=axes,
             images_per_step=images_per_step,
             metadata=metadata,
-            mode=mode or implied,
+            mode=implied if mode is None else mode,
             bounds=bounds,
             max_pictures=max_pictures,
             sample=sample,

@@ -13,6 +13,7 @@ import attrs
 import msgspec
 
 from stablenew._convert import frozen_mapping, sorted_json, unstructure
+from stablenew.storage.record_reader import NOT_JSON
 
 SCHEMA_VERSION = 3
 """The version of records that this program writes; older lines have none, or a smaller one."""
@@ -128,7 +129,7 @@ def _plain(value: object) -> object:
 def _decode(text: str | bytes) -> object:
     try:
         return msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
+    except NOT_JSON as error:
         return _decode_leniently(text, error)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from stablenew._arguments import takes
 from stablenew._convert import unstructure
 from stablenew.learning.learning_record import SCHEMA_VERSION, LearningRecord
 from stablenew.pipeline.results import PipelineRunResult, StageOutput, StageResult
 
 
+@takes(result=PipelineRunResult)
 def build_learning_record(result: PipelineRunResult) -> LearningRecord:
     """Build the record of a run.
 

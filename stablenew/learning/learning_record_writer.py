@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from stablenew._names import checked_path
 from stablenew.config.settings import RECORDS_FILE
 from stablenew.errors import RecordError
 from stablenew.learning.learning_record import LearningRecord
+from stablenew.storage.disk_errors import disk_errors
 from stablenew.storage.record_appender import LOCK_TIMEOUT, append_lines
 
 
@@ -23,9 +25,10 @@ class LearningRecordWriter:
     """
 
     def __init__(self, records_path: str | Path, *, timeout: float = LOCK_TIMEOUT) -> None:
-        path = Path(records_path)
+        path = checked_path("records_path", records_path)
         self._timeout = timeout
-        self.records_path = path if path.suffix and not path.is_dir() else path / RECORDS_FILE
+        with disk_errors(path):
+            self.records_path = path if path.suffix and not path.is_dir() else path / RECORDS_FILE
 
     async def append_record(self, record: LearningRecord) -> None:
         """Append one record; when this returns it is on disk.

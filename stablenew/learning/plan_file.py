@@ -18,6 +18,7 @@ from stablenew.learning.axis_table import table_of
 from stablenew.learning.gallery import PLAN_FILE
 from stablenew.learning.learning_adapter import build_learning_plan_from_dict
 from stablenew.learning.learning_plan import LearningPlan
+from stablenew.storage.record_reader import NOT_JSON
 
 
 @attrs.frozen(kw_only=True, field_transformer=takes_numpy)
@@ -92,7 +93,7 @@ def read_plan_file(folder: Path) -> StoredPlan:
         raise ConfigError(f"{path}: {error.strerror}; expected a plan's folder") from error
     except ConfigError as error:
         raise ConfigError(*(f"{path}: {problem}" for problem in error.problems)) from error
-    except (msgspec.DecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
+    except (*NOT_JSON, KeyError, TypeError, AttributeError, ValueError) as error:
         raise ConfigError(f"{path}: no plan: {error!r}") from error
 
 

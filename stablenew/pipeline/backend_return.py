@@ -10,6 +10,7 @@ import anyio
 
 from stablenew.backends.base import Backend, Capabilities
 from stablenew.errors import BackendError, BackendProtocolError, BackendUnavailableError
+from stablenew.pipeline.backend_border import asked_capabilities
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ async def backend_returned(
         await tell(left)
         try:
             with anyio.move_on_after(left) as scope:
-                capabilities = await backend.capabilities()
+                capabilities = await asked_capabilities(backend)
         except BackendError as error:
             logger.debug("%s is still away: %s", backend.name, error)
         else:

@@ -14,6 +14,7 @@ import msgspec
 from stablenew.config.pipeline_config import Setting
 from stablenew.pipeline.picture_index import INDEX_FILE
 from stablenew.pipeline.stage_plan import PlannedStage
+from stablenew.storage.record_reader import NOT_JSON
 
 _LOOKED_AT = 1 << 22
 """Bytes of the index's end that are read: some six thousand pictures."""
@@ -140,7 +141,7 @@ def read_durations(base_dir: Path) -> Durations:
     for line in lines:
         try:
             made = decoder.decode(line)
-        except msgspec.DecodeError:  # the first may be half a line
+        except NOT_JSON:  # the first may be half a line
             continue
         if made.seconds is not None:
             seen[_kind(made.stage, made.settings)].append(made.seconds)

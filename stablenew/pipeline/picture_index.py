@@ -26,6 +26,7 @@ from stablenew.errors import ConfigError
 from stablenew.pipeline.results import StageOutput
 from stablenew.pipeline.run_metadata import METADATA_FILE
 from stablenew.storage import files
+from stablenew.storage.record_reader import NOT_JSON
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +119,7 @@ class PictureIndex:
             line = file.read(length)
         try:
             return stored_output(msgspec.json.decode(line))
-        except (msgspec.DecodeError, ConfigError):
+        except (*NOT_JSON, ConfigError):
             return None
 
     def _catch_up(self) -> None:
@@ -158,7 +159,7 @@ class PictureIndex:
         for line in data[: data.rfind(b"\n") + 1].splitlines(keepends=True):
             try:
                 key = decoder.decode(line).fingerprint
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except NOT_JSON:
                 whole, key = False, ""
             if key:
                 self._places.setdefault(key, []).append((offset, len(line)))
@@ -177,7 +178,7 @@ class PictureIndex:
             try:
                 with open(f"{entry.path}/{METADATA_FILE}", "rb") as file:  # noqa: PTH123  # 100,000 of them
                     outputs = decoder.decode(file.read()).stage_outputs
-            except (OSError, msgspec.DecodeError):
+            except (OSError, *NOT_JSON):
                 continue
             for output in outputs:
                 # As it is written on one line, without its indentation.

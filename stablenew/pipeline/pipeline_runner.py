@@ -7,7 +7,7 @@ import attrs
 from stablenew._clock import Clock, checked_id
 from stablenew.backends.base import Backend, Capabilities
 from stablenew.config.overrides import with_seed
-from stablenew.errors import BackendProtocolError
+from stablenew.pipeline.backend_border import asked_capabilities
 from stablenew.pipeline.results import PipelineRunResult
 from stablenew.pipeline.run_request import RunRequest
 from stablenew.pipeline.stage_plan import plan_stages
@@ -53,13 +53,7 @@ class PipelineRunner:
             BackendProtocolError: What it says it can do is none.
         """
         if self._capabilities is None:
-            capabilities = await self._backend.capabilities()
-            if not isinstance(capabilities, Capabilities):
-                given = type(capabilities).__name__
-                raise BackendProtocolError(
-                    f"the backend's capabilities are {given}, no Capabilities"
-                )
-            self._capabilities = capabilities
+            self._capabilities = await asked_capabilities(self._backend)
         return self._sequencer.capabilities or self._capabilities
 
     async def run(self, request: RunRequest) -> PipelineRunResult:

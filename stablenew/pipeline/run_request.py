@@ -8,7 +8,7 @@ from types import MappingProxyType
 import attrs
 
 from stablenew._convert import as_metadata, takes_numpy
-from stablenew.config.pipeline_config import PipelineConfig, bounded
+from stablenew.config.pipeline_config import PipelineConfig, whole
 
 
 def _as_tags(given: object) -> Mapping[str, object]:
@@ -32,7 +32,7 @@ class RunRequest:
 
     run_id: str
     config: PipelineConfig
-    images: int = attrs.field(default=1, validator=bounded(1, 100_000))
+    images: int = attrs.field(default=1, validator=whole(1, 100_000))
     plan_id: str | None = None
     metadata: Mapping[str, object] = attrs.field(factory=dict, converter=_as_tags)
     timeout: float | None = None

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 import attrs
 
+from stablenew._arguments import takes
 from stablenew._convert import frozen_mapping
 from stablenew._names import suggestion
 from stablenew.backends.base import Capabilities
@@ -141,6 +142,7 @@ class StagePlan:
         return found
 
 
+@takes(config=PipelineConfig, capabilities=Capabilities)
 def plan_stages(config: PipelineConfig, capabilities: Capabilities) -> StagePlan:
     """Decide which stages run and with which settings.
 

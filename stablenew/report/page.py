@@ -25,6 +25,7 @@ from stablenew.learning.learning_adapter import build_learning_plan_from_dict
 from stablenew.learning.learning_plan import LearningPlan
 from stablenew.pipeline.run_metadata import final_outputs
 from stablenew.storage import files
+from stablenew.storage.record_reader import NOT_JSON
 
 PAGE, DATA, THUMBNAILS = "report.html", "report_data.js", "thumbnails"
 THUMBNAIL = 256
@@ -165,7 +166,7 @@ def open_page(folder: Path) -> Page | None:
     try:
         plan = msgspec.json.decode((folder / "plan.json").read_bytes())
         return Page(folder, plan)
-    except (OSError, msgspec.DecodeError, LookupError, TypeError, ConfigError):
+    except (OSError, *NOT_JSON, LookupError, TypeError, ConfigError):
         return None
 
 
@@ -210,7 +211,7 @@ def _written(path: Path) -> dict[str, Any]:
     try:
         text = path.read_bytes().partition(b" = ")[2].rstrip(b";\n")
         data = msgspec.json.decode(text)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *NOT_JSON):
         return {}
     return data if isinstance(data, dict) else {}
 
@@ -218,7 +219,7 @@ def _written(path: Path) -> dict[str, Any]:
 def _metadata(path: Path) -> dict[str, Any]:
     try:
         data = msgspec.json.decode(path.read_bytes())
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *NOT_JSON):
         return {}
     return data if isinstance(data, dict) else {}
 
@@ -227,7 +228,7 @@ def _make_thumbnail(source: Path, target: Path) -> bool:
     """Write a thumbnail; False where the picture cannot be read."""
     try:
         target.parent.mkdir(exist_ok=True)
-        with Image.open(source) as image:
+        with source.open("rb") as file, Image.open(file) as image:
             image.draft("RGB", (THUMBNAIL, THUMBNAIL))
             small = image.convert("RGB")
             small.thumbnail((THUMBNAIL, THUMBNAIL))

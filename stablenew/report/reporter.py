@@ -11,6 +11,7 @@ import anyio.to_thread
 import attrs
 
 from stablenew._clock import Clock
+from stablenew.errors import RecordError
 from stablenew.events.bus import EventBus
 from stablenew.events.event import Event
 from stablenew.events.mailbox import Overflow
@@ -75,7 +76,7 @@ class Reporter:
 
         try:
             rebuild_page(folder, written=self._clock.now().isoformat(), done=True)
-        except (OSError, LookupError, TypeError, ValueError) as error:
+        except (OSError, LookupError, TypeError, ValueError, AttributeError, RecordError) as error:
             logger.warning("%s: page not written: %s", folder, error)
 
     async def take(self, event: Event) -> None:
@@ -103,8 +104,8 @@ class Reporter:
         """Work on a page; a disk that says no fails no run."""
         try:
             await anyio.to_thread.run_sync(work, *values)
-        except OSError as error:
-            self.problem = f"{PAGE}: {error.strerror or error}"
+        except (OSError, RecordError) as error:
+            self.problem = f"{PAGE}: {getattr(error, 'strerror', None) or error}"
             logger.warning("page not written: %s", self.problem)
 
     def _open_page(self, plan: _Plan) -> None:

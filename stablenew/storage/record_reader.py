@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Self
 
 import anyio
 import anyio.to_thread
+import msgspec
 
+from stablenew._arguments import checked
+from stablenew._names import checked_path
 from stablenew.errors import RecordError
+from stablenew.storage.disk_errors import disk_errors
+
+NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding a line, or a file, raises that is no JSON: deep nesting and odd bytes included."""
 
 _CHUNK = 1 << 20
 
@@ -23,12 +33,17 @@ def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
         RecordError: It is there, and cannot be read.
     """
     try:
-        file = path.open("rb", buffering=_CHUNK)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    except OSError as error:
-        raise RecordError(f"cannot be read: {error.strerror or error}", path=path) from error
-    with file:
+        with disk_errors(path):
+            yield from _lines(path)
+    except RecordError as error:
+        if not isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+            raise
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    with path.open("rb", buffering=_CHUNK) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # a device may have no end
+            raise RecordError("cannot be read: not a file", path=path)
         left = file.seek(0, 2)
         file.seek(0)
         for number, line in enumerate(file, start=1):
@@ -50,6 +65,8 @@ def read_piece(path: Path, offset: int) -> bytes:
                 piece += more
     except FileNotFoundError:
         return b""
+    except OSError as error:
+        raise RecordError(f"cannot be read: {error.strerror or error}", path=path) from error
     return piece[: piece.rfind(b"\n") + 1]
 
 
@@ -66,9 +83,9 @@ class follow:  # noqa: N801  # used as a function: async for line, offset in fol
     """
 
     def __init__(self, path: str | Path, offset: int = 0, *, interval: float = 0.2) -> None:
-        self._path = Path(path)
-        self._offset = offset
-        self._interval = interval
+        self._path = checked_path("path", path)
+        self._offset = checked("offset", offset, Integral)
+        self._interval = checked("interval", interval, Real)
         self._lines: Iterator[tuple[bytes, int]] = iter(())
 
     def __aiter__(self) -> Self:

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from stablenew.storage import system
+from stablenew.storage.record_reader import NOT_JSON
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ def is_whole(line: bytes) -> bool:
     """Say whether a line without its newline is a whole record all the same."""
     try:
         return isinstance(msgspec.json.decode(line), dict)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except NOT_JSON:
         return False
 
 

@@ -22,7 +22,7 @@ from stablenew.config.settings import Settings
 from stablenew.controller import marker
 from stablenew.controller.activity import State
 from stablenew.controller.interruption import Interruption, find_interruptions
-from stablenew.errors import ConfigError, StableNewError
+from stablenew.errors import ConfigError, RecordError, StableNewError
 from stablenew.hosts import ThreadHost
 from stablenew.learning.learning_record_reader import read_records
 from stablenew.report.page import DATA
@@ -183,13 +183,26 @@ async def test_a_full_disk_ends_a_plan_and_the_next_one_runs(
     async with open_app(Settings(out=runs), backend=FakeBackend()) as app:
         with monkeypatch.context() as patch:
             patch.setattr(os, "fsync", full)
-            with pytest.raises(OSError, match="No space left"):
+            with pytest.raises(RecordError, match="cannot be written: No space left"):
                 await app.learning.run_learning_plan(PLAN, config())
             assert state(app) is State.ERROR
         assert (await app.learning.run_learning_plan(PLAN, config())).success
         assert state(app) is State.IDLE
     assert leftovers(runs) == []
     assert find_interruptions(runs) == ()
+
+
+def test_a_disk_that_fails_while_a_marker_is_made_leaves_nobody_holding_it(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os.path, "samestat", broken)
+        with pytest.raises(OSError, match="Input/output error"):
+            marker.hold(runs, "plan-1")
+    marker.release(runs, "plan-1", marker.hold(runs, "plan-1"))
 
 
 async def test_an_error_in_the_middle_leaves_no_marker(runs: Path) -> None:

@@ -19,6 +19,7 @@ from stablenew.errors import (
     BackendRejectedError,
     BackendUnavailableError,
 )
+from stablenew.storage.record_reader import NOT_JSON
 
 _EXCERPT = 300
 """Letters of a server's error that are shown."""
@@ -83,7 +84,7 @@ def read_json(answer: Answer, kind: object = object) -> object:
         return msgspec.json.decode(answer.body, type=kind)
     except msgspec.ValidationError as error:  # whole, and something else than it should be
         raise BackendProtocolError(f"the answer is something else: {error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except NOT_JSON as error:
         raise _unreadable(answer, error) from error
 
 
@@ -97,7 +98,7 @@ def read_pictures(answer: Answer) -> Pictures:
         return msgspec.json.decode(answer.body, type=Pictures)
     except msgspec.ValidationError as error:  # whole, and something else than it should be
         raise BackendProtocolError(f"the answer holds no pictures: {error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except NOT_JSON as error:
         raise _unreadable(answer, error) from error
 
 
@@ -106,7 +107,7 @@ def read_info(info: str | dict[str, object] | None) -> dict[str, object]:
     if isinstance(info, str) and info:
         try:
             decoded = msgspec.json.decode(info)
-        except msgspec.DecodeError:
+        except NOT_JSON:
             return {}
         return decoded if isinstance(decoded, dict) else {}
     return info if isinstance(info, dict) else {}
@@ -134,7 +135,7 @@ def error_text(body: bytes | bytearray) -> str:
     body = body[:_READ]
     try:
         data = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except NOT_JSON:
         text = re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", body.decode(errors="replace"))
         return _cut(text)
     if not isinstance(data, dict):
