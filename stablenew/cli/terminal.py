@@ -84,7 +84,7 @@ def _blocks(path: Path, width: int, rows: int) -> list[str]:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(path) as opened:
+        with path.open("rb") as file, Image.open(file) as opened:
             picture = opened.convert("RGB")
     except (OSError, UnidentifiedImageError):
         return ["(cannot be read)".ljust(width)]

@@ -206,7 +206,7 @@ class _Sheet:
 
 def _thumbnail(path: Path, cell: int) -> Image.Image:
     """Return a picture fitted into a cell; small ones grow with hard edges, as pixels."""
-    with Image.open(path) as image:
+    with path.open("rb") as file, Image.open(file) as image:
         image.draft("RGB", (cell, cell))
         scale = cell / max(image.size)
         size = max(1, round(image.width * scale)), max(1, round(image.height * scale))

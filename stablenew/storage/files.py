@@ -13,7 +13,8 @@ import errno
 import io
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -128,6 +129,15 @@ def clear_temporaries(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Have an error say which file is meant: a write names none, a rename the temporary file."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
 def _temp_beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
 
@@ -140,19 +150,20 @@ def write_whole(
     Raises:
         OSError: The disk said no; what was at `path` is as it was.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and not path.is_file():  # a rename would take the place of a device
-        raise OSError(errno.EEXIST, "not an ordinary file", str(path))
-    temp = _temp_beside(path)
-    try:
-        with temp.open("xb") as file:
-            file.write(data)
-            file.flush()
-            system.sync(file.fileno())
-        (publish or _rename_over)(temp, path)
-    except BaseException:
-        temp.unlink(missing_ok=True)
-        raise
+    with _naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():  # a rename would take the place of a device
+            raise OSError(errno.EEXIST, "not an ordinary file")
+        temp = _temp_beside(path)
+        try:
+            with temp.open("xb") as file:
+                file.write(data)
+                file.flush()
+                system.sync(file.fileno())
+            (publish or _rename_over)(temp, path)
+        except BaseException:
+            temp.unlink(missing_ok=True)
+            raise
 
 
 def create_whole(path: Path, data: bytes) -> None:
@@ -190,7 +201,7 @@ def append_whole(path: Path, data: bytes, durable: bool) -> None:
     Raises:
         OSError: The disk said no; what was written of `data` is cut off again.
     """
-    with path.open("a+b", buffering=0) as file:
+    with _naming(path), path.open("a+b", buffering=0) as file:
         size, before = healed(path, file.fileno(), file.seek(0, os.SEEK_END))
         try:
             view = memoryview(before + data)

@@ -128,7 +128,7 @@ async def test_a_disk_that_says_no_leaves_what_was_there(
     else:
         monkeypatch.setattr(Path, "replace", fail)
     handles = open_handles()
-    with pytest.raises(OSError, match=os.strerror(code)):
+    with pytest.raises(OSError, match=rf"{os.strerror(code)}: '{path}'$"):
         await files.replace(path, b"after")
     assert path.read_bytes() == b"before"
     assert leftovers(tmp_path) == []
