@@ -221,6 +221,8 @@ def _set_up_logging(*, verbose: bool, quiet: bool = False) -> None:
     logging.basicConfig(level=logging.DEBUG if verbose else logging.ERROR, handlers=[handler])
     if not (verbose or quiet):
         logging.getLogger("stablenew.backends").setLevel(logging.WARNING)
+        # What is left behind is said at the end, with the rest.
+        logging.getLogger("stablenew.backends.webui.backend").setLevel(logging.ERROR)
 
 
 def _run(
@@ -245,7 +247,7 @@ def _run(
         stops.check()
         if flags.dry_run:
             return anyio.run(stops.cancelling, partial(dry_run, job, lines))
-        run = partial(run_job, job, stops.watch, lines=lines, quiet=flags.quiet)
+        run = partial(run_job, job, stops, lines=lines, quiet=flags.quiet)
         return anyio.run(stops.cancelling, run)
 
     return _reported(work, errors, verbose=flags.verbose)

@@ -190,8 +190,13 @@ class Draining(Protocol):
         """How many may still be going on."""
         ...
 
+    @property
+    def left_behind(self) -> Sequence[str]:
+        """What it may still do for us, one line each: nobody stops that once it is closed."""
+        ...
+
     async def drained(self) -> None:
-        """Wait until none is."""
+        """Wait until none is left that can be stopped; each is when it begins."""
         ...
 
 

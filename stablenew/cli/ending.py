@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -57,7 +57,12 @@ class Timing:
 
 
 def say_end(
-    app: App, job: Job, ended: Ended, left: int, lines: JsonLines | None, timing: Timing | None
+    app: App,
+    job: Job,
+    ended: Ended,
+    left: Sequence[str],
+    lines: JsonLines | None,
+    timing: Timing | None,
 ) -> ExitCode:
     """Say how a job ended and what it left; only what is wrong where nothing is to be told."""
     files, problems = list(_files(app, job, ended)), list(_problems(app, ended, left))
@@ -123,13 +128,10 @@ def _closing_lines(files: list[tuple[str, Path]], ended: Ended, timing: Timing) 
         yield f"{kind.replace('_', ' '):<14} {path}"
 
 
-def _problems(app: App, ended: Ended, left: int) -> Iterator[str]:
+def _problems(app: App, ended: Ended, left: Sequence[str]) -> Iterator[str]:
     if ended.error is not None:
         yield f"what ended the plan: {ended.error.kind}: {ended.error}"
-    for run in ended.runs if left else ():
-        for stage in run.stage_results:
-            if stage.receipt is not None and not stage.receipt.confirmed:
-                yield f"{stage.receipt.request_id}: {stage.receipt.detail or 'unconfirmed'}"
+    yield from left
     recorder = app.pipeline.recorder
     if recorder and recorder.problem:
         yield f"records lost: {recorder.failed}; {recorder.problem}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -13,13 +13,14 @@ import anyio
 import anyio.to_thread
 
 from stablenew.app import App, make_backend, open_app
-from stablenew.backends.base import Capabilities, Draining
+from stablenew.backends.base import Capabilities
 from stablenew.cli.dry_run import DryRun, describe, dry_run_of, estimated, look_up, plain
 from stablenew.cli.ending import Ended, Timing, say_end
 from stablenew.cli.exit_codes import ExitCode
 from stablenew.cli.job import Job
 from stablenew.cli.json_lines import JsonLines
 from stablenew.cli.large_plans import agreed, is_large, tell_estimate
+from stablenew.cli.leaving import Stopping, drained
 from stablenew.cli.outputs import left_in
 from stablenew.cli.printing import say, say_all
 from stablenew.cli.progress import LineDisplay, Progress, make_display
@@ -34,11 +35,7 @@ from stablenew.pipeline.backend_border import asked_capabilities, entered
 from stablenew.pipeline.durations import Estimate
 from stablenew.pipeline.results import Outcome
 
-Watch = Callable[[Callable[[], None]], Coroutine[object, object, None]]
-
 _CANCEL_EVERY = 0.02
-_DRAINED_WITHIN = 60.0
-"""Seconds to wait at the end for a server to be rid of what was cancelled."""
 
 
 async def dry_run(job: Job, lines: JsonLines | None) -> ExitCode:
@@ -69,13 +66,13 @@ async def _asked(capabilities: Callable[[], Awaitable[Capabilities]], job: Job) 
 
 
 async def run_job(
-    job: Job, watch: Watch, *, lines: JsonLines | None = None, quiet: bool = False
+    job: Job, stops: Stopping, *, lines: JsonLines | None = None, quiet: bool = False
 ) -> ExitCode:
     """Run a job, show its progress, and end by naming the files that it made.
 
     Args:
         job: What to do.
-        watch: Run beside the job; may call what it is given to cancel the job.
+        stops: What ends it from outside.
         lines: Print the events to these; their envelope is filled in.
         quiet: Show nothing but errors.
 
@@ -104,18 +101,20 @@ async def run_job(
             await anyio.to_thread.run_sync(prepare_out_folder, job.settings.out)
             _number_after(progress, app)
             stopped = anyio.Event()
-            beside.start_soon(watch, stopped.set)
+            beside.start_soon(stops.watch, stopped.set)
             beside.start_soon(_cancel_when, stopped, app)
             if lines is not None:
                 app.bus.subscribe(Event, lines.take, overflow=Overflow.WAIT, name="json lines")
                 beside.start_soon(_cancel_when, lines.broken, app)
+            display = None
             if not quiet:
                 rates = job.plan is not None and job.plan.mode == "adaptive"
-                display = LineDisplay() if rates else make_display()  # a bar and questions quarrel
-                bar = Progress(stack.enter_context(display), str(job.settings.out))
+                # A bar and questions quarrel.
+                display = stack.enter_context(LineDisplay() if rates else make_display())
+                bar = Progress(display, str(job.settings.out))
                 app.bus.subscribe(Event, bar.take, name="progress")
             ended = await _run(app, job, asks=lines is None and not quiet and sys.stdin.isatty())
-            left = await _drain(app)
+            left = await drained(app.backend, stops, display)
             await app.reports.drained()
             await app.bus.drain()
             beside.cancel_scope.cancel()
@@ -180,18 +179,6 @@ async def _cancel_when(event: anyio.Event, app: App) -> None:
     while True:  # it may not have begun
         app.pipeline.cancel()
         await anyio.sleep(_CANCEL_EVERY)
-
-
-async def _drain(app: App) -> int:
-    """Wait until the server is rid of what was cancelled; return how many jobs are left there."""
-    backend = app.backend
-    if not isinstance(backend, Draining):
-        return 0
-    if backend.pending:
-        say("waiting until the server is rid of our job; once more to leave it", err=True)
-        with anyio.move_on_after(_DRAINED_WITHIN):
-            await backend.drained()
-    return backend.pending
 
 
 async def _run(app: App, job: Job, *, asks: bool) -> Ended:

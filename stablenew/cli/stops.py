@@ -53,6 +53,7 @@ class Stops:
         self.received: int | None = None
         self.stdin = False
         self._act: Callable[[int], None] | None = _keep
+        self._leave: Callable[[int], None] | None = None
         numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
         found = {each: signal.getsignal(each) for each in numbers}
         # What `nohup` has us ignore stays ignored.
@@ -110,6 +111,20 @@ class Stops:
                 self._act = _keep
         return 0  # `received` makes another code of it
 
+    def leaving(self, leave: Callable[[], None]) -> AbstractContextManager[None]:
+        """Have the next signal make a call instead of ending at once: for what waits at the end."""
+        from contextlib import contextmanager
+
+        @contextmanager
+        def leaving() -> Iterator[None]:
+            self._leave = _in_loop(leave)
+            try:
+                yield
+            finally:
+                self._leave = None
+
+        return leaving()
+
     async def watch(self, cancel: Callable[[], None]) -> None:
         """Call `cancel` when it is time; runs until it is cancelled itself."""
         import asyncio
@@ -133,6 +148,11 @@ class Stops:
 
     def _take(self, number: int, _: FrameType | None) -> None:
         if self._act is None:
+            return
+        leave, self._leave = self._leave, None
+        if leave is not None:
+            self.received = number
+            leave(number)
             return
         if self.received is not None:
             signal.signal(number, signal.SIG_DFL)

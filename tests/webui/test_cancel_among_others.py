@@ -34,7 +34,10 @@ async def test_a_queued_job_waits_for_its_turn_to_be_stopped_and_harms_nobody(
                 tasks.cancel_scope.cancel()
             receipt = receipt_of(studio)
             assert not receipt.confirmed
-            assert "behind another client's job" in receipt.detail
+            assert "behind another client's job; it is stopped when it begins, if" in receipt.detail
+            (left,) = studio.backend.left_behind
+            assert left.startswith(f"left behind on {webui.url}: run-1-txt2img_1: ")
+            assert left.endswith("and will run to its 80 steps")
             result = await studio.run("run-2")
         other.join()
         theirs, ours = webui.jobs[:2]

@@ -160,7 +160,6 @@ async def test_another_clients_job_that_began_between_two_of_our_pictures_is_lef
             other = OtherClient(webui)
             other.start(steps=120)
             await until(lambda: webui.running)
-            request = stage_request(await backend.capabilities(), steps=50)
             with anyio.move_on_after(0.4):
                 await backend.run_stage(request, Reports())
             await backend.interrupt(request.request_id)

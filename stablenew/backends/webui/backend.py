@@ -80,6 +80,7 @@ class WebUIBackend:
         self._server: Server | None = None
         self._own_options: OwnOptions | None = None
         self._jobs: dict[str, Job] = {}
+        self._lost: list[str] = []
         self._open = False
 
     async def __aenter__(self) -> Self:
@@ -99,8 +100,8 @@ class WebUIBackend:
         traceback: TracebackType | None,
     ) -> bool | None:
         self._open = False
-        for request_id in self._jobs:
-            logger.warning("%s: left behind on %s, which may work on it", request_id, self.url)
+        for line in self.left_behind:
+            logger.warning("%s", line)
         self._tasks.cancel_scope.cancel()
         return await self._stack.__aexit__(kind, error, traceback)
 
@@ -172,10 +173,22 @@ class WebUIBackend:
         """How many cancelled jobs the server may still be working on."""
         return len(self._jobs)
 
+    @property
+    def left_behind(self) -> Sequence[str]:
+        """What the server may still do for us, one line each: nobody stops that once we are gone.
+
+        The jobs that are under way, and those that were cancelled and whose answer was lost.
+        """
+        return [*self._lost, *map(self._left, self._jobs.values())]
+
+    def _left(self, job: Job) -> str:
+        return f"left behind on {self.url}: {job.request_id}: {job.why_left()}"
+
     async def drained(self) -> None:
-        """Wait until nothing of ours is left on the server; each is stopped when it begins."""
+        """Wait until nothing of ours is left that can be stopped; each is when it begins."""
         for job in list(self._jobs.values()):
-            await job.answered.wait()
+            if job.stoppable:
+                await job.answered.wait()
 
     async def _make(self, request: StageRequest, server: Server, report: ReportProgress) -> Picture:
         task_id = f"task({uuid4().hex})" if server.task_ids else None
@@ -232,6 +245,8 @@ class WebUIBackend:
         finally:
             if self._jobs.get(job.request_id) is job:
                 del self._jobs[job.request_id]
+            if job.hunted and job.answered.is_set() and not job.gone:
+                self._lost.append(self._left(job))
 
     async def _watch(self, job: Job, call: Call, report: ReportProgress, previews: bool) -> None:
         """Report a job's progress, and whatever else is a sign that it is under way."""

@@ -47,6 +47,9 @@ _CLEAR_WITHIN = 2.0
 _AGAIN = 0.1
 """Seconds between two interrupts of a job that is still running."""
 
+_QUEUED = 0.25
+"""Seconds between two looks at a server that is busy with somebody else's."""
+
 _SETTLED_WITHIN = 30.0
 """Seconds to watch a server that may still be working on a request whose answer was lost."""
 
@@ -81,6 +84,7 @@ class Job:
         stopped_by_others: Whether somebody else was seen to have interrupted it.
         timestamp: What the server names it by, as far as it was seen running.
         arrived: How many pieces of the answer have come.
+        hunted: Whether nobody wants it any more.
     """
 
     def __init__(
@@ -102,6 +106,7 @@ class Job:
         self.stopped_by_others = False
         self.timestamp = ""
         self.arrived = 0
+        self.hunted = False
         self._scope = anyio.CancelScope()
         self._client = client
         self._server = server
@@ -168,11 +173,12 @@ class Job:
 
     async def hunt(self) -> None:
         """Ask the server to stop the job, while it is known to be running, until it is over."""
+        self.hunted = True
         while not self.answered.is_set():
             await self.look()
             if self.holder is Holder.OURS and self._server.interrupt and not self.arrived:
                 await self._interrupt()
-            with anyio.move_on_after(_AGAIN):
+            with anyio.move_on_after(_QUEUED if self.holder is Holder.OTHERS else _AGAIN):
                 await self.answered.wait()
 
     @property
@@ -189,11 +195,30 @@ class Job:
         if self.arrived:
             return "its answer is still arriving"
         return {
-            Holder.OTHERS: "it waits behind another client's job, and is stopped when it begins",
+            Holder.OTHERS: "it waits behind another client's job; it is stopped when it begins, if"
+            " this program still runs then",
             Holder.UNCLEAR: "what is running may be another client's; it is waited for",
             Holder.OURS: "the server was asked, and is still at it",
             Holder.NOBODY: "the server does not show it",
         }[self.holder]
+
+    def why_left(self) -> str:
+        """Return what becomes of the job when nobody is here any more to stop it."""
+        if self.answered.is_set() or self.arrived or not self._server.interrupt:
+            return self.why_not()
+        steps = self._call.settings.get("steps")
+        whole = f"its {steps} steps" if steps else "its end"
+        return {
+            Holder.OTHERS: f"it waits behind another client's job, and will run to {whole}",
+            Holder.UNCLEAR: f"it may be what is running, or come after it; it will run to {whole}",
+            Holder.OURS: "the server was asked to stop it, and is still at it",
+            Holder.NOBODY: f"the server does not show it; if it begins, it will run to {whole}",
+        }[self.holder]
+
+    @property
+    def stoppable(self) -> bool:
+        """Whether the server can be asked to stop it."""
+        return self._server.interrupt
 
     def _arriving(self) -> None:
         self.arrived += 1
