@@ -12,8 +12,8 @@ from anyio.lowlevel import checkpoint
 
 from stablenew.errors import StableNewError
 
-cancels_before: ContextVar[int] = ContextVar("cancels_before")
-"""How many cancels there had been when what this task runs was called for."""
+called_at: ContextVar[int] = ContextVar("called_at")
+"""The moment, as `Activity` counts them, at which what this task runs was called for."""
 
 
 class State(StrEnum):
@@ -31,13 +31,12 @@ class Activity:
     Attributes:
         state: What is going on now.
         error: What the last activity failed with, None if it did not.
-        cancels: How often `cancel` was called.
     """
 
     def __init__(self) -> None:
         self.state = State.IDLE
         self.error: BaseException | None = None
-        self.cancels = 0
+        self._moment = self._cancelled_at = self._paused_at = 0
         self._scope: anyio.CancelScope | None = None
         self._ended = anyio.Event()
 
@@ -51,7 +50,7 @@ class Activity:
         if self._scope is not None:
             raise StableNewError("a run is under way; cancel it or wait for its end")
         self._scope, self.state, self.error = scope, State.RUNNING, None
-        if self.cancels > cancels_before.get(self.cancels):
+        if self._is_for_this(self._cancelled_at):
             self.cancel()
         try:
             yield
@@ -68,9 +67,31 @@ class Activity:
             self._ended.set()
             self._ended = anyio.Event()
 
+    def moment(self) -> int:
+        """Return a number greater than those of all calls, cancels and pauses until now."""
+        self._moment += 1
+        return self._moment
+
+    def _is_for_this(self, moment: int) -> bool:
+        """Say whether something was asked after what this task runs was called for."""
+        return moment > called_at.get(self._moment)
+
+    @property
+    def pause_awaits(self) -> bool:
+        """Whether what this task runs was paused before it had begun."""
+        return self._is_for_this(self._paused_at)
+
+    def pause(self) -> None:
+        """Note a pause, for what was called for and has not begun."""
+        self._paused_at = self.moment()
+
+    def resume(self) -> None:
+        """Take a pause back."""
+        self._paused_at = 0
+
     def cancel(self) -> None:
         """Cancel what is under way, or was called for and has not begun; it ends as always."""
-        self.cancels += 1
+        self._cancelled_at = self.moment()
         if self._scope is not None:
             self.state = State.STOPPING
             self._scope.cancel()

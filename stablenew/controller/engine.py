@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from stablenew._clock import Clock
 from stablenew.config.settings import Settings
-from stablenew.controller.activity import Activity, cancels_before
+from stablenew.controller.activity import Activity, called_at
 from stablenew.controller.marker import hold, note_step, release
 from stablenew.errors import ConfigError
 from stablenew.events.bus import GRACE, EventBus
@@ -138,10 +138,10 @@ class _Controller(Protocol):
     _engine: Engine
 
 
-def cancellable_once_called(
+def stoppable_once_called(
     method: Callable[Concatenate[C, P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate[C, P], Coroutine[Any, Any, T]]:
-    """Have a cancel count from the call of a controller's method, not from its first step.
+    """Have a cancel or a pause count from the call of a controller's method, not its first step.
 
     When `create_task(controller.run_pipeline(…))` returns, nothing of the run has begun; a cancel
     that comes then is for it all the same, and one from before the call is not.
@@ -149,10 +149,10 @@ def cancellable_once_called(
 
     @wraps(method)
     def call(controller: C, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
-        cancels = controller._engine.activity.cancels
+        moment = controller._engine.activity.moment()
 
         async def run() -> T:
-            cancels_before.set(cancels)
+            called_at.set(moment)
             return await method(controller, *args, **kwargs)
 
         return run()

@@ -19,7 +19,7 @@ from stablenew.backends.base import Capabilities
 from stablenew.config.overrides import with_seed
 from stablenew.config.pipeline_config import PipelineConfig, Setting
 from stablenew.controller.activity import State
-from stablenew.controller.engine import Engine, cancellable_once_called
+from stablenew.controller.engine import Engine, stoppable_once_called
 from stablenew.controller.pinned_plan import new_plan, resumed_plan
 from stablenew.controller.plan_progress import PlanProgress, read_plan_progress
 from stablenew.errors import ConfigError
@@ -89,20 +89,23 @@ class LearningExecutionController:
     def pause(self) -> None:
         """Let the step under way end, and wait before the next one until `resume`.
 
-        Where no plan is under way there is nothing to pause; the next one starts as always.
+        Where no plan is under way, and none was called for, there is nothing to pause; the next one
+        starts as always.
         """
+        self._engine.activity.pause()
         if self.state is State.RUNNING:
             self._runner.pause()
 
     def resume(self) -> None:
         """Go on with a plan that was paused."""
+        self._engine.activity.resume()
         self._runner.resume()
 
     def cancel_step(self) -> None:
         """Cancel the step under way; the plan goes on with the next."""
         self._runner.cancel_step()
 
-    @cancellable_once_called
+    @stoppable_once_called
     @takes(
         metadata=(Mapping, NoneType),
         max_steps=(Integral, NoneType),
@@ -167,7 +170,7 @@ class LearningExecutionController:
             stored, partial(new_plan, stored), self._store, max_seconds, rate
         )
 
-    @cancellable_once_called
+    @stoppable_once_called
     @takes(
         only_failed=bool,
         max_seconds=(Real, NoneType),
@@ -226,7 +229,7 @@ class LearningExecutionController:
         """Run a plan, as the one thing that is under way, and keep what became of it."""
         plan_id = stored.plan_id
         with anyio.CancelScope() as scope, self._engine.activity.under(scope):
-            self._runner.make_ready()
+            self._runner.make_ready(paused=self._engine.activity.pause_awaits)
             try:
                 with disk_errors(self._folder(plan_id), "cannot be written"):
                     await self._run(pin, begin, max_seconds, rate)

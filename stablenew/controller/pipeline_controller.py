@@ -15,7 +15,7 @@ from stablenew._convert import as_metadata
 from stablenew.backends.base import Capabilities
 from stablenew.config.pipeline_config import PipelineConfig
 from stablenew.controller.activity import State
-from stablenew.controller.engine import Engine, cancellable_once_called
+from stablenew.controller.engine import Engine, stoppable_once_called
 from stablenew.learning.learning_recorder import LearningRecorder
 from stablenew.pipeline.results import Outcome, PipelineRunResult
 from stablenew.pipeline.run_request import RunRequest
@@ -81,7 +81,7 @@ class PipelineController:
         """
         await self._engine.activity.ended()
 
-    @cancellable_once_called
+    @stoppable_once_called
     @takes(images=Integral, metadata=(Mapping, NoneType))
     async def run_pipeline(
         self,

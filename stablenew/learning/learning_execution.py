@@ -121,10 +121,11 @@ class LearningExecutionRunner:
         self._resumed.set()
         self._resumed = anyio.Event()
 
-    def make_ready(self) -> None:
+    def make_ready(self, *, paused: bool) -> None:
         """Forget the plan that ended last, and that somebody paused it: another one begins."""
         self._execution = None
         self.resume()
+        self._paused = paused
 
     async def run(
         self, context: LearningExecutionContext, explorer: NextValues | None = None

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
 import anyio
 import anyio.lowlevel
+import pytest
 
 from stablenew.app import App, open_app
-from stablenew.backends.fake import FakeBackend
+from stablenew.backends.fake import Behaviour, FakeBackend
 from stablenew.config.settings import Settings
+from stablenew.errors import BackendError
 from stablenew.events.event import Event
 from stablenew.events.mailbox import Overflow
-from stablenew.learning.learning_events import PlanPaused, PlanResumed, StepFinished, StepStarted
+from stablenew.learning.learning_events import (
+    PlanFinished,
+    PlanPaused,
+    PlanResumed,
+    StepFinished,
+    StepStarted,
+)
 from stablenew.learning.learning_result import LearningExecutionResult
 from stablenew.pipeline.results import Outcome
 from stablenew.pipeline.stage_events import RunStarted
@@ -92,6 +101,35 @@ async def test_a_pause_right_after_the_start_is_kept_and_one_before_it_is_none(r
             assert isinstance(await anext(events), PlanPaused)
             app.learning.resume()
             assert isinstance(await anext(events), StepStarted)
+
+
+@pytest.mark.parametrize("what", ["a plan", "a resume"])
+async def test_a_pause_before_the_task_begins_is_kept_until_the_resume(
+    runs: Path, what: str
+) -> None:
+    backend = FakeBackend(Behaviour(error=BackendError("no")))  # so that there is always a rest
+    async with open_app(Settings(out=runs), backend=backend) as app:
+        if what == "a resume":
+            await app.learning.run_learning_plan(PLAN, CONFIG, plan_id="plan-1")
+
+        def start() -> asyncio.Task[LearningExecutionResult]:
+            if what == "a resume":
+                return asyncio.create_task(app.learning.resume_plan("plan-1"))
+            return asyncio.create_task(app.learning.run_learning_plan(PLAN, CONFIG))
+
+        with app.bus.stream((PlanPaused, StepStarted)) as events:
+            task = start()
+            app.learning.pause()
+            assert isinstance(await anext(events), PlanPaused)
+            app.learning.resume()
+            assert isinstance(await anext(events), StepStarted)
+            assert (await task).steps_executed == 3
+        with app.bus.stream((PlanPaused, PlanFinished)) as ends:
+            task = start()
+            app.learning.pause()
+            app.learning.resume()
+            assert isinstance(await anext(ends), PlanFinished)
+            assert (await task).steps_executed == 3
 
 
 async def test_a_pause_of_a_single_run_does_not_hold_the_next_plan(runs: Path) -> None:
