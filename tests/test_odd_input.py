@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
+import anyio
 import numpy as np
 import pytest
 
@@ -256,10 +257,31 @@ async def test_what_a_backend_raises_is_an_error_of_the_backend(runs: Path, wher
             await app.pipeline.run_pipeline(CONFIG)
 
 
-async def test_what_is_raised_inside_an_app_leaves_it_as_it_is(runs: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="the host's own"):
-        async with open_app(Settings(out=runs), backend=FakeBackend()):
-            raise FileNotFoundError("the host's own")
+class Grouped(FakeBackend):
+    """Has tasks of its own, whose group wraps and raises again what it is left with."""
+
+    async def __aenter__(self) -> Self:
+        self._tasks = await anyio.create_task_group().__aenter__()
+        return self
+
+    async def __aexit__(self, *left_with: Any) -> None:
+        await self._tasks.__aexit__(*left_with)
+
+
+@pytest.mark.parametrize("backend", [FakeBackend, Grouped])
+async def test_what_is_raised_inside_an_app_leaves_it_as_it_is(
+    runs: Path, backend: type[FakeBackend]
+) -> None:
+    own = FileNotFoundError("the host's own")
+    for error in (own, ExceptionGroup("of the host's tasks", [own])):
+        with pytest.raises(type(error)) as raised:
+            async with open_app(Settings(out=runs), backend=backend()):
+                raise error
+        assert raised.value is own or raised.value.args[1] == [own]
+    with anyio.move_on_after(0) as scope:
+        async with open_app(Settings(out=runs), backend=backend()):
+            await anyio.sleep_forever()
+    assert scope.cancelled_caught
 
 
 @pytest.mark.parametrize("where", ["file", "file/below", "/proc/none"])

@@ -30,6 +30,22 @@ def backend_errors(doing: str) -> Iterator[None]:
         raise leak_of(doing, error) from error
 
 
+@contextmanager
+def _taking_back(given: BaseException) -> Iterator[None]:
+    """Have an error end here that the backend was given and raises again, as a task group does."""
+    try:
+        yield
+    except BaseException as error:
+        if _unwrapped(error) is not _unwrapped(given):
+            raise
+
+
+def _unwrapped(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
 async def asked_capabilities(backend: Backend) -> Capabilities:
     """Return what a backend says that it can do.
 
@@ -57,7 +73,7 @@ async def entered(backend: Backend) -> AsyncIterator[Backend]:
     try:
         yield inside
     except BaseException as error:
-        with backend_errors("leaving the backend"):
+        with backend_errors("leaving the backend"), _taking_back(error):
             await backend.__aexit__(type(error), error, error.__traceback__)
         raise
     with backend_errors("leaving the backend"):
