@@ -21,26 +21,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
-from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, overload
 
 import attrs
-from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from stablenew.app import App, open_app
+from stablenew._app_thread import AppThread
+from stablenew.app import App
 from stablenew.backends.base import Backend
 from stablenew.config.pipeline_config import PipelineConfig
 from stablenew.config.settings import Settings
 from stablenew.controller.activity import State
 from stablenew.controller.interruption import Interruption
-from stablenew.errors import StableNewError
 from stablenew.events.bus import Kind
 from stablenew.events.event import Event
-from stablenew.events.subscription import Subscription
 from stablenew.learning.learning_execution import Rate
 from stablenew.learning.learning_plan import LearningPlan
 from stablenew.learning.learning_result import LearningExecutionResult
@@ -87,13 +83,9 @@ class ThreadHost:
         backend: Backend | None = None,
         call_back: Callable[[Call], object] | None = None,
     ) -> None:
-        self._settings = settings
-        self._backend = backend
+        self._thread = AppThread(settings, backend)
         self._waiting: queue.SimpleQueue[Call] = queue.SimpleQueue()
         self._call_back = call_back or self._waiting.put
-        self._stack = ExitStack()
-        self._portal: BlockingPortal | None = None
-        self._app: App | None = None
         self._runs: list[Future[Any]] = []
 
     def __enter__(self) -> Self:
@@ -111,19 +103,19 @@ class ThreadHost:
     @property
     def state(self) -> State:
         """What is going on now; what was asked of this host counts before its loop begins it."""
-        state = self._open()[1].pipeline.state
+        state = self._thread.app.pipeline.state
         asked = any(not run.done() for run in self._runs)
         return State.RUNNING if asked and state is not State.STOPPING else state
 
     @property
     def last_result(self) -> LearningExecutionResult | None:
         """What became of the plan that ended last; a snapshot, whatever a modal dialog missed."""
-        return self._open()[1].learning.last_result
+        return self._thread.app.learning.last_result
 
     @property
     def interrupted(self) -> tuple[Interruption, ...]:
         """What a process was at that was killed, found when the app opened."""
-        return self._open()[1].interrupted
+        return self._thread.app.interrupted
 
     def start(self) -> None:
         """Open the app and return when it is open.
@@ -131,29 +123,14 @@ class ThreadHost:
         Raises:
             StableNewError: It is open already, or cannot be opened.
         """
-        if self._portal is not None:
-            raise StableNewError("the host is started already")
-        with ExitStack() as stack:
-            # The loop is named: a GUI's library may have set a policy for everybody.
-            options = {"loop_factory": _new_loop}
-            self._portal = stack.enter_context(
-                start_blocking_portal("asyncio", options, name="stablenew")
-            )
-            opened = open_app(self._settings, backend=self._backend)
-            try:
-                self._app = stack.enter_context(self._portal.wrap_async_context_manager(opened))
-            except BaseException:
-                self._portal = None
-                raise
-            self._stack = stack.pop_all()
+        self._thread.start()
 
     def close(self) -> None:
         """Cancel what is under way and end the thread; returns when it has ended, within seconds.
 
         What ended meanwhile is still handed to `done` by a last `pump`.
         """
-        self._stack.close()
-        self._portal = self._app = None
+        self._thread.close()
 
     def pump(self) -> int:
         """Call what waits to be called in this thread; returns how many there were.
@@ -193,7 +170,6 @@ class ThreadHost:
         Returns:
             What ends that. Once it is called, in the GUI's thread, the handler hears nothing more.
         """
-        portal, app = self._open()
         ended = False
 
         def hear(event: Event) -> None:
@@ -203,17 +179,15 @@ class ThreadHost:
         async def take(event: Event) -> None:
             self._call_back(lambda: hear(event))
 
-        async def subscribe() -> Subscription:
-            name = getattr(handler, "__qualname__", "handler")
-            return app.bus.subscribe(kind, take, name=name)
-
-        subscription = portal.call(subscribe)
+        name = getattr(handler, "__qualname__", "handler")
+        app = self._thread.app
+        subscription = self._thread.ask(lambda app: app.bus.subscribe(kind, take, name=name))
 
         def unsubscribe() -> None:
             nonlocal ended
             ended = True
-            if self._portal is portal:  # else it ended with the app
-                portal.start_task_soon(subscription.close)
+            if self._thread.hosts(app):  # else it ended with the app
+                self._thread.tell(lambda _: subscription.close())
 
         return unsubscribe
 
@@ -278,28 +252,23 @@ class ThreadHost:
 
     def cancel(self) -> None:
         """Cancel what is under way, if anything is; it ends as always, and `done` hears of it."""
-        portal, app = self._open()
-        portal.start_task_soon(app.pipeline.cancel)
+        self._thread.tell(lambda app: app.pipeline.cancel())
 
     def cancel_step(self) -> None:
         """Cancel the step under way; the plan goes on with the next."""
-        portal, app = self._open()
-        portal.start_task_soon(app.learning.cancel_step)
+        self._thread.tell(lambda app: app.learning.cancel_step())
 
     def pause(self) -> None:
         """Let the step under way end, and wait before the next one until `resume`."""
-        portal, app = self._open()
-        portal.start_task_soon(app.learning.pause)
+        self._thread.tell(lambda app: app.learning.pause())
 
     def resume(self) -> None:
         """Go on with a plan that was paused."""
-        portal, app = self._open()
-        portal.start_task_soon(app.learning.resume)
+        self._thread.tell(lambda app: app.learning.resume())
 
     def set_learning(self, enabled: bool) -> None:
         """Turn learning on or off for what is started from now on."""
-        portal, app = self._open()
-        portal.call(setattr, app.pipeline, "learning_enabled", enabled)
+        self._thread.ask(lambda app: setattr(app.pipeline, "learning_enabled", enabled))
 
     def submit(
         self,
@@ -312,12 +281,7 @@ class ThreadHost:
             work: Called with the app there.
             done: Called in the GUI's thread with how it ended.
         """
-        portal, app = self._open()
-
-        async def run() -> T:
-            return await work(app)
-
-        future: Future[T] = portal.start_task_soon(run)
+        future = self._thread.submit(work)
         future.add_done_callback(lambda future: self._call_back(lambda: done(_ended(future))))
         return future
 
@@ -328,20 +292,9 @@ class ThreadHost:
         self._runs = [*(run for run in self._runs if not run.done()), future]
         return future
 
-    def _open(self) -> tuple[BlockingPortal, App]:
-        if self._portal is None or self._app is None:
-            raise StableNewError("the host is not started")
-        return self._portal, self._app
-
 
 def _ended(future: Future[T]) -> Ended[T]:
     if future.cancelled():
         return Ended(error=asyncio.CancelledError())
     error = future.exception()
     return Ended(error=error) if error is not None else Ended(result=future.result())
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    if sys.platform == "win32":
-        return asyncio.ProactorEventLoop()
-    return asyncio.SelectorEventLoop()

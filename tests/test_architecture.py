@@ -31,6 +31,7 @@ ORDER = (
     "controller",
     "report",
     "app",
+    "_app_thread",
     "hosts",
     "cli",
     "run",
