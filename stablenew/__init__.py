@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from stablenew.config.prompt_pack import read_prompt_pack as read_prompt_pack
     from stablenew.config.settings import Settings as Settings
     from stablenew.config.sweep import parse_sweep as parse_sweep
+    from stablenew.config.wildcards import read_wildcards as read_wildcards
     from stablenew.controller.activity import State as State
     from stablenew.controller.interruption import Interruption as Interruption
     from stablenew.controller.learning_execution_controller import (
@@ -129,6 +130,7 @@ if TYPE_CHECKING:
         LearningExecutionResult as LearningExecutionResult,
     )
     from stablenew.learning.learning_result import LearningRunResult as LearningRunResult
+    from stablenew.learning.variant_axis import with_variants as with_variants
     from stablenew.pipeline.image_store import ImageStore as ImageStore
     from stablenew.pipeline.pipeline_runner import PipelineRunner as PipelineRunner
     from stablenew.pipeline.results import Failure as Failure

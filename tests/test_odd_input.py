@@ -41,6 +41,11 @@ async def _three(_: object) -> int:
     return 3
 
 
+def _written(path: Path) -> Path:
+    path.write_text("a cat\n")
+    return path
+
+
 FUNCTIONS: Mapping[str, Callable[[Any, Path], object]] = {
     "advice of a folder": lambda odd, _: stablenew.recommend(odd),
     "observations": lambda odd, _: stablenew.gather_observations(odd),
@@ -71,6 +76,11 @@ FUNCTIONS: Mapping[str, Callable[[Any, Path], object]] = {
     "ready config": lambda odd, _: stablenew.prepare_learning_run(PLAN, odd),
     "sweep": lambda odd, _: stablenew.parse_sweep(odd),
     "pack": lambda odd, _: stablenew.read_prompt_pack(odd),
+    "pack's format": lambda odd, out: stablenew.read_prompt_pack(_written(out / "a.txt"), odd),
+    "wildcards": lambda odd, _: stablenew.read_wildcards(odd),
+    "plan with variants": lambda odd, _: stablenew.with_variants(odd, CONFIG),
+    "config with variants": lambda odd, _: stablenew.with_variants(None, odd),
+    "variants": lambda odd, _: stablenew.with_variants(None, {"txt2img": {"prompt": "{a|b}"}}, odd),
     "path": lambda odd, _: stablenew.override(PipelineConfig(), odd, 1),
     "value": lambda odd, _: stablenew.override(PipelineConfig(), "txt2img.steps", odd),
     "values": lambda odd, _: stablenew.override_all(PipelineConfig(), odd),
@@ -81,6 +91,7 @@ FUNCTIONS: Mapping[str, Callable[[Any, Path], object]] = {
     "presets": lambda odd, _: stablenew.axis_of_presets(odd),
     "prompts": lambda odd, _: stablenew.axis_of_prompts(odd),
     "prompt": lambda odd, _: stablenew.axis_of_prompts([odd]),
+    "prompt and another": lambda odd, _: stablenew.axis_of_prompts([(odd, odd)]),
     "paths set elsewhere": lambda odd, _: stablenew.axis_of_prompts([], without=odd),
     "advice": lambda odd, _: stablenew.advise(odd),
     "advice of a prompt": lambda odd, out: stablenew.recommend(out, prompt=odd),

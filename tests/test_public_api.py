@@ -138,8 +138,10 @@ PUBLIC = [
     "read_feedback",
     "read_prompt_pack",
     "read_records",
+    "read_wildcards",
     "recommend",
     "record_feedback",
+    "with_variants",
     "withdraw_feedback",
 ]
 

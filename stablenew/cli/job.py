@@ -151,8 +151,8 @@ def drafted_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
     wrong = Problems()
     beside = Path(str(flags["file"])).parent if flags.get("file") else None
     assigned = _assignments(flags.get("set"), wrong)
-    folders = (beside, Path()) if beside and options.varying == file.varying else (Path(),)
-    axes = varied_axes(options, folders, wrong)
+    folders = (beside, Path()) if beside else (Path(),)  # of what the plan file names
+    axes = varied_axes(options, folders if options.varying == file.varying else (Path(),), wrong)
     prompts = wrong.or_stop(lambda: chosen_prompts(sources, beside))
     wrong.unless(lambda: _check_twice(sources[0], assigned, prompts), None)
     metadata: dict[str, object] = dict(section.metadata)
@@ -162,15 +162,18 @@ def drafted_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
         metadata |= prompts[0].tags
     plan = wrong.unless(lambda: plan_of(options, section, axes, prompts, assigned), None)
     config = wrong.or_stop(lambda: _config(file, options, prompts, assigned))
+    elsewhere = any(source.wildcards is not None for source in sources[:-1])
+    beside_file = (Path(),) if elsewhere else folders
+    plan = wrong.unless(lambda: plan_of_variants(plan, config, options, beside_file), None)
     return Job(
         config=config,
         settings=wrong.or_stop(lambda: _settings(options, sources[0])),
         max_seconds=wrong.unless(lambda: _seconds(options.max_time), None),
-        plan=wrong.unless(lambda: plan_of_variants(plan, config, options), None),
+        plan=plan,
         images=options.images_per_step or 1,
         max_steps=options.max_steps,
         metadata=metadata,
-        notes=(*notes_on(prompts), *notes_on_variants(options, config, prompts)),
+        notes=() if wrong.found else (*notes_on(prompts), *notes_on_variants(plan, config)),
         yes=bool(flags.get("yes")),
         problems=tuple(wrong.found),
     )

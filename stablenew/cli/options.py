@@ -68,7 +68,7 @@ class SharedOptions:
     prompt_index: int | None = attrs.field(default=None, validator=bounded(1, 10**9))
     prompts: object = None
     compare_prompts: bool | None = None
-    variants: str | None = None
+    variants: object = None
     wildcards: str | None = None
     seed: int | None = attrs.field(default=None, validator=bounded(-1, 2**63 - 1))
     replace_in: str | None = attrs.field(

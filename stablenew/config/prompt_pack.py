@@ -12,9 +12,11 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import NoneType
 
 import attrs
 
+from stablenew._arguments import checked
 from stablenew._names import checked_path, suggestion
 from stablenew.config.pack_tables import read_csv_prompts, read_json_prompts, read_yaml_prompts
 from stablenew.config.pack_text import has_a_prompt_a_line, read_blocks, read_lines, read_tsv
@@ -66,6 +68,9 @@ def read_prompt_pack(path: Path, pack_format: str | None = None) -> tuple[Prompt
         ConfigError: No such file, not text, or something in it that is no prompt.
     """
     path = checked_path("pack", path)
+    if checked("pack_format", pack_format, (str, NoneType)) not in (None, *PACK_FORMATS):
+        near = suggestion(str(pack_format), PACK_FORMATS)
+        raise ConfigError(f"pack_format: given {pack_format!r:.80}, {near}")
     from_stdin = str(path) == STDIN
     shown = "standard input" if from_stdin else str(path)
     ending = "" if from_stdin else path.suffix.lower()
@@ -90,10 +95,6 @@ def read_prompt_pack(path: Path, pack_format: str | None = None) -> tuple[Prompt
 
 
 def _read(text: str, pack_format: str) -> Iterator[Prompt]:
-    if pack_format not in _READERS:
-        raise ConfigError(
-            f"pack_format: given {pack_format!r}, {suggestion(pack_format, _READERS)}"
-        )
     try:
         for number, prompt in enumerate(_READERS[pack_format](text), start=1):
             if not prompt.positive and not prompt.style:

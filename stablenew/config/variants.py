@@ -4,7 +4,7 @@ The words of `dynamicprompts`, which A1111's extension of that name reads:
 
 - `{red|blue}`: one of them; `{3::red|1::blue}` draws red three times as often.
 - `{2$$red|blue|green}`: two of them, with a comma between; `{2$$ and $$…}` with ` and `;
-  `{1-2$$…}`, `{2-$$…}` and `{-2$$…}` from so many to so many.
+  `{1-2$$…}`, `{2-$$…}` and `{-2$$…}` from so many to so many, 100 at the most.
 - `__colours__`: a value of that wildcard (`wildcards.py`), `{2$$__colours__}` two of its values.
 - All may be nested. `\{`, `\|`, `\}` and `\_` are the letters.
 
@@ -64,11 +64,7 @@ class Variants:
         Raises:
             ConfigError: There are too many.
         """
-        if self.count > MOST_VARIANTS:
-            raise ConfigError(
-                f"variants: all {_in_words(self.count)} of {self.prompt.positive[:60]!r}, expected"
-                f" {MOST_VARIANTS:,} at the most; --variants 20 draws 20 of them"
-            )
+        check_count(self.count, repr(self.prompt.positive[:60]))
         return tuple(map(self._prompt, self._every()))
 
     def drawn(self, number: int, seed: object = "") -> tuple[Prompt, ...]:
@@ -113,10 +109,20 @@ def variants_of(prompt: Prompt, wildcards: Wildcards | None = None) -> Variants:
     Raises:
         ConfigError: A brace without another, a wildcard without a file: with its place.
     """
-    reader = _Reader(wildcards)
-    parts = [reader.read(prompt.positive, "prompt"), Text(_BETWEEN)]
-    parts.append(reader.read(prompt.negative, "negative prompt"))
-    return Variants(prompt, Row(parts))
+    return VariantReader(wildcards).variants_of(prompt)
+
+
+def check_count(count: int, of: str) -> None:
+    """See that so many variants can be made.
+
+    Raises:
+        ConfigError: There are too many.
+    """
+    if count > MOST_VARIANTS:
+        raise ConfigError(
+            f"variants: {_in_words(count)} of {of}, expected {MOST_VARIANTS:,} at the most;"
+            " --variants 20 draws 20"
+        )
 
 
 def unexpanded(texts: Iterable[str | None]) -> tuple[str, ...]:
@@ -127,20 +133,30 @@ def unexpanded(texts: Iterable[str | None]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-class _Reader:
-    """Reads texts into nodes; each wildcard once."""
+class VariantReader:
+    """Reads prompts, and each wildcard that they name once.
 
-    def __init__(self, wildcards: Wildcards | None) -> None:
+    Args:
+        wildcards: What `__name__` stands for.
+    """
+
+    def __init__(self, wildcards: Wildcards | None = None) -> None:
         self._wildcards = wildcards
         self._values: dict[str, Choice] = {}
         self._within: list[str] = []  # the names of wildcards, "" for braces
 
-    def read(self, text: str, where: str) -> Node:
-        """Return a whole text as a node.
+    def variants_of(self, prompt: Prompt) -> Variants:
+        """Read what a prompt and its negative one leave to choose.
 
         Raises:
-            ConfigError: With where it is, and the place.
+            ConfigError: A brace without another, a wildcard without a file: with its place.
         """
+        positive = self._text(prompt.positive, "prompt")
+        negative = self._text(prompt.negative, "negative prompt")
+        return Variants(prompt, Row((positive, Text(_BETWEEN), negative)))
+
+    def _text(self, text: str, where: str) -> Node:
+        """Return a whole text as a node; an error says where it is."""
         try:
             return self._row(text, 0, None)[0]
         except ConfigError as error:
@@ -223,7 +239,7 @@ class _Reader:
         return self._values[name]
 
     def _value(self, name: str, option: Option) -> Node:
-        return self.read(option.text, f"__{name}__ {option.text[:40]!r}")
+        return self._text(option.text, f"__{name}__ {option.text[:40]!r}")
 
     def _enter(self, name: str, text: str, place: int) -> None:
         if len(self._within) == _DEEPEST:

@@ -10,6 +10,7 @@ A name may be a pattern: `__colours/*__` has the values of every file that it ma
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
@@ -18,7 +19,8 @@ from pathlib import Path
 
 import attrs
 
-from stablenew._names import suggestion
+from stablenew._arguments import shown
+from stablenew._names import checked_path, suggestion
 from stablenew.config.pipeline_config import read_text
 from stablenew.config.structured_text import read_json, read_yaml
 from stablenew.errors import ConfigError
@@ -99,8 +101,11 @@ def read_wildcards(folder: Path) -> Wildcards:
     Raises:
         ConfigError: It is no folder, or has none.
     """
-    if not folder.is_dir():
-        raise ConfigError(f"wildcards: given {str(folder)!r}, expected a folder of .txt or .yaml")
+    folder = checked_path("wildcards", folder)
+    if not os.path.isdir(folder):  # noqa: PTH112  # Path.is_dir raises at a name that is too long
+        raise ConfigError(
+            f"wildcards: given {shown(str(folder))}, expected a folder of .txt or .yaml"
+        )
     found = Wildcards(folder)
     if not found.names:
         raise ConfigError(f"wildcards: no .txt or .yaml file in {str(folder)!r}")

@@ -154,7 +154,7 @@ def axis_in_step(values: Mapping[str, Sequence[Setting]]) -> Axis:
 
 @takes(name=str)
 def axis_of_prompts(
-    prompts: Iterable[tuple[str, str | None] | Prompt],
+    prompts: Iterable[str | tuple[str, str | None] | Prompt],
     *,
     compare: bool = False,
     name: str = "prompt",
@@ -163,37 +163,42 @@ def axis_of_prompts(
     """Return prompts, which are a condition unless they are to be compared.
 
     Args:
-        prompts: Those of a pack, with the settings of their own; or each with its negative prompt,
-            None for that of the config.
+        prompts: Those of a pack, with the settings of their own; or texts, or each with its
+            negative prompt, None for that of the config.
         compare: Whether the question is which of them is better.
         name: What to call the axis.
         without: Paths that are set elsewhere, and beat the prompts' own settings.
+
+    Raises:
+        ConfigError: Something in it is no prompt.
     """
     beaten = {each for path in checked_list("without", without, str) for each in paths_set_by(path)}
-    choices: list[Choice] = []
-    for each in checked_list("prompts", prompts):
-        if isinstance(each, Prompt):
-            prompt, negative, label = each.positive, each.negative or None, each.name
-            own = {path: each.overrides[path] for path in each.overrides if path not in beaten}
-            tags = each.tags
-        else:
-            (prompt, negative), label, own, tags = _pair(each), "", {}, {}
-        overrides: dict[str, Setting] = {"txt2img.prompt": prompt}
-        if negative is not None:
-            overrides["txt2img.negative_prompt"] = negative
-        choices.append(Choice(label or prompt, {**overrides, **own}, tags))
-    return Axis(name, _told_apart(choices), condition=not compare)
+    if isinstance(prompts, Mapping):  # whose values nobody would see
+        raise ConfigError(f"prompts: given {shown(prompts)}, expected a list")
+    choices = [_of_prompt(prompt, beaten) for prompt in checked_list("prompts", prompts)]
+    return Axis(name, told_apart(choices), condition=not compare)
 
 
-def _pair(given: object) -> tuple[str, str | None]:
-    """Return a prompt and its negative prompt."""
-    if not isinstance(given, tuple | list) or len(given) != 2:
-        expected = "a prompt and its negative prompt, or None"
+def _of_prompt(given: object, beaten: Collection[str]) -> Choice:
+    """Return the choice of a prompt, or of a pair with its negative one."""
+    if isinstance(given, Prompt):
+        own = {path: value for path, value in given.overrides.items() if path not in beaten}
+        texts = _texts(given.positive, given.negative or None)
+        return Choice(given.name or given.positive, {**texts, **own}, given.tags)
+    pair = (given, None) if isinstance(given, str) else given
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        expected = "a prompt, alone or with its negative prompt"
         raise ConfigError(f"prompts: given {shown(given)}, expected {expected}")
-    return checked("prompts", given[0], str), checked("prompts", given[1], (str, NoneType))
+    prompt = checked("prompts", pair[0], str)
+    return Choice(prompt, _texts(prompt, checked("prompts", pair[1], (str, NoneType))))
 
 
-def _told_apart(choices: Sequence[Choice]) -> tuple[Choice, ...]:
+def _texts(prompt: str, negative: str | None) -> dict[str, Setting]:
+    given = {} if negative is None else {"txt2img.negative_prompt": negative}
+    return {"txt2img.prompt": prompt, **given}
+
+
+def told_apart(choices: Sequence[Choice]) -> tuple[Choice, ...]:
     """Return choices with the number of each that is called as another one is."""
     counted = Counter(choice.label for choice in choices)
     return tuple(

@@ -52,14 +52,15 @@ LINES = [
 @pytest.fixture
 def files(here: Path) -> None:
     """Write the files of the page: each says its name in its first line."""
-    for block in blocks("toml"):
-        name = block.partition("\n")[0].removeprefix("# ")
-        (here / name).write_text(block)
+    for block in (*blocks("toml"), *blocks("text")):
+        path = here / block.partition("\n")[0].removeprefix("# ")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(block)
 
 
 def test_the_page_has_lines_to_paste() -> None:
-    assert len(LINES) >= 17
-    assert len(blocks("toml")) == 4
+    assert len(LINES) >= 19
+    assert (len(blocks("toml")), len(blocks("text"))) == (4, 2)
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -157,6 +158,37 @@ def test_settings_in_step_are_two_runs() -> None:
     )
     used = [(each.outputs[0]["sampler_name"], each.outputs[0]["steps"]) for each in records]
     assert used == [("Euler", 20), ("DPM++ 2M", 12)]
+
+
+@pytest.mark.usefixtures("files")
+def test_prompts_copied_from_pictures_keep_what_is_not_swept() -> None:
+    records = records_of("--pack copied.txt --prompts all --sweep txt2img.steps=8,16")
+    names = ("prompt", "steps", "sampler_name", "scheduler", "seed")
+    assert [tuple(each.outputs[0][name] for name in names) for each in records] == [
+        ("a blue cat, sitting", 8, "Euler a", "Karras", 7),
+        ("a blue cat, sitting", 16, "Euler a", "Karras", 7),
+        ("a red mushroom", 8, "DPM++ 2M", "Karras", 8),
+        ("a red mushroom", 16, "DPM++ 2M", "Karras", 8),
+    ]
+    assert {"txt2img.seed", "txt2img.prompt"} <= {*as_list(records[0].metadata["conditions"])}
+
+
+def as_list(value: object) -> list[object]:
+    assert isinstance(value, list)
+    return value
+
+
+@pytest.mark.usefixtures("files")
+def test_variants_are_what_a_plan_compares() -> None:
+    records = records_of('--prompt "a __colours__ cat" --wildcards words --variants all')
+    assert [each.outputs[0]["prompt"] for each in records] == [
+        "a red cat",
+        "a blue cat",
+        "a light green cat",
+        "a dark green cat",
+    ]
+    assert "conditions" not in records[0].metadata  # they are compared
+    assert records[1].metadata["variable_value"] == "a blue cat"
 
 
 @pytest.mark.usefixtures("files")

@@ -130,12 +130,26 @@ def test_the_negative_prompt_has_its_choices_as_well() -> None:
 def test_too_many_are_counted_and_never_made() -> None:
     found = variants("{a|b|c|d|e|f|g|h|i|j} " * 6)
     assert found.count == 1_000_000
-    with pytest.raises(ConfigError, match="variants: all 1,000,000 of"):
+    with pytest.raises(ConfigError, match="variants: 1,000,000 of"):
         found.all()
-    with pytest.raises(ConfigError, match=r"all 10\^301 and more of"):
+    with pytest.raises(ConfigError, match=r"variants: 10\^301 and more of"):
         variants("{a|b}" * 1_000 + "").all()
     assert len(variants("{a|b}" * 1_000).drawn(50)) == 50
     assert MOST_VARIANTS == 100_000
+
+
+def test_what_is_drawn_again_on_the_way_is_no_sign_that_nothing_is_left() -> None:
+    found = variants("{a|b|c|d|e|f|g|h|i|j}" * 5 + "{k|l}")
+    assert found.count == 2 * MOST_VARIANTS  # so many that the rest is not taken in order
+    assert len(found.drawn(25_000)) == 25_000  # some 1,600 draws bring what there is
+
+
+def test_no_more_than_a_hundred_are_taken_at_once() -> None:
+    many = "|".join(map(str, range(150)))
+    (drawn,) = variants(f"{{100-$${many}}}").drawn(1)
+    assert drawn.positive.count(",") == 99
+    with pytest.raises(ConfigError, match="given 101 options at once, expected 100 at the most"):
+        variants(f"{{101$${many}}}")
 
 
 def test_drawn_ones_are_seeded_differ_and_go_on() -> None:

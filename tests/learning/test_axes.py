@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import attrs
 import pytest
@@ -125,6 +126,18 @@ def test_prompts_of_the_same_name_are_told_apart_and_keep_their_tags() -> None:
     choices = axis_of_prompts(prompts).choices
     assert [choice.label for choice in choices] == ["x #1", "x #2"]
     assert [choice.tags["prompt_id"] for choice in choices] == ["p#1", "p#2"]
+
+
+@pytest.mark.parametrize(
+    "given", ["a cat", 5, {"a": "b"}, [("a", "b", "c")], [("a", 2)], [(1, None)]]
+)
+def test_what_is_no_prompt_is_told(given: Any) -> None:
+    with pytest.raises(ConfigError, match=r"prompts: given .*, expected (a list|a prompt|text)"):
+        axis_of_prompts(given)
+
+
+def test_texts_are_prompts_as_well() -> None:
+    assert axis_of_prompts(["a cat"]) == axis_of_prompts([("a cat", None)])
 
 
 @pytest.mark.parametrize(
