@@ -1,0 +1,1 @@
+"""ComfyUI: the stages as graphs of its nodes, and anybody's own workflow."""
