@@ -33,9 +33,9 @@ import httpx2
 from bench_support import ROOT, SERVE, heartbeat, process, shown
 
 from stablenew.backends.base import StageRequest
+from stablenew.backends.server_client import ServerClient
 from stablenew.backends.webui.backend import WebUIBackend
 from stablenew.backends.webui.calls import build_call
-from stablenew.backends.webui.client import WebUIClient
 from stablenew.backends.webui.probe import probe
 
 sys.path.insert(0, str(ROOT))
@@ -125,7 +125,7 @@ async def stalls(url: str, answers: int) -> None:
 async def beside_curl(url: str, pictures: int, seconds: float) -> None:
     """Print the time per picture, ours and curl's, by turns."""
     ours, curls = [], []
-    async with WebUIClient(url) as client, WebUIBackend(url) as backend:
+    async with ServerClient(url) as client, WebUIBackend(url) as backend:
         request = stage_request(await backend.capabilities(), width=512, height=512)
         call = build_call(request, await probe(client))
         with tempfile.NamedTemporaryFile() as body:

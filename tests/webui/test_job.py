@@ -7,10 +7,10 @@ from collections.abc import Callable
 import anyio
 import pytest
 
+from stablenew.backends.answers import Answer
+from stablenew.backends.server_client import ServerClient
 from stablenew.backends.webui import job as job_module
-from stablenew.backends.webui.answers import Answer
 from stablenew.backends.webui.calls import Call
-from stablenew.backends.webui.client import WebUIClient
 from stablenew.backends.webui.job import Holder, Job
 from stablenew.backends.webui.progress import Snapshot, read_snapshot
 from stablenew.backends.webui.server import Flavour, Server
@@ -34,7 +34,7 @@ def snapshot(*args: str, **how: object) -> Snapshot:
     return read
 
 
-class Scripted(WebUIClient):
+class Scripted(ServerClient):
     """Answers looks from a list, and generations when it is told to."""
 
     def __init__(self, *looks: object) -> None:

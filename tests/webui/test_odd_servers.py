@@ -9,9 +9,9 @@ import anyio
 import httpx2
 import pytest
 
-from stablenew.backends.webui import client as client_module
+from stablenew.backends import server_client
+from stablenew.backends.server_client import ServerClient
 from stablenew.backends.webui.backend import WebUIBackend
-from stablenew.backends.webui.client import WebUIClient
 from stablenew.backends.webui.signs_of_life import SignsOfLife
 from stablenew.errors import (
     BackendProtocolError,
@@ -68,7 +68,7 @@ async def test_a_page_of_html_is_no_webui() -> None:
 
 
 async def test_an_answer_beyond_the_limit_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "LARGEST_ANSWER", 5_000)
+    monkeypatch.setattr(server_client, "LARGEST_ANSWER", 5_000)
     with serve(A1111) as webui:
         async with WebUIBackend(webui.url) as backend:
             with pytest.raises(BackendProtocolError, match="larger than 5,000 bytes"):
@@ -94,8 +94,8 @@ async def test_a_proxy_that_cannot_be_used_is_an_error_of_the_input(
 
 
 async def test_idle_connections_are_left_before_the_server_leaves_them() -> None:
-    async with WebUIClient("http://127.0.0.1:1"):
-        assert client_module._KEPT_ALIVE < 5  # sd-server's
+    async with ServerClient("http://127.0.0.1:1"):
+        assert server_client._KEPT_ALIVE < 5  # sd-server's
 
 
 async def test_what_upscales_nothing_is_not_offered() -> None:

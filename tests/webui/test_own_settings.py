@@ -7,9 +7,9 @@ import logging
 import anyio
 import pytest
 
+from stablenew.backends.server_client import ServerClient
 from stablenew.backends.webui import idle_options
 from stablenew.backends.webui.backend import WebUIBackend
-from stablenew.backends.webui.client import WebUIClient
 from stablenew.backends.webui.idle_options import OPTIONS, read_idle_options
 from stablenew.backends.webui.progress import PROGRESS, read_snapshot
 from stablenew.errors import BackendUnavailableError
@@ -49,7 +49,7 @@ async def test_a_server_that_is_idle_keeps_nobody_waiting(caplog: pytest.LogCapt
     assert "waiting" not in caplog.text
 
 
-class Scripted(WebUIClient):
+class Scripted(ServerClient):
     """Answers what a server shows, moment by moment: `1-b` is job 1 over, options b.
 
     `1+b` is job 1 running, `13b` is it at its third step.

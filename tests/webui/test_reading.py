@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from stablenew.backends.answers import Answer, error_text, refusal
 from stablenew.backends.base import StageRequest
-from stablenew.backends.webui.answers import Answer, error_text, refusal
 from stablenew.backends.webui.calls import Call, adetailer_args, build_call
 from stablenew.backends.webui.reading import read_picture
 from stablenew.backends.webui.server import Flavour, Model, Server, read_models

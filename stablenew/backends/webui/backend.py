@@ -12,6 +12,7 @@ from uuid import uuid4
 import anyio
 import anyio.to_thread
 
+from stablenew.backends.answers import refusal
 from stablenew.backends.base import (
     Capabilities,
     InterruptReceipt,
@@ -19,10 +20,9 @@ from stablenew.backends.base import (
     ReportProgress,
     StageRequest,
 )
-from stablenew.backends.webui.answers import refusal
+from stablenew.backends.server_client import ServerClient
 from stablenew.backends.webui.calls import Call, build_call
 from stablenew.backends.webui.capabilities import describe
-from stablenew.backends.webui.client import WebUIClient
 from stablenew.backends.webui.job import INTERRUPT, Holder, Job
 from stablenew.backends.webui.own_options import OwnOptions
 from stablenew.backends.webui.probe import probe
@@ -75,7 +75,7 @@ class WebUIBackend:
         answer_timeout: float = 10.0,
     ) -> None:
         self.url, auth = split_url(url, auth)
-        self._client = WebUIClient(self.url, auth, answer_timeout=answer_timeout)
+        self._client = ServerClient(self.url, auth, answer_timeout=answer_timeout)
         self._load_timeout = load_timeout
         self._server: Server | None = None
         self._own_options: OwnOptions | None = None

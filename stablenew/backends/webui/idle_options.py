@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import anyio
 
-from stablenew.backends.webui.client import WebUIClient
+from stablenew.backends.server_client import ServerClient
 from stablenew.backends.webui.progress import PROGRESS, Snapshot, read_snapshot
 from stablenew.backends.webui.server import CHECKPOINT, CLIP_SKIP, MODULES, VAE
 from stablenew.errors import BackendUnavailableError
@@ -27,7 +27,7 @@ _PATIENCE = 600.0
 """Seconds after which a queue is taken to have no end, and a job that does not move to be none."""
 
 
-async def read_idle_options(client: WebUIClient, before: Snapshot, shown: object) -> object:
+async def read_idle_options(client: ServerClient, before: Snapshot, shown: object) -> object:
     """Return the options that are shown twice, with no job before, between and after.
 
     The job that runs is waited for as long as it moves. If others follow it for ten minutes without

@@ -23,9 +23,9 @@ from enum import StrEnum
 import anyio
 import msgspec
 
-from stablenew.backends.webui.answers import AWAY, Answer, refusal
+from stablenew.backends.answers import AWAY, Answer, refusal
+from stablenew.backends.server_client import ServerClient, never_sent
 from stablenew.backends.webui.calls import API, Call
-from stablenew.backends.webui.client import WebUIClient, never_sent
 from stablenew.backends.webui.progress import (
     PROGRESS,
     TASK,
@@ -89,7 +89,7 @@ class Job:
 
     def __init__(
         self,
-        client: WebUIClient,
+        client: ServerClient,
         server: Server,
         request_id: str,
         task_id: str | None,

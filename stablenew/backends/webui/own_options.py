@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import anyio
 import msgspec
 
-from stablenew.backends.webui.client import WebUIClient
+from stablenew.backends.server_client import ServerClient
 from stablenew.backends.webui.idle_options import OPTIONS
 from stablenew.backends.webui.loaded import modules_for, own_modules
 from stablenew.backends.webui.server import CLIP_SKIP, MODULES, VAE, Flavour, Server
@@ -37,7 +37,7 @@ class OwnOptions:
         server: As it was found.
     """
 
-    def __init__(self, client: WebUIClient, server: Server) -> None:
+    def __init__(self, client: ServerClient, server: Server) -> None:
         self._client = client
         self._server = server
         self._written = False

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import anyio
 import msgspec
 
-from stablenew.backends.webui.client import WebUIClient
+from stablenew.backends.server_client import ServerClient
 from stablenew.backends.webui.idle_options import OPTIONS, read_idle_options
 from stablenew.backends.webui.loaded import is_encoder
 from stablenew.backends.webui.progress import PROGRESS, TASK, read_snapshot, read_task
@@ -54,7 +54,7 @@ _REFRESH_LORAS = f"{API}/refresh-loras"
 _DOORS = {"interrupt": f"{API}/interrupt", "extras": f"{API}/extra-single-image"}
 
 
-async def probe(client: WebUIClient) -> Server:
+async def probe(client: ServerClient) -> Server:
     """Find out what a server is and has.
 
     Raises:
@@ -91,7 +91,7 @@ async def probe(client: WebUIClient) -> Server:
     return _server(progress, found, doors, task)
 
 
-async def _ask_for_lists(client: WebUIClient) -> dict[str, object]:
+async def _ask_for_lists(client: ServerClient) -> dict[str, object]:
     found: dict[str, object] = dict.fromkeys(_LISTS)
 
     async def ask(name: str, path: str) -> None:
@@ -111,7 +111,7 @@ async def _ask_for_lists(client: WebUIClient) -> dict[str, object]:
     return found
 
 
-async def _ask_for_files(client: WebUIClient) -> dict[str, object]:
+async def _ask_for_files(client: ServerClient) -> dict[str, object]:
     """Ask which LoRAs and embeddings there are; a list that takes too long is none.
 
     A LoRA that was put beside the others, or in the place of one, is not in the list until the

@@ -14,10 +14,11 @@ from pathlib import PurePath
 import attrs
 import msgspec
 
+from stablenew.backends.answers import Answer
 from stablenew.backends.base import Picture
 from stablenew.backends.infotext import read_infotext
 from stablenew.backends.picture_header import read_picture_header
-from stablenew.backends.webui.answers import Answer, Pictures, read_info, read_pictures
+from stablenew.backends.webui.answers import Pictures, read_info, read_pictures
 from stablenew.backends.webui.calls import Call
 from stablenew.backends.webui.loaded import CHOSEN_BY_SERVER
 from stablenew.backends.webui.prompt_files import short_hash, told_by_picture

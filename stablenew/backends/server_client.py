@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Self
 import anyio
 import anyio.to_thread
 
+from stablenew.backends.answers import AWAY, Answer, read_json, refusal
 from stablenew.backends.proxies import ServerProxy, proxy_before
-from stablenew.backends.webui.answers import AWAY, Answer, read_json, refusal
 from stablenew.errors import BackendProtocolError, BackendUnavailableError, ConfigError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ _BY_PROXIES = (403, 407, *AWAY)
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
-class WebUIClient:
+class ServerClient:
     """Talks to one server. Entered with `async with`.
 
     Args:
