@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import threading
@@ -14,6 +15,8 @@ from typing import Any, TypeVar
 
 import anyio
 import attrs
+import sniffio
+import trio
 
 from stablenew._clock import Clock
 from stablenew.backends.base import Picture
@@ -122,6 +125,21 @@ async def until(condition: Callable[[], object], seconds: float = 20) -> None:
     with anyio.fail_after(seconds):
         while not condition():
             await anyio.sleep(0.005)
+
+
+def pass_time(seconds: float) -> None:
+    """Let the running loop's time jump: what has a deadline by then is late, on a slow machine too.
+
+    For what is to be late alone, while nothing else is: a real deadline would have to be short, and
+    the machine may be slower.
+    """
+    if sniffio.current_async_library() == "trio":
+        clock: Any = trio.lowlevel.current_clock()
+        object.__setattr__(clock, "offset", clock.offset + seconds)  # frozen for everybody else
+        return
+    loop = asyncio.get_running_loop()
+    before = loop.time
+    loop.time = lambda: before() + seconds  # type: ignore[method-assign]
 
 
 def ticking_clock() -> Clock:

@@ -133,8 +133,8 @@ class PipelineController:
         plan_stages(request.config, await self.capabilities())
         folder = self._engine.settings.out / request.run_id
         async with self._engine.journal(folder, (RunFinished,)):
-            if request.timeout is not None:
-                scope.deadline = anyio.current_time() + request.timeout
+            request = request.begun()
+            scope.deadline = request.deadline
             await self._engine.runner.run(request)
             scope.deadline = math.inf
         await checkpoint()  # a cancel that came with the last write ends here, not in the caller

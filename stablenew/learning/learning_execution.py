@@ -241,8 +241,8 @@ class LearningExecutionRunner:
         self, result: LearningRunResult, request: RunRequest, scope: anyio.CancelScope
     ) -> LearningRunResult:
         """Run one step and return `result` with what became of it; its deadline starts here."""
-        if request.timeout is not None:
-            scope.deadline = anyio.current_time() + request.timeout
+        request = request.begun()
+        scope.deadline = request.deadline
         try:
             run = await self._run_pipeline(request)
         except StageTimeoutError as error:

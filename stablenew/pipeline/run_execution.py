@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import anyio
 import attrs
 
 from stablenew._clock import Clock
@@ -20,8 +21,8 @@ from stablenew.pipeline.results import (
 from stablenew.pipeline.run_request import RunRequest
 from stablenew.pipeline.stage_plan import PlannedStage, StagePlan
 
-_TIMER_SLACK = 0.05
-"""Seconds by which a cancel may come before the deadline it came from, as measured here."""
+_SLACK = 0.05
+"""Seconds by which a backend may overstate how long it took to stop."""
 
 
 @attrs.define(eq=False)
@@ -135,11 +136,8 @@ class RunExecution:
 
     def _timed(self, outcome: Outcome, receipt: InterruptReceipt | None = None) -> Outcome:
         """Return `outcome`, or a timeout where a cancellation came with the run's deadline."""
-        timeout = self.request.timeout
         receipts = [receipt, *(stage.receipt for stage in self.results)]
         # Asking the backend to stop came after the cancellation.
         asking = max((each.seconds for each in receipts if each), default=0.0)
-        elapsed = self.clock.monotonic() - self.started - asking
-        if outcome is Outcome.CANCELLED and timeout and elapsed >= timeout - _TIMER_SLACK:
-            return Outcome.TIMED_OUT
-        return outcome
+        late = anyio.current_time() - asking >= self.request.deadline - _SLACK
+        return Outcome.TIMED_OUT if late and outcome is Outcome.CANCELLED else outcome

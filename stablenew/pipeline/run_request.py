@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
+import anyio
 import attrs
 
 from stablenew._convert import as_metadata, takes_numpy
@@ -26,8 +28,8 @@ class RunRequest:
         images: How many pictures txt2img makes, the seed counting up from one to the next.
         plan_id: The plan it is a step of.
         metadata: Tags that are kept with the run.
-        timeout: Seconds after which whoever runs this gives it up; a cancel after that is told as
-            a timeout.
+        timeout: Seconds after which whoever runs this gives it up.
+        deadline: The loop's time of that, once it began; a cancel from then on is a timeout.
     """
 
     run_id: str
@@ -36,3 +38,10 @@ class RunRequest:
     plan_id: str | None = None
     metadata: Mapping[str, object] = attrs.field(factory=dict, converter=_as_tags)
     timeout: float | None = None
+    deadline: float = math.inf
+
+    def begun(self) -> RunRequest:
+        """Return this with the deadline of a run that begins now."""
+        if self.timeout is None:
+            return self
+        return attrs.evolve(self, deadline=anyio.current_time() + self.timeout)

@@ -18,7 +18,7 @@ from stablenew import (
     record_feedback,
 )
 from stablenew.app import App
-from stablenew.backends.base import Capabilities
+from stablenew.backends.base import Capabilities, StageRequest
 from stablenew.backends.embedded.backend import EmbeddedBackend
 from stablenew.backends.fake import Behaviour
 from stablenew.controller.activity import State
@@ -28,7 +28,7 @@ from stablenew.events.mailbox import Overflow
 from stablenew.learning.learning_events import StepFinished, StepStarted
 from stablenew.pipeline.results import Outcome
 from stablenew.pipeline.stage_events import StageStarted
-from tests.support import config, leftovers, lines
+from tests.support import config, leftovers, lines, pass_time
 
 PLAN = {"target_variable": "txt2img.cfg_scale", "sweep_values": [1, 7], "images_per_step": 2}
 
@@ -262,9 +262,12 @@ async def test_each_step_is_forced_into_the_event_log(runs: Path) -> None:
 
 
 async def test_a_step_that_was_cut_short_keeps_the_pictures_that_it_finished(runs: Path) -> None:
-    backend = FakeBackend(lambda request, call: Behaviour(hang=call == 2))
-    settings = Settings(out=runs, step_timeout=0.3)
-    async with open_app(settings, backend=backend) as app:
+    def behave(request: StageRequest, call: int) -> Behaviour:
+        if call == 2:
+            pass_time(30)
+        return Behaviour(hang=call == 2)
+
+    async with open_app(Settings(out=runs, step_timeout=20), backend=FakeBackend(behave)) as app:
         result = await app.learning.run_learning_plan(PLAN, config())
     cut, whole = result.step_results
     assert (cut.outcome, whole.outcome) == (Outcome.TIMED_OUT, Outcome.SUCCEEDED)

@@ -110,7 +110,12 @@ async def test_what_is_not_worth_a_second_try_gets_none(bus: EventBus, error: Ex
 
 async def test_waiting_can_be_cancelled(bus: EventBus) -> None:
     backend = Leaving(failing_at(1), away_for=1_000)
-    with anyio.move_on_after(0.1) as scope:
+    with anyio.CancelScope() as scope:
+
+        async def cancel(_: BackendAwaited) -> None:
+            scope.cancel()
+
+        bus.subscribe(BackendAwaited, cancel)
         await outcome(bus, backend, patience=1_000)
     assert scope.cancelled_caught
     assert len(backend.calls) == 1

@@ -27,7 +27,7 @@ from stablenew.pipeline.stage_events import (
 )
 from stablenew.pipeline.stage_plan import plan_stages
 from stablenew.pipeline.stage_sequencer import StageSequencer
-from tests.support import Listener, MemoryStore, request, ticking_clock
+from tests.support import Listener, MemoryStore, pass_time, request, ticking_clock
 
 BOTH_LOOPS = True
 
@@ -203,9 +203,20 @@ async def test_a_stalled_stage_times_out_and_the_backend_is_asked_to_stop(bus: E
     assert result.stage_results[0].receipt.confirmed
 
 
+class Slow(FakeBackend):
+    """Takes 15 seconds from each sign of life to the next."""
+
+    async def run_stage(self, request: StageRequest, report: ReportProgress) -> Sequence[Picture]:
+        for fraction in (0.2, 0.4, 0.6):
+            pass_time(15)
+            await checkpoint()
+            await report(fraction)
+        return await super().run_stage(request, report)
+
+
 async def test_a_slow_stage_that_shows_progress_does_not_stall(bus: EventBus) -> None:
-    behaviour = Behaviour(delay=0.3, progress=tuple(n / 30 for n in range(1, 31)))
-    bench = Bench(bus, behaviour, stall_timeout=0.15)
+    bench = Bench(bus)
+    bench.sequencer = StageSequencer(Slow(), bus, bench.store, stall_timeout=20)
     assert (await bench.run(request())).success
 
 
@@ -312,7 +323,7 @@ async def test_a_cancel_that_came_with_the_runs_deadline_is_told_as_a_timeout(
     bus: EventBus,
 ) -> None:
     bench = Bench(bus, Behaviour(hang=True))
-    run = RunRequest(run_id="run-1", config=request().config, timeout=1e-9)
+    run = RunRequest(run_id="run-1", config=request().config, deadline=anyio.current_time())
     await cancelled_run(bench, run, after="StageStarted")
     (finished,) = bench.listener.of(RunFinished)
     assert finished.result.outcome is Outcome.TIMED_OUT
@@ -377,10 +388,11 @@ async def test_a_cancel_while_a_start_waits_for_room_still_tells_the_end(kind: t
 
 
 async def test_a_slow_watcher_is_no_stalled_backend(bus: EventBus) -> None:
-    bench = Bench(bus, Behaviour(progress=(0.2, 0.4, 0.6)), stall_timeout=0.1)
+    bench = Bench(bus, Behaviour(progress=(0.2, 0.4, 0.6)), stall_timeout=10)
 
     async def slowly(event: StageProgress) -> None:
-        await anyio.sleep(0.15)
+        pass_time(15)
+        await checkpoint()
 
     bus.subscribe(StageProgress, slowly, overflow=Overflow.WAIT, mailbox=1)
     assert (await bench.run(request())).success
@@ -396,8 +408,9 @@ async def test_metadata_that_cannot_be_kept_for_any_reason_is_an_outcome(bus: Ev
 
 class SlowToStop(FakeBackend):
     async def interrupt(self, request_id: str) -> InterruptReceipt:
-        await anyio.sleep(0.3)
-        return InterruptReceipt(request_id=request_id, call="slow", confirmed=True, seconds=0.3)
+        pass_time(4)
+        await checkpoint()
+        return InterruptReceipt(request_id=request_id, call="slow", confirmed=True, seconds=4)
 
 
 async def test_a_users_cancel_before_the_deadline_is_no_timeout_however_long_stopping_takes(
@@ -405,9 +418,8 @@ async def test_a_users_cancel_before_the_deadline_is_no_timeout_however_long_sto
 ) -> None:
     bench = Bench(bus)
     bench.sequencer = StageSequencer(SlowToStop(Behaviour(hang=True)), bus, bench.store)
-    run = RunRequest(run_id="run-1", config=request().config, timeout=0.25)
-    with anyio.move_on_after(0.05):
-        await bench.run(run)
+    run = RunRequest(run_id="run-1", config=request().config, timeout=3).begun()
+    await cancelled_run(bench, run, after="StageStarted")
     (finished,) = bench.listener.of(RunFinished)
     assert finished.result.outcome is Outcome.CANCELLED
 
