@@ -10,7 +10,6 @@ that above the worst.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import NoneType
@@ -19,6 +18,7 @@ import attrs
 import numpy as np
 
 from stablenew._arguments import takes
+from stablenew.advice.evidence import evidence_of, value_in, worth_looking_at
 from stablenew.advice.observations import Observations, Picture, gather_observations
 from stablenew.advice.preference_model import Evidence, Posterior, believe
 from stablenew.advice.value_axis import (
@@ -53,12 +53,7 @@ _AT_ODDS = 0.9
 _TOLD_APART = 0.35
 """… unless the values differ by this share of that spread."""
 
-_MOST_VALUES = 80
-"""Values of one setting that are looked at: those with the most ratings first."""
-
 _NEXT = 5
-_UNLIKE = 0.15
-"""How much a rating counts that was given under a wholly different prompt or model."""
 
 
 @attrs.frozen(kw_only=True)
@@ -166,7 +161,7 @@ def advise(
 
 def explore(observations: Observations, parameter: str, candidates: Sequence[Setting]) -> Posterior:
     """Return what is believed of candidate values, tried or not, in their order."""
-    evidence = _evidence(parameter, observations, indices(candidates), None, None)
+    evidence = evidence_of(parameter, observations, indices(candidates), None, None)
     return believe(points(candidates), len(candidates), evidence)
 
 
@@ -174,12 +169,12 @@ def _advise(
     parameter: str, observations: Observations, prompt: str | None, model: str | None
 ) -> Recommendation:
     pictures = [p for p in observations.pictures.values() if parameter in p.settings]
-    tried = _worth_looking_at(parameter, pictures, observations)
+    tried = worth_looking_at(parameter, pictures, observations)
     kept = indices(tried)
-    pictures = [picture for picture in pictures if _key(picture, parameter) in kept]
+    pictures = [picture for picture in pictures if value_in(picture, parameter) in kept]
     values = ordered([*tried, *candidates_between(tried)])
     where = indices(values)
-    evidence = _evidence(parameter, observations, where, prompt, model)
+    evidence = evidence_of(parameter, observations, where, prompt, model)
     posterior = believe(points(values), len(values), evidence)
     counts = np.bincount(evidence.value, minlength=len(values))
     spoken = set(evidence.value) | set(evidence.winner) | set(evidence.loser)
@@ -212,69 +207,6 @@ def _advise(
         try_next=_try_next(values, posterior, known),
         rate_next=rate_next,
     )
-
-
-def _worth_looking_at(
-    parameter: str, pictures: Sequence[Picture], observations: Observations
-) -> list[Setting]:
-    """Return the values that somebody said something about, and others as long as they are few."""
-    spoken = {key for choice in observations.choices for key in choice}
-    said = [p for p in pictures if p.rating is not None or p.key in spoken]
-    counts = Counter(_key(picture, parameter) for picture in said)
-    known = ordered([picture.settings[parameter] for picture in said])
-    if len(known) > _MOST_VALUES:
-        known = ordered(sorted(known, key=lambda value: -counts[identity(value)])[:_MOST_VALUES])
-    others = ordered([p.settings[parameter] for p in pictures if _key(p, parameter) not in counts])
-    return ordered([*known, *others[: max(0, _MOST_VALUES - len(known))]])
-
-
-def _evidence(
-    parameter: str,
-    observations: Observations,
-    where: Mapping[object, int],
-    prompt: str | None,
-    model: str | None,
-) -> Evidence:
-    pictures = observations.pictures
-    rated = [
-        picture
-        for picture in pictures.values()
-        if picture.rating is not None and _key(picture, parameter) in where
-    ]
-    contexts = {name: n for n, name in enumerate(dict.fromkeys(p.context for p in rated))}
-    pairs = [
-        (pictures[winner], pictures[loser])
-        for winner, loser in observations.choices
-        if _key(pictures[winner], parameter) in where and _key(pictures[loser], parameter) in where
-    ]
-    pairs = [pair for pair in pairs if _key(pair[0], parameter) != _key(pair[1], parameter)]
-    return Evidence(
-        value=np.array([where[_key(each, parameter)] for each in rated], dtype=np.intp),
-        context=np.array([contexts[each.context] for each in rated], dtype=np.intp),
-        rating=np.array([each.rating for each in rated], dtype=np.float64),
-        weight=np.array([_weight(each, prompt, model) for each in rated], dtype=np.float64),
-        winner=np.array([where[_key(one, parameter)] for one, _ in pairs], dtype=np.intp),
-        loser=np.array([where[_key(other, parameter)] for _, other in pairs], dtype=np.intp),
-        same=np.array([one.context == other.context for one, other in pairs], dtype=np.bool_),
-        choice_weight=np.array(
-            [
-                min(_weight(one, prompt, model), _weight(other, prompt, model))
-                for one, other in pairs
-            ],
-            dtype=np.float64,
-        ),
-    )
-
-
-def _weight(picture: Picture, prompt: str | None, model: str | None) -> float:
-    """Return how much a rating counts: less, the less its prompt and model are those asked for."""
-    likeness = 1.0
-    if prompt:
-        asked, own = set(prompt.lower().split()), set(picture.prompt.lower().split())
-        likeness *= len(asked & own) / max(len(asked | own), 1)
-    if model and picture.model != model:
-        likeness *= _UNLIKE
-    return max(likeness, _UNLIKE)
 
 
 def _silent(evidence: Evidence, posterior: Posterior, matters: float) -> str | None:
@@ -348,7 +280,7 @@ def _rate_next(
     """Return unrated pictures, those first whose value may well be the best and is least known."""
     promise = np.percentile(posterior.draws, _INTERVAL[1], axis=0)
     unrated = [picture for picture in pictures if picture.rating is None and picture.image_id]
-    unrated.sort(key=lambda each: -float(promise[where[_key(each, parameter)]]))
+    unrated.sort(key=lambda each: -float(promise[where[value_in(each, parameter)]]))
     return tuple((each.run_id, each.image_id) for each in unrated[:_NEXT])
 
 
@@ -359,12 +291,3 @@ def _try_next(
     promise = np.percentile(posterior.draws, 80.0, axis=0)
     order = sorted(range(len(values)), key=lambda index: -float(promise[index]))
     return tuple(values[index] for index in order if index not in known)[:3]
-
-
-def _key(picture: Picture, parameter: str) -> object:
-    if parameter not in picture.settings:
-        return _MISSING
-    return identity(picture.settings[parameter])
-
-
-_MISSING = object()
