@@ -84,6 +84,10 @@ class Capabilities:
             it tells none.
         options: For each stage: what it is set to itself and what changes the stage's pictures,
             beside the settings.
+        ranges: For each setting that it takes less far than others: the least value and the
+            greatest.
+        plain_syntax: What of AUTOMATIC1111's prompt language it would take for plain words: some of
+            `prompt_syntax.SYNTAX`.
     """
 
     backend: str
@@ -102,6 +106,8 @@ class Capabilities:
     options: Mapping[str, Mapping[str, Setting]] = attrs.field(
         factory=dict, converter=frozen_mapping
     )
+    ranges: Mapping[str, tuple[float, float]] = attrs.field(factory=dict, converter=frozen_mapping)
+    plain_syntax: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:

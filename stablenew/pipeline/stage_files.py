@@ -51,7 +51,7 @@ def named_files(settings: Mapping[str, Setting], capabilities: Capabilities) -> 
     """
     found: dict[str, str] = {}
     for name, value in settings.items():
-        if not isinstance(value, str) or not _counts(name, settings):
+        if not isinstance(value, str) or not counts(name, settings):
             continue
         if name in PROMPTS:
             found |= _in_text(value, capabilities)
@@ -104,7 +104,7 @@ def missing_loras(
     if there is None:  # it does not tell
         return
     for setting in PROMPTS:
-        text = str(settings.get(setting) or "") if _counts(setting, settings) else ""
+        text = str(settings.get(setting) or "") if counts(setting, settings) else ""
         for name in dict.fromkeys(lora_names(text)):
             if name not in there and not _ELSEWHERE.search(name):
                 lacks = f"the {capabilities.title} has no such LoRA"
@@ -112,7 +112,7 @@ def missing_loras(
                 yield f"{stage}.{setting}: given <lora:{name}:…>, but {lacks}; {near}"
 
 
-def _counts(name: str, settings: Mapping[str, Setting]) -> bool:
+def counts(name: str, settings: Mapping[str, Setting]) -> bool:
     """Return whether a setting does anything beside the others."""
     if name.startswith("hr_"):
         return bool(settings.get("enable_hr"))

@@ -15,7 +15,12 @@ from stablenew.config.fingerprint import fingerprint
 from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
 from stablenew.errors import ConfigError
 from stablenew.pipeline.stage_files import missing_loras, named_files
-from stablenew.pipeline.stage_limits import seed_problems, size_problems
+from stablenew.pipeline.stage_limits import (
+    prompt_problems,
+    range_problems,
+    seed_problems,
+    size_problems,
+)
 from stablenew.pipeline.stage_settings import (
     asked_settings,
     by_img2img,
@@ -206,6 +211,8 @@ def _problems(
     if "width" in own or "height" in own:
         yield from size_problems(stage, settings, capabilities)
     yield from seed_problems(stage, own, capabilities)
+    yield from range_problems(stage, own, capabilities)
+    yield from prompt_problems(stage, own, capabilities)
 
 
 def _not_understood(

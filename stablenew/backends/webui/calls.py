@@ -15,6 +15,7 @@ import msgspec
 
 from stablenew._convert import frozen_mapping
 from stablenew.backends.base import StageRequest
+from stablenew.backends.picture_sizes import hires_size, upscaled_size
 from stablenew.backends.webui.loaded import modules_for
 from stablenew.backends.webui.server import (
     CHECKPOINT,
@@ -28,9 +29,6 @@ from stablenew.config.pipeline_config import Setting
 from stablenew.errors import BackendProtocolError
 
 API = "/sdapi/v1"
-
-_MULTIPLE = 8
-"""Pixels that a side is a multiple of: what is left over is cut off by the server."""
 
 _OVERRIDES = ("model", "vae", "clip_skip")
 _HIRES = "hr_"
@@ -112,7 +110,7 @@ def _txt2img(
         body["hr_denoising_strength"] = settings.get("denoising_strength")  # SD.Next's name
         if settings.get("hr_second_pass_steps"):
             body["hr_steps"] = settings["hr_second_pass_steps"]  # sd-server's name
-        size = _hires_size(settings, size)
+        size = hires_size(settings, size)
     if "refiner_checkpoint" in settings:
         body["refiner_checkpoint"] = server.model_title(str(settings["refiner_checkpoint"]))
     return body, size
@@ -137,7 +135,7 @@ def _img2img(
             if name not in left_out and not name.startswith("upscaling_")
         }
         if request.stage == "upscale":
-            width, height = _upscaled(settings, (width, height))
+            width, height = upscaled_size(settings, (width, height))
         else:
             width, height = _pair(settings, "width", "height") or (width, height)
             body["resize_mode"] = settings.get("resize_mode", 0)
@@ -178,7 +176,7 @@ def _extras(settings: Mapping[str, Setting], image: bytes) -> Call:
         content=msgspec.json.encode(body),
         kind="extras",
         settings=sent,
-        size=_upscaled(sent, _size_of(image)),
+        size=upscaled_size(sent, _size_of(image)),
     )
 
 
@@ -196,42 +194,6 @@ def _overrides(settings: Mapping[str, Setting], server: Server) -> dict[str, obj
     if not options:
         return {}
     return {"override_settings": options, "override_settings_restore_afterwards": True}
-
-
-def _hires_size(
-    settings: Mapping[str, Setting], first: tuple[int, int] | None
-) -> tuple[int, int] | None:
-    """Return the size after hires fix: an explicit one, one side of it, or a factor."""
-    if first is None:
-        return None
-    width, height = (int(settings.get(f"hr_resize_{side}") or 0) for side in "xy")
-    if width and height:
-        return width, height
-    if width or height:
-        factor = width / first[0] if width else height / first[1]
-    else:
-        factor = float(settings.get("hr_scale") or 2.0)
-    return round(first[0] * factor), round(first[1] * factor)
-
-
-def _upscaled(settings: Mapping[str, Setting], size: tuple[int, int]) -> tuple[int, int]:
-    """Return the size after an upscale, as `extra-single-image` computes it."""
-    width, height = size
-    if settings.get("resize_mode") == 1:
-        wanted = (
-            int(settings.get("upscaling_resize_w") or 512),
-            int(settings.get("upscaling_resize_h") or 512),
-        )
-        if settings.get("upscaling_crop", True):
-            return wanted
-        factor = max(wanted[0] / width, wanted[1] / height)
-    else:
-        factor = float(settings.get("upscaling_resize") or 2.0)
-    return _floored(int(width * factor)), _floored(int(height * factor))
-
-
-def _floored(side: int) -> int:
-    return max(_MULTIPLE, side // _MULTIPLE * _MULTIPLE)
 
 
 def _pair(settings: Mapping[str, Setting], *names: str) -> tuple[int, int] | None:
