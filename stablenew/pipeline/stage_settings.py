@@ -129,13 +129,23 @@ def resolved_settings(
             missing = {name: value for name, value in implied.items() if settings.get(name) is None}
             if settings.get("hr_resize_x") or settings.get("hr_resize_y"):
                 missing.pop("hr_scale", None)
-            settings |= {name: value for name, value in missing.items() if name in understood}
+            settings |= {
+                name: _had(name, value, capabilities)
+                for name, value in missing.items()
+                if name in understood
+            }
     if by_img2img(stage, settings) and settings.get("denoising_strength") is None:
         settings["denoising_strength"] = 0.2
     sized = "upscaling_resize_w" in asked or "upscaling_resize_h" in asked
     if stage == "upscale" and sized and "resize_mode" not in asked:
         settings["resize_mode"] = 1
     return settings
+
+
+def _had(name: str, value: Setting, capabilities: Capabilities) -> Setting:
+    """Return a value, or the first one that a backend has where it does not have that one."""
+    names = capabilities.names_of(name)
+    return names[0] if names and value not in names else value
 
 
 def _inherited(stage: str, settings: Mapping[str, Setting]) -> Mapping[str, str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from tests.webui import sdcpp
+from tests.webui import sdcpp, sdnext
 from tests.webui.pictures import converted, opened, png
 from tests.webui.requests import Asked, Refusal, complaints, http
 from tests.webui.shelf import vae_info
@@ -52,7 +52,8 @@ async def generate(made: Generation) -> Reply:
         for other, told in webui.tasks.items():
             webui.tasks[other] = "gone" if told == "failed" else told
         webui.tasks[task] = "active"
-        webui.state.begin(f"scripts_{made.kind}")
+        if not webui.profile.sdnext:
+            webui.state.begin(f"scripts_{made.kind}")
         job = webui.running = Job(made.owner, made.kind, made.body, time.monotonic())
         webui.jobs.append(job)
         try:
@@ -87,6 +88,8 @@ async def _run(made: Generation) -> object:
         raise webui.fail_with
     if made.asked is None:
         return await sdcpp.run(made)
+    if webui.profile.sdnext:
+        return await sdnext.run(made)
     asked = made.asked
     restored = _override(made)
     try:

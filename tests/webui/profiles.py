@@ -73,6 +73,21 @@ DETECTORS = (
 )
 
 
+SDNEXT_SAMPLERS = {
+    "UniPC": "UniPCMultistepScheduler",
+    "DDIM": "DDIMScheduler",
+    "Euler": "EulerDiscreteScheduler",
+    "Euler a": "EulerAncestralDiscreteScheduler",
+    "Euler FlowMatch": "FlowMatchEulerDiscreteScheduler",
+    "DPM++ 2M": "DPMSolverMultistepScheduler",
+    "DPM++ SDE": "DPMSolverMultistepScheduler",
+    "Heun": "HeunDiscreteScheduler",
+    "LCM": "LCMScheduler",
+    "Lobatto 2": "LobattoScheduler",
+}
+"""Of the 114 samplers that it lists, some, and what they are."""
+
+
 @attrs.frozen(kw_only=True)
 class Profile:
     """One kind of server.

@@ -13,6 +13,7 @@ from tests.webui.profiles import (
     MODELS,
     SAMPLERS,
     SCHEDULERS,
+    SDNEXT_SAMPLERS,
     UPSCALERS,
     Profile,
 )
@@ -96,7 +97,7 @@ def understand(body: Mapping[str, Any], kind: str, profile: Profile) -> Asked:
     if profile.forge:
         defaults = {**defaults, **FORGE_ONLY, **(FORGE_HIRES if kind == "txt2img" else {})}
     if profile.sdnext:
-        sd_next = {"steps": 20, "cfg_scale": 6.0, "width": 1024, "height": 1024}
+        sd_next: dict[str, object] = {"steps": 20, "cfg_scale": 6.0, "width": 1024, "height": 1024}
         defaults = {**defaults, **sd_next}
     given = dict(body)
     fields: dict[str, Any] = {**defaults, **{k: v for k, v in given.items() if k in defaults}}
@@ -168,10 +169,11 @@ def _choose_sampler(asked: Asked, profile: Profile) -> None:
     name = asked.fields.get("sampler_name") or asked.fields.get("sampler_index")
     scheduler = asked.fields.get("scheduler") or "Automatic"
     if profile.sdnext:
-        spelled = {each.lower(): each for each in (*SAMPLERS, "Default")}
-        if str(name).lower() not in spelled:
+        spelled = {each.lower(): each for each in (*SDNEXT_SAMPLERS, "Default")}
+        name = str(asked.fields.get("sampler_name") or "Default").lower()
+        if name not in spelled:
             raise http(404, "Sampler not found")
-        asked.sampler = spelled[str(name).lower()]
+        asked.sampler = spelled[name]
         return
     labels = {**{label: label for label in SCHEDULERS}}
     labels |= {short: label for label, short in SCHEDULERS.items()}

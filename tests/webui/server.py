@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import attrs
 import uvicorn
 
-from tests.webui import sdcpp
+from tests.webui import sdcpp, sdnext
 from tests.webui.generation import Generation, generate
 from tests.webui.pictures import NoPictureError, opened, parameters, png
 from tests.webui.profiles import (
@@ -99,6 +99,7 @@ class WebUI:
         hang_at_step: The step at which sampling stops to move, for the next job.
         samples_format: `png`, `jpg` or `webp`.
         shelf: The files beside the models.
+        sdnext: What only an SD.Next has.
         saved_options: Those in the settings file: only they are restored after a request.
         requests: Everything that was asked: method, path, body.
         jobs: Every job that was begun, in order.
@@ -110,13 +111,14 @@ class WebUI:
     begin_delay: float = 0.0
     load_seconds: float = 0.0
     hang_at_step: int | None = None
-    samples_format: str = "png"
+    samples_format: str = ""
     picture_bytes: bytes | None = None
     without_pictures: bool = False
     fail_with: Refusal | None = None
     models: tuple[str, ...] = MODELS
     model: str = MODELS[0]
     shelf: Shelf = attrs.field(factory=Shelf)
+    sdnext: sdnext.Own = attrs.field(factory=sdnext.Own)
     options: dict[str, Any] = attrs.field(factory=dict)
     saved_options: set[str] = attrs.field(factory=set)
     requests: list[tuple[str, str, Any]] = attrs.field(factory=list)
@@ -132,7 +134,7 @@ class WebUI:
 
     def __attrs_post_init__(self) -> None:
         self.options = {
-            "samples_format": self.samples_format,
+            "samples_format": self.samples_format or ("jpg" if self.profile.sdnext else "png"),
             "CLIP_stop_at_last_layers": 1,
             "sd_vae": "Automatic",
             "sd_model_checkpoint": self.title(self.model),
@@ -140,12 +142,16 @@ class WebUI:
             "enable_pnginfo": True,
             **self.options,
         }
+        if self.profile.sdnext and self.sdnext.loaded:
+            self.options["clip_skip"] = 1
+        elif self.profile.sdnext:
+            del self.options["sd_model_checkpoint"]
         if self.profile.forge:
             del self.options["sd_vae"]
             self.options.setdefault("forge_additional_modules", [])
 
     def title(self, model: str) -> str:
-        return f"{model}.safetensors"
+        return sdnext.title(model) if self.profile.sdnext else f"{model}.safetensors"
 
     def paths(self, ending: str) -> list[Any]:
         """Return the bodies of the requests to a path."""
@@ -202,7 +208,10 @@ class WebUI:
                 body = _decoded(raw, headers) if method == "POST" else query
                 self.requests.append((method, path, body))
                 self.headers.append(headers)
-                return await doors[method, path](body, headers.get("user-agent", ""))
+                reply = await doors[method, path](body, headers.get("user-agent", ""))
+                if self.profile.sdnext:  # after the work, which is lost then
+                    self.sdnext.limit.check(path)
+                return reply
             known = any(door == path for _, door in doors)
             if known and self.profile.full:
                 return 405, {"detail": "Method Not Allowed"}
@@ -216,6 +225,8 @@ class WebUI:
         """Return an error in the shape of this server."""
         if self.profile.errors == "sdcpp":
             return sdcpp.refused(refusal)
+        if self.profile.sdnext and (said := sdnext.refused(refusal)):
+            return refusal.status, said
         if isinstance(refusal.says, list) or not refusal.kind:
             return refusal.status, {"detail": refusal.says}
         stated = refusal.kind == "HTTPException"
@@ -252,6 +263,9 @@ class WebUI:
             }
         if self.profile.full:
             doors |= self._full_doors(api)
+        if self.profile.sdnext:
+            del doors["GET", f"{api}/latent-upscale-modes"]
+            doors |= self._sdnext_doors(api)
         if self.profile.forge:
             del doors["GET", f"{api}/sd-vae"]
             doors["GET", f"{api}/sd-modules"] = self._list(self.shelf.module_list)
@@ -294,6 +308,30 @@ class WebUI:
             ("POST", f"{api}/reload-checkpoint"): _always({}),
         }
 
+    def _sdnext_doors(
+        self, api: str
+    ) -> dict[tuple[str, str], Callable[[Any, str], Awaitable[Reply]]]:
+        return {
+            ("GET", f"{api}/options"): self._list(lambda: sdnext.options(self)),
+            ("GET", f"{api}/sd-models"): self._list(lambda: sdnext.models(self)),
+            ("GET", f"{api}/checkpoint"): self._list(lambda: sdnext.checkpoint(self)),
+            ("GET", f"{api}/samplers"): _always(sdnext.samplers()),
+            ("GET", f"{api}/upscalers"): _always(sdnext.upscalers()),
+            ("POST", f"{api}/checkpoint"): _no_query,
+            ("POST", f"{api}/unload-checkpoint"): self._unload,
+            ("GET", f"{api}/sampler"): self._list(lambda: sdnext.sampler(self)),
+            ("GET", f"{api}/history"): self._list(lambda: self.sdnext.history),
+            ("GET", f"{api}/status"): self._list(lambda: sdnext.status(self)),
+            ("POST", "/internal/progress"): self._sdnext_progress,
+        }
+
+    async def _unload(self, _: Any, __: str) -> Reply:
+        self.sdnext.loaded = False
+        return 204, None
+
+    async def _sdnext_progress(self, _: Any, __: str) -> Reply:
+        return 200, sdnext.internal_progress(self)
+
     def _list(self, listed: Callable[[], object]) -> Callable[[Any, str], Awaitable[Reply]]:
         async def door(_: Any, __: str) -> Reply:
             return 200, listed()
@@ -330,6 +368,8 @@ class WebUI:
         return 200, {**self.options, "CLIP_stop_at_last_layers": float(layers)}  # whatever it was
 
     async def _set_options(self, body: Any, _: str) -> Reply:
+        if self.profile.sdnext:
+            return 200, await sdnext.set_options(self, _table(body))
         for key, value in _table(body).items():
             if key not in self.options:
                 raise Refusal(500, "KeyError", repr(key))
@@ -366,6 +406,8 @@ class WebUI:
             await asyncio.sleep(0.005)
 
     def find_model(self, spelling: object) -> str | None:
+        if self.profile.sdnext:
+            return sdnext.find_model(self, spelling)
         bare = str(spelling).partition(" [")[0].removesuffix(".safetensors")
         return bare if bare in self.models else None
 
@@ -393,7 +435,7 @@ class WebUI:
             "current_image": preview,
             "textinfo": None,
         }
-        return 200, {"id": "0", **answer} if self.profile.sdnext else answer
+        return 200, {"id": self.sdnext.id, **answer} if self.profile.sdnext else answer
 
     def _interrupt(self, reply: Reply, *, skip: bool) -> Callable[[Any, str], Awaitable[Reply]]:
         async def interrupt(_: Any, owner: str) -> Reply:
@@ -454,6 +496,9 @@ class WebUI:
             self.state.job_no = 1
             self.running.ended = time.monotonic()
             self.running = None
+            if self.profile.sdnext:
+                self.state.end()
+                raise sdnext.extras_fault()
             if upscaler not in UPSCALERS:  # and nothing tidies up
                 raise Refusal(500, "AssertionError", f"could not find upscaler named {upscaler}")
             self.state.end()
@@ -494,6 +539,10 @@ def _always(answer: object) -> Callable[[Any, str], Awaitable[Reply]]:
         return 200, answer
 
     return door
+
+
+async def _no_query(_: Any, __: str) -> Reply:
+    raise invalid("sd_model_checkpoint", "Field required", "missing")
 
 
 async def _png_info(body: Any, _: str) -> Reply:

@@ -12,18 +12,20 @@ import pytest
 
 from stablenew.backends.picture_header import read_picture_header
 from stablenew.config.infotext import read_infotext
-from tests.webui.profiles import SDCPP, Profile
+from tests.webui.profiles import SDCPP, SDNEXT, Profile
+from tests.webui.sdnext import Own
 from tests.webui.server import WebUI, serve
 from tests.webui.test_transcripts import TRANSCRIPTS, differences, replenished, shape
 
 _CUT = re.compile(r"(png|jpeg) (\d+)x(\d+)>$")
-_CLIPPED = "<trimmed>"
+_OTHER_THINGS_AT_ONCE = re.compile("interrupt|queue|rate_limit")
+"""Recorded while something else went on: other tests do that."""
 
 
 def sequences(prefix: str) -> list[tuple[str, dict[str, Any]]]:
     """Return what was asked and answered, in the order in which it was."""
     found: list[tuple[str, dict[str, Any]]] = []
-    for path in sorted(TRANSCRIPTS.glob(f"{prefix}_*.json")):
+    for path in sorted(TRANSCRIPTS.glob(f"{prefix}*.json")):
         content = json.loads(path.read_text())
         steps = content if isinstance(content, list) else [content]
         found += [(path.stem, step) for step in steps if "response_json" in step]
@@ -109,3 +111,17 @@ def test_it_answers_as_they_did(profile: Profile, prefix: str, at_least: int) ->
     exchanges = sequences(prefix)
     assert len(exchanges) >= at_least
     assert replay(profile, exchanges) == {}
+
+
+def test_sdnext_answers_as_it_did() -> None:
+    found: dict[str, list[str]] = {}
+    exchanges = 0
+    for path in sorted(TRANSCRIPTS.glob("sdnext_*.json")):
+        if _OTHER_THINGS_AT_ONCE.search(path.stem):
+            continue
+        of_it = sequences(path.stem)
+        exchanges += len(of_it)
+        own = Own(loaded=not path.stem.endswith("no_model_loaded"))
+        found |= replay(SDNEXT, of_it, models=("tiny-a", "tiny-b"), model="tiny-a", sdnext=own)
+    assert found == {}
+    assert exchanges >= 80

@@ -26,7 +26,7 @@ _OTHER_THINGS_AT_ONCE = re.compile(
 )
 """Recorded while something else went on (other tests do that), or of no interest here."""
 
-_CUT = re.compile(r"\.\.\.<\d+ chars sha1 \w+>$")
+_CUT = re.compile(r"\.\.\.<\d+ chars sha1 \w+(, \w+ \d+x\d+)?>$")
 _CLIPPED = re.compile(r"<\.\.\. \d+ items in all>")
 _INFOTEXT = (
     "a cat\nNegative prompt: dog\nSteps: 4, Sampler: Euler, Schedule type: Automatic,"

@@ -28,6 +28,7 @@ from stablenew.backends.webui.own_options import OwnOptions
 from stablenew.backends.webui.probe import probe
 from stablenew.backends.webui.progress import PROGRESS, Snapshot, read_snapshot
 from stablenew.backends.webui.reading import read_picture
+from stablenew.backends.webui.sdnext.faults import explained
 from stablenew.backends.webui.server import Server
 from stablenew.backends.webui.signs_of_life import SignsOfLife
 from stablenew.config.server_url import DEFAULT_URL, split_url
@@ -217,7 +218,7 @@ class WebUIBackend:
             assert job.error is not None
             raise job.error
         if job.answer.status >= 400:
-            raise refusal(job.answer, f"POST {call.path}")
+            raise explained(refusal(job.answer, f"POST {call.path}"), call.kind)
         after: list[Snapshot | None] = []
 
         async def look_after() -> None:

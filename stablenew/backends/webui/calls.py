@@ -17,6 +17,7 @@ from stablenew._convert import frozen_mapping
 from stablenew.backends.base import StageRequest
 from stablenew.backends.picture_sizes import hires_size, upscaled_size
 from stablenew.backends.webui.loaded import modules_for
+from stablenew.backends.webui.sdnext.fields import hires_fields, resize_fields
 from stablenew.backends.webui.server import (
     CHECKPOINT,
     CLIP_SKIP,
@@ -73,7 +74,7 @@ def build_call(request: StageRequest, server: Server, task_id: str | None = None
     if request.stage == "txt2img":
         body, size = _txt2img(settings, server)
     else:
-        body, size = _img2img(request, settings)
+        body, size = _img2img(request, settings, server)
     body |= {
         "batch_size": 1,
         "n_iter": 1,
@@ -107,7 +108,8 @@ def _txt2img(
         # Forge fails without the first and samples at 1.0 without the second; others do not mind.
         body["hr_additional_modules"] = ["Use same choices"]
         body["hr_cfg"] = settings.get("cfg_scale")
-        body["hr_denoising_strength"] = settings.get("denoising_strength")  # SD.Next's name
+        if server.flavour is Flavour.SDNEXT:
+            body |= hires_fields(settings)
         if settings.get("hr_second_pass_steps"):
             body["hr_steps"] = settings["hr_second_pass_steps"]  # sd-server's name
         size = hires_size(settings, size)
@@ -117,7 +119,7 @@ def _txt2img(
 
 
 def _img2img(
-    request: StageRequest, settings: Mapping[str, Setting]
+    request: StageRequest, settings: Mapping[str, Setting], server: Server
 ) -> tuple[dict[str, object], tuple[int, int]]:
     image = _image(request)
     width, height = _size_of(image)
@@ -134,11 +136,16 @@ def _img2img(
             for name, value in settings.items()
             if name not in left_out and not name.startswith("upscaling_")
         }
-        if request.stage == "upscale":
+        upscaling = request.stage == "upscale"
+        if upscaling:
             width, height = upscaled_size(settings, (width, height))
         else:
             width, height = _pair(settings, "width", "height") or (width, height)
-            body["resize_mode"] = settings.get("resize_mode", 0)
+        mode = 0 if upscaling else settings.get("resize_mode", 0)  # an upscale's is another one
+        if server.flavour is Flavour.SDNEXT:
+            body |= resize_fields(mode, settings.get("upscaler_1"))
+        elif not upscaling:
+            body["resize_mode"] = mode
     body |= {"width": width, "height": height, "init_images": [_encoded(image)]}
     body["include_init_images"] = False
     return body, (width, height)

@@ -10,6 +10,7 @@ import attrs
 from stablenew.backends.base import Capabilities
 from stablenew.backends.webui.loaded import CHOSEN_BY_SERVER, loaded_settings
 from stablenew.backends.webui.options import picture_options
+from stablenew.backends.webui.sdnext.fields import UNKNOWN, hires_upscalers
 from stablenew.backends.webui.server import CHECKPOINT, MODULES, VAE, Flavour, Server
 from stablenew.config.pipeline_config import ADetailerConfig, Setting
 
@@ -79,6 +80,8 @@ def _choices(server: Server) -> dict[str, tuple[str, ...]]:
         "upscale_mode": ("extras", "img2img") if server.extras else ("img2img",),
         "hr_upscaler": (*server.latent_modes, *server.upscalers),
     }
+    if server.flavour is Flavour.SDNEXT:
+        choices["hr_upscaler"] = hires_upscalers(server.upscalers)
     if server.ad_models:
         choices["ad_model"] = server.ad_models
     if server.lora_names:
@@ -147,7 +150,9 @@ def _stages(server: Server) -> dict[str, dict[str, Setting]]:
     shared = {**_PROMPTS, **loaded_settings(server)}
     sampled = {**shared, **_DEFAULTS[server.flavour], **_sampler(server)}
     variation: dict[str, Setting] = {"subseed": -1, "subseed_strength": 0.0}
-    hires: dict[str, Setting] = {"enable_hr": False, **dict.fromkeys(_HIRES)}
+    unknown = UNKNOWN if server.flavour is Flavour.SDNEXT else ()
+    hires: dict[str, Setting] = {"enable_hr": False}
+    hires |= dict.fromkeys(name for name in _HIRES if name not in unknown)
     refiner: dict[str, Setting] = {}
     if server.schedulers:
         hires["hr_scheduler"] = None
@@ -189,7 +194,8 @@ def _upscale(server: Server, sampled: Mapping[str, Setting]) -> dict[str, Settin
         sizes = dict.fromkeys(_SIZES)
         return {"upscale_mode": "img2img", **by_img2img, **sized, **sizes}
     return {
-        "upscale_mode": "extras",
+        # SD.Next's own extras fail after the work, whatever they are asked.
+        "upscale_mode": "img2img" if server.flavour is Flavour.SDNEXT else "extras",
         "upscaler_1": None,
         **by_img2img,
         **sized,

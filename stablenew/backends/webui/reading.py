@@ -22,6 +22,7 @@ from stablenew.backends.webui.answers import Pictures, read_info, read_pictures
 from stablenew.backends.webui.calls import Call
 from stablenew.backends.webui.loaded import CHOSEN_BY_SERVER
 from stablenew.backends.webui.prompt_files import short_hash, told_by_picture
+from stablenew.backends.webui.sdnext.samplers import another_sampler, class_used
 from stablenew.backends.webui.server import Flavour, Server
 from stablenew.config.pipeline_config import Setting
 from stablenew.errors import BackendProtocolError
@@ -148,9 +149,9 @@ def _other_names(
     call: Call, info: Mapping[str, object], pairs: Mapping[str, str], server: Server
 ) -> Iterator[str]:
     asked = call.settings
-    model, used = asked.get("model"), info.get("sd_model_name")
-    if model and used and not server.is_model(str(model), used, info.get("sd_model_hash")):
-        yield f"asked for model {model!r}, the server used {used!r}"
+    model, told = asked.get("model"), _model_used(info, pairs, server)
+    if model and told and not server.is_model(str(model), told, info.get("sd_model_hash")):
+        yield f"asked for model {model!r}, the server used {told!r}"
     vae, used = asked.get("vae"), info.get("sd_vae_name")
     if vae not in (None, *CHOSEN_BY_SERVER) and used and used != vae != server.vae_name(used):
         yield f"asked for vae {vae!r}, the server used {used!r}"
@@ -163,9 +164,20 @@ def _other_names(
     sampler, used = asked.get("sampler_name"), info.get("sampler_name")
     if sampler and used and str(used).lower() != str(sampler).lower():
         yield f"asked for sampler_name {sampler!r}, the server used {used!r}"
+    elif server.flavour is Flavour.SDNEXT and (other := another_sampler(str(sampler), pairs)):
+        why = "the model's own, for it does not take the other"
+        yield f"asked for sampler_name {sampler!r}, the server used {other} ({why})"
     scheduler, used = asked.get("scheduler"), _schedule_type(info, pairs)
     if scheduler and scheduler not in _AUTOMATIC and used and used != scheduler:
         yield f"asked for scheduler {scheduler!r}, the server used {used!r}"
+
+
+def _model_used(info: Mapping[str, object], pairs: Mapping[str, str], server: Server) -> str:
+    """Return the model as the picture names it; "" where it does not."""
+    told = info.get("sd_model_name")
+    if server.flavour is Flavour.SDNEXT:  # only its infotext does
+        told = pairs.get("Model")
+    return told if isinstance(told, str) else ""
 
 
 def _schedule_type(info: Mapping[str, object], pairs: Mapping[str, str]) -> str:
@@ -233,9 +245,11 @@ def _used(
             used[name] = value
     if call.kind != "adetailer" and (schedule := _schedule_type(info, pairs)):
         used["scheduler"] = schedule
-    model = info.get("sd_model_name")
-    if isinstance(model, str) and model and "model" not in call.settings:
+    model = _model_used(info, pairs, server)
+    if model and "model" not in call.settings:
         used["model"] = server.model_name(model) or model
+    if server.flavour is Flavour.SDNEXT and (sampler_class := class_used(pairs)):
+        used["sampler_class"] = sampler_class
     if modules := _modules(pairs):
         used["modules"] = ", ".join(modules)
     if isinstance(version := info.get("version") or pairs.get("Version"), str):

@@ -126,6 +126,8 @@ class Server:
 
     def overridable(self, option: str) -> bool:
         """Return whether an option can be set for one request."""
+        if self.flavour is Flavour.SDNEXT and option == CHECKPOINT:
+            return True  # it lists only what somebody has set
         return option in self.options and self.flavour is not Flavour.SDCPP
 
     def _model(self, spelling: str) -> Model | None:
@@ -158,15 +160,18 @@ def _read_model(entry: Mapping[str, object]) -> Model:
     title = str(entry.get("title") or said)
     file = str(entry.get("filename") or "")
     path = PurePath(file.replace("\\", "/"))
-    if not file or path.parent.name == "snapshots":  # SD.Next's, named after its commit
+    # A folder of SD.Next's, named after its commit: that is told as sha256 once it was loaded.
+    folder = entry.get("type") == "diffusers" or path.parent.name == "snapshots"
+    if not file or folder:
         path = PurePath(said)
+    # Pictures name the file, or the folder; the list may put other folders before that.
+    stem = path.name if folder else path.stem if file else said
     return Model(
         name=said,
-        # Pictures name the file; the list may put its folder before that.
-        stem=path.stem if file else said,
+        stem=stem,
         title=title,
-        sha256=str(entry.get("sha256") or ""),
-        spellings=tuple(dict.fromkeys([said, title, _HASH.sub("", title), path.stem, path.name])),
+        sha256="" if folder else str(entry.get("sha256") or ""),
+        spellings=tuple(dict.fromkeys([said, title, _HASH.sub("", title), stem, path.name])),
         hashes=tuple(str(entry[key]) for key in ("hash", "sha256") if entry.get(key)),
     )
 

@@ -1,0 +1,1 @@
+"""What SD.Next does in its own way."""
