@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from stablenew.learning.axis import Axis as Axis
     from stablenew.learning.axis import Choice as Choice
     from stablenew.learning.axis import axis_in_step as axis_in_step
+    from stablenew.learning.axis import axis_of_images as axis_of_images
     from stablenew.learning.axis import axis_of_presets as axis_of_presets
     from stablenew.learning.axis import axis_of_prompts as axis_of_prompts
     from stablenew.learning.axis import axis_of_values as axis_of_values
@@ -155,6 +156,8 @@ if TYPE_CHECKING:
     from stablenew.pipeline.stage_plan import StagePlan as StagePlan
     from stablenew.pipeline.stage_plan import plan_stages as plan_stages
     from stablenew.pipeline.stage_sequencer import StageSequencer as StageSequencer
+    from stablenew.pipeline.start_picture import StartPicture as StartPicture
+    from stablenew.pipeline.start_picture import look_at_pictures as look_at_pictures
     from stablenew.storage.record_reader import follow as follow
 
 _compiled = sys._getframe().f_code  # of this module, which runs

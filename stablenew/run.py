@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from contextlib import suppress
 
 from stablenew.cli.stops import Stopped, Stops
@@ -43,7 +44,10 @@ def _entered(
     stops.arm()
     try:
         _open_closed_streams()
-        code = program(sys.argv[1:] if arguments is None else arguments, stops)
+        with warnings.catch_warnings():
+            # Pillow warns of broken EXIF, with the lines of its own code that do.
+            warnings.filterwarnings("ignore", module="PIL")
+            code = program(sys.argv[1:] if arguments is None else arguments, stops)
     finally:
         if arguments is not None:
             stops.restore()

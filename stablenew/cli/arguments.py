@@ -106,6 +106,14 @@ def _add_what(what: argparse._ArgumentGroup) -> None:
     )
     _add_variants(what)
     what.add_argument(
+        "--image",
+        metavar="FILE",
+        action="extend",
+        nargs="+",
+        help="start from pictures: files, folders, globs; with txt2img.enabled=false, and img2img,"
+        " adetailer or upscale enabled",
+    )
+    what.add_argument(
         "--set",
         metavar="PATH=VALUE",
         action="append",

@@ -116,7 +116,7 @@ def dry_run_of(job: Job, capabilities: Capabilities) -> DryRun:
     defaults: Mapping[str, Setting] = {}
     if job.resumed is not None:
         defaults = job.resumed.pinned(capabilities).defaults
-    what = (job.plan, job.config, capabilities, defaults, job.problems)
+    what = (job.plan, job.config, capabilities, defaults, job.problems, job.pictures)
     if job.problems or job.plan.count <= LOOKED_AT:
         every = tuple(starmap(_dry_step, plan_steps(*what)))[: job.max_steps]
         return DryRun(count=len(every), first=every[:_KEPT], looked_at=every)
@@ -124,11 +124,10 @@ def dry_run_of(job: Job, capabilities: Capabilities) -> DryRun:
         pass  # it raises what is wrong
 
     def dry(some: Steps) -> tuple[DryStep, ...]:
+        configs = ((step, with_defaults(step.config_snapshot, defaults)) for step in some)
         return tuple(
-            _dry_step(
-                step, plan_stages(with_defaults(step.config_snapshot, defaults), capabilities)
-            )
-            for step in some
+            _dry_step(step, plan_stages(config, capabilities, job.pictures))
+            for step, config in configs
         )
 
     steps = derive_steps(job.plan, job.config)[: job.max_steps]
@@ -141,7 +140,7 @@ def dry_run_of(job: Job, capabilities: Capabilities) -> DryRun:
 def _single_run(job: Job, capabilities: Capabilities) -> StagePlan:
     problems = list(job.problems)
     try:
-        stages = plan_stages(job.config, capabilities)
+        stages = plan_stages(job.config, capabilities, job.pictures)
     except ConfigError as error:
         problems += error.problems
     if problems:
@@ -225,6 +224,8 @@ def describe(job: Job, dry: DryRun, estimate: Estimate | None) -> Iterator[str]:
         yield f"{axis.name}: {_choices(axis)}"
     for step in dry.first[:_SHOWN]:
         yield "a single run" if job.plan is None else _step_line(step)
+        if (image := step.stages.image) is not None:
+            yield f"  image: {image.path}, {image.width}x{image.height}"
         for stage in step.stages.stages:
             yield f"  {stage.name}: {_settings(stage.settings)}"
     if dry.count > _SHOWN:
@@ -268,6 +269,7 @@ def plain(dry: DryRun, estimate: Estimate | None) -> dict[str, object]:
                 "images": step.images,
                 "state": step.state,
                 "backend_calls": step.calls,
+                "image": step.stages.image and step.stages.image.path,
                 "stages": {stage.name: dict(stage.settings) for stage in step.stages.stages},
             }
             for step in dry.first

@@ -9,6 +9,7 @@ from pathlib import Path
 import attrs
 
 from stablenew.backends.base import Capabilities
+from stablenew.cli.image_options import chosen_images
 from stablenew.cli.options import (
     LearningSection,
     RunFile,
@@ -23,7 +24,7 @@ from stablenew.cli.plan_options import plan_of, varied_axes
 from stablenew.cli.problems import Problems
 from stablenew.cli.prompt_options import chosen_prompts, notes_on
 from stablenew.cli.variant_options import notes_on_variants, plan_of_variants
-from stablenew.config.overrides import override_all
+from stablenew.config.overrides import IMAGE, override_all
 from stablenew.config.pipeline_config import PipelineConfig, Setting, read_table
 from stablenew.config.prompt import Prompt
 from stablenew.config.prompt_pack import STDIN
@@ -34,7 +35,9 @@ from stablenew.controller.pinned_plan import resumed_plan
 from stablenew.errors import ConfigError
 from stablenew.learning.learning_plan import LearningPlan
 from stablenew.learning.plan_file import StoredPlan, read_plan_file
+from stablenew.learning.plan_pictures import look_at_images
 from stablenew.learning.step_plans import spelled_plan
+from stablenew.pipeline.start_picture import StartPicture
 
 _DEFAULTS = RunOptions(images_per_step=1, learn=False, out="runs")
 
@@ -55,6 +58,7 @@ class Job:
         notes: What to say before it starts.
         yes: Whether it starts without a question, however long it takes.
         problems: What is wrong with what was asked for, and left out here.
+        pictures: Those to start from, by path, once they were looked at.
     """
 
     settings: Settings
@@ -68,6 +72,7 @@ class Job:
     notes: tuple[str, ...] = ()
     yes: bool = False
     problems: tuple[str, ...] = ()
+    pictures: Mapping[str, StartPicture] = attrs.field(factory=dict)
 
     def spelled(self, capabilities: Capabilities) -> Job:
         """Return it with names as a backend has them, and globs in full.
@@ -84,6 +89,13 @@ class Job:
         except ConfigError as error:
             raise ConfigError(*self.problems, *error.problems) from None
         return attrs.evolve(self, plan=plan, problems=(*self.problems, *problems))
+
+    async def with_pictures(self) -> Job:
+        """Return it with the pictures to start from looked at."""
+        before = self.resumed.stored.images if self.resumed else {}
+        pictures = await look_at_images(self.config, self.plan, before)
+        resumed = self.resumed and self.resumed.with_images(pictures)
+        return attrs.evolve(self, pictures=pictures, resumed=resumed)
 
 
 @attrs.frozen(kw_only=True)
@@ -108,6 +120,10 @@ class Resumed:
             ConfigError: That backend is not the plan's, or lacks something.
         """
         return resumed_plan(self.stored, capabilities, on_this_backend=self.on_this_backend)
+
+    def with_images(self, images: Mapping[str, StartPicture]) -> Resumed:
+        """Return it with the pictures to start from as they are now."""
+        return attrs.evolve(self, stored=attrs.evolve(self.stored, images=images))
 
 
 def read_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
@@ -154,14 +170,16 @@ def drafted_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
     folders = (beside, Path()) if beside else (Path(),)  # of what the plan file names
     axes = varied_axes(options, folders if options.varying == file.varying else (Path(),), wrong)
     prompts = wrong.or_stop(lambda: chosen_prompts(sources, beside))
+    images = wrong.or_stop(lambda: chosen_images(sources, folders))
     wrong.unless(lambda: _check_twice(sources[0], assigned, prompts), None)
     metadata: dict[str, object] = dict(section.metadata)
     if options.experiment_name:
         metadata["experiment_name"] = options.experiment_name
     if len(prompts) == 1:
         metadata |= prompts[0].tags
-    plan = wrong.unless(lambda: plan_of(options, section, axes, prompts, assigned), None)
-    config = wrong.or_stop(lambda: _config(file, options, prompts, assigned))
+    what = (options, section, axes, prompts, images, assigned, folders)
+    plan = wrong.unless(lambda: plan_of(*what), None)
+    config = wrong.or_stop(lambda: _config(file, options, prompts, images, assigned))
     elsewhere = any(source.wildcards is not None for source in sources[:-1])
     beside_file = (Path(),) if elsewhere else folders
     plan = wrong.unless(lambda: plan_of_variants(plan, config, options, beside_file), None)
@@ -306,6 +324,7 @@ def _config(
     file: RunFile,
     options: RunOptions,
     prompts: Sequence[Prompt],
+    images: Sequence[str],
     assigned: Mapping[str, Setting],
 ) -> PipelineConfig:
     config = PipelineConfig(
@@ -314,6 +333,7 @@ def _config(
     values: dict[str, object] = {
         "txt2img.negative_prompt": options.negative_prompt,
         "txt2img.seed": options.seed,
+        IMAGE: images[0] if len(images) == 1 else None,
     }
     own: Mapping[str, Setting] = {}
     if len(prompts) == 1:

@@ -70,6 +70,7 @@ class SharedOptions:
     compare_prompts: bool | None = None
     variants: object = None
     wildcards: str | None = None
+    image: object = attrs.field(default=None, validator=_texts)
     seed: int | None = attrs.field(default=None, validator=bounded(-1, 2**63 - 1))
     replace_in: str | None = attrs.field(
         default=None, validator=optional(one_of(tuple(REPLACE_IN)))

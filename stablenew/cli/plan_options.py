@@ -8,9 +8,12 @@ from pathlib import Path
 
 import attrs
 
+from stablenew.cli.image_options import image_axes, with_found_images
 from stablenew.cli.options import REPLACE_IN, LearningSection, RunOptions, Varying, as_texts
 from stablenew.cli.preset_options import axis_of_files
 from stablenew.cli.problems import Problems
+from stablenew.config.image_files import find_images
+from stablenew.config.overrides import IMAGE
 from stablenew.config.pipeline_config import Setting
 from stablenew.config.prompt import Prompt
 from stablenew.config.sweep import parse_sweep, parse_values, split_items
@@ -25,7 +28,9 @@ def plan_of(
     section: LearningSection,
     axes: Sequence[Axis],
     prompts: Sequence[Prompt],
+    images: Sequence[str],
     assigned: Collection[str],
+    folders: Sequence[Path] = (Path(),),
 ) -> LearningPlan | None:
     """Return the plan that options ask for, or else a plan file's section; None for a single run.
 
@@ -34,13 +39,16 @@ def plan_of(
         section: The plan file's.
         axes: What the options vary.
         prompts: Those that are asked for; several are an axis, which changes last.
+        images: Those to start from, likewise.
         assigned: The paths that are set for all steps, and beat the prompts' own settings.
+        folders: Where the section's pictures are looked for.
 
     Raises:
         ConfigError: With every problem.
     """
-    plan = section_plan(section) if options.varying is None and options.explore is None else None
-    axes = (*axes, *_prompt_axes(options, plan, axes, prompts, assigned))
+    varies = options.varying is not None or options.explore is not None
+    plan = None if varies else section_plan(section, folders)
+    axes = (*axes, *image_axes(images), *_prompt_axes(options, plan, axes, prompts, assigned))
     if options.explore is not None:
         if axes:
             names = ", ".join(axis.name for axis in axes)
@@ -85,8 +93,14 @@ def _refuse_parts_of_nothing(options: RunOptions) -> None:
             raise ConfigError(f"{name}: of what? nothing varies; expected --sweep PATH=VALUES")
 
 
-def section_plan(section: LearningSection) -> LearningPlan | None:
+def section_plan(
+    section: LearningSection, folders: Sequence[Path] = (Path(),)
+) -> LearningPlan | None:
     """Return the plan of a plan file's section; None where it varies nothing.
+
+    Args:
+        section: That.
+        folders: Where its pictures are looked for.
 
     Raises:
         ConfigError: With every problem.
@@ -97,6 +111,8 @@ def section_plan(section: LearningSection) -> LearningPlan | None:
     if not given.keys() & {"target_variable", "sweep_values", "axes"}:
         return None
     try:
+        if "axes" in given:
+            given["axes"] = with_found_images(given["axes"], folders)
         return build_learning_plan_from_dict(given)
     except ConfigError as error:
         raise ConfigError(*(f"learning.{problem}" for problem in error.problems)) from error
@@ -158,6 +174,8 @@ def _axes_of(group: _Group, folders: Sequence[Path]) -> list[Axis]:
         return [group]
     if isinstance(group, list):
         return [axis_of_files(group, folders)]
+    if IMAGE in group:
+        group = {**group, IMAGE: find_images(map(str, group[IMAGE]), folders)}
     if len(group) > 1:
         return [axis_in_step(group)]
     return [axis_of_values(path, values) for path, values in group.items()]

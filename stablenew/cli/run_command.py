@@ -43,7 +43,7 @@ async def dry_run(job: Job, lines: JsonLines | None) -> ExitCode:
     _tell_notes(job)
     async with entered(make_backend(job.settings)) as backend:
         capabilities = await _asked(partial(asked_capabilities, backend), job)
-    job = job.spelled(capabilities)
+    job = await job.spelled(capabilities).with_pictures()
     dry = await anyio.to_thread.run_sync(dry_run_of, job, capabilities)
     progress = await anyio.to_thread.run_sync(_progress, job, capabilities)
     dry = await anyio.to_thread.run_sync(look_up, job, dry, progress)
@@ -87,7 +87,7 @@ async def run_job(
             _tell_interrupted(app, lines)
             # Everything that can be wrong is said before there is a folder.
             capabilities = await _asked(app.pipeline.capabilities, job)
-            job = job.spelled(capabilities)
+            job = await job.spelled(capabilities).with_pictures()
             dry = await anyio.to_thread.run_sync(dry_run_of, job, capabilities)
             progress = await anyio.to_thread.run_sync(_progress, job, capabilities)
             if job.resumed is not None and progress is not None and progress.complete:

@@ -2,6 +2,7 @@
 
 Besides the settings themselves (`txt2img.cfg_scale`) there are paths that stand for a change:
 
+- `image`: the file of the picture to start from.
 - `txt2img.size`, `img2img.size`: width and height, as in `512x768`.
 - `lora.NAME`: the weight of that LoRA's tags in the positive prompts; a tag is added to that of
   txt2img where there is none.
@@ -39,6 +40,9 @@ _REPLACED_IN: Mapping[str, tuple[str, ...]] = {
 LORA = "lora"
 TEXT_EDITS = (*_REPLACED_IN, LORA)
 """How the paths begin that change the text of prompts, whatever that is."""
+
+IMAGE = "image"
+"""The path of the picture to start from."""
 
 _SIZED = ("txt2img.size", "img2img.size")
 _SIZE = re.compile(r"\s*(\d+)\s*[xX×*]\s*(\d+)\s*")
@@ -95,7 +99,7 @@ def paths_set_by(path: str) -> tuple[str, ...]:
 
 
 def checked_settings(path: str, value: object) -> dict[tuple[str, str], Setting]:
-    """Return what a path and a value set, by stage and name, checked.
+    """Return what a path and a value set, by stage ("" for none) and name, checked.
 
     Raises:
         OverrideError: No such path, or a value that does not fit there.
@@ -106,9 +110,10 @@ def checked_settings(path: str, value: object) -> dict[tuple[str, str], Setting]
             **checked_settings(f"{stage}.width", width),
             **checked_settings(f"{stage}.height", height),
         }
-    stage, name = split_path(path)
+    stage, name = ("", path) if path == IMAGE else split_path(path)
     try:
-        checked = structure_field(value, _kind(stage), name, stage)
+        kind = _kind(stage) if stage else PipelineConfig
+        checked = structure_field(value, kind, name, stage)
         return {(stage, name): typing.cast(Setting, checked)}
     except ConfigError as error:
         raise OverrideError(*error.problems) from None
@@ -119,7 +124,8 @@ def assign(config: PipelineConfig, values: Mapping[tuple[str, str], Setting]) ->
     stages: dict[str, dict[str, Setting]] = {}
     for (stage, name), value in values.items():
         stages.setdefault(stage, {})[name] = value
-    changed = {
+    changed: dict[str, typing.Any] = dict(stages.pop("", {}))
+    changed |= {
         stage: attrs.evolve(getattr(config, stage), **changes) for stage, changes in stages.items()
     }
     return attrs.evolve(config, **changed)
@@ -207,7 +213,7 @@ def split_path(path: str) -> tuple[str, str]:
     same = [each for each in every if each.endswith(f".{path}")]
     if same:
         raise OverrideError(f"{path}: not a setting's path, did you mean {' or '.join(same)}?")
-    raise OverrideError(f"{path}: no such setting, {suggestion(path, STAGES)}")
+    raise OverrideError(f"{path}: no such setting, {suggestion(path, (*STAGES, IMAGE))}")
 
 
 def value_type(path: str) -> type:
@@ -216,7 +222,7 @@ def value_type(path: str) -> type:
     Raises:
         OverrideError: No such path.
     """
-    if path in _SIZED:
+    if path == IMAGE or path in _SIZED:
         return str
     if edits_text(path):
         return float if path.partition(".")[0] == LORA else str

@@ -14,6 +14,7 @@ from typing import TypeVar
 import attrs
 
 from stablenew._convert import given, structure, takes_numpy
+from stablenew.config.image_files import image_path
 from stablenew.errors import ConfigError
 
 T = TypeVar("T")
@@ -205,8 +206,13 @@ class UpscaleConfig:
 
 @attrs.frozen(kw_only=True)
 class PipelineConfig:
-    """What a run does, stage by stage. Only `txt2img` is on unless somebody turns another on."""
+    """What a run does, stage by stage. Only `txt2img` is on unless somebody turns another on.
 
+    Attributes:
+        image: The file of the picture to start from where `txt2img` is off, from the root.
+    """
+
+    image: str | None = attrs.field(default=None, converter=image_path)
     txt2img: Txt2ImgConfig = Txt2ImgConfig()
     img2img: Img2ImgConfig = Img2ImgConfig()
     adetailer: ADetailerConfig = ADetailerConfig()

@@ -31,13 +31,15 @@ from stablenew.learning.learning_execution import LearningExecutionRunner, NextV
 from stablenew.learning.learning_plan import LearningPlan, step_run_id
 from stablenew.learning.learning_result import LearningExecutionResult, summarize
 from stablenew.learning.plan_file import StoredPlan, encode_plan_file, read_plan_file
+from stablenew.learning.plan_pictures import look_at_images
 from stablenew.pipeline.results import Outcome, PipelineRunResult
 from stablenew.pipeline.run_request import RunRequest
 from stablenew.pipeline.stage_settings import with_defaults
+from stablenew.pipeline.start_picture import StartPicture
 from stablenew.storage import files
 from stablenew.storage.disk_errors import disk_errors
 
-Pin = Callable[[Capabilities], StoredPlan]
+Pin = Callable[[StoredPlan, Capabilities], StoredPlan]
 """Returns a plan with everything settled that a backend decides, once it says what it has."""
 
 Begin = Callable[[StoredPlan, Capabilities], Awaitable[Resumption]]
@@ -61,6 +63,7 @@ class LearningExecutionController:
         )
         self._note_step: Callable[[int], None] | None = None
         self._defaults: Mapping[str, Setting] = {}
+        self._images: Mapping[str, StartPicture] = {}
         self._last_result: LearningExecutionResult | None = None
 
     @property
@@ -166,9 +169,7 @@ class LearningExecutionController:
             learning_enabled=self._engine.learning_enabled,
             metadata=metadata or {},
         )
-        return await self._execute(
-            stored, partial(new_plan, stored), self._store, max_seconds, rate
-        )
+        return await self._execute(stored, new_plan, self._store, max_seconds, rate)
 
     @stoppable_once_called
     @takes(
@@ -215,7 +216,7 @@ class LearningExecutionController:
         step_timeout = self._engine.settings.step_timeout or stored.step_timeout
         stored = attrs.evolve(stored, plan_id=plan_id, step_timeout=step_timeout)
         take_up = partial(self._take_up, only_failed=only_failed)
-        pin = partial(resumed_plan, stored, on_this_backend=on_this_backend)
+        pin = partial(resumed_plan, on_this_backend=on_this_backend)
         return await self._execute(stored, pin, take_up, max_seconds, rate)
 
     async def _execute(
@@ -232,7 +233,7 @@ class LearningExecutionController:
             self._runner.make_ready(paused=self._engine.activity.pause_awaits)
             try:
                 with disk_errors(self._folder(plan_id), "cannot be written"):
-                    await self._run(pin, begin, max_seconds, rate)
+                    await self._run(stored, pin, begin, max_seconds, rate)
             except anyio.get_cancelled_exc_class():
                 self._last_result = self._runner.result_of(plan_id) or _not_begun(stored)
                 raise
@@ -243,16 +244,23 @@ class LearningExecutionController:
         return self._last_result
 
     async def _run(
-        self, pin: Pin, begin: Begin, max_seconds: float | None, rate: Rate | None
+        self,
+        stored: StoredPlan,
+        pin: Pin,
+        begin: Begin,
+        max_seconds: float | None,
+        rate: Rate | None,
     ) -> None:
         await checkpoint()  # a cancel that came before this began leaves nothing behind
         capabilities = await self._engine.runner.capabilities()
-        stored = await anyio.to_thread.run_sync(pin, capabilities)
+        images = await look_at_images(stored.config, stored.plan, stored.images)
+        stored = attrs.evolve(stored, images=images)
+        stored = await anyio.to_thread.run_sync(pin, stored, capabilities)
         folder = self._folder(stored.plan_id)
         ends = (StepFinished, PlanFinished)
         async with self._engine.journal(folder, ends, stored.plan_id) as self._note_step:
             resumption = await begin(stored, capabilities)
-            self._defaults = stored.defaults
+            self._defaults, self._images = stored.defaults, stored.images
             context = LearningExecutionContext(
                 plan=stored.plan,
                 base_config=stored.config,
@@ -275,7 +283,8 @@ class LearningExecutionController:
         assert self._note_step is not None, "it runs inside the journal"
         self._note_step(index)
         config = with_defaults(request.config, self._defaults)
-        return await self._engine.runner.run(attrs.evolve(request, config=config))
+        request = attrs.evolve(request, config=config, pictures=self._images)
+        return await self._engine.runner.run(request)
 
     async def _store(self, stored: StoredPlan, _: Capabilities) -> Resumption:
         """Begin a plan that is new.

@@ -68,8 +68,8 @@ def _checked(
         ConfigError: With what is known to be wrong already, and every problem of every step.
     """
     hashes: dict[str, str] = {}
-    checked = checked_stages(stored.plan, stored.config, capabilities, stored.defaults, wrong)
-    for stages in checked:
+    what = (stored.plan, stored.config, capabilities, stored.defaults, wrong, stored.images)
+    for stages in checked_stages(*what):
         for stage in stages.stages:
             if stage.model_hash:
                 hashes[str(stage.settings["model"])] = stage.model_hash

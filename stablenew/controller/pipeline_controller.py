@@ -20,7 +20,6 @@ from stablenew.learning.learning_recorder import LearningRecorder
 from stablenew.pipeline.results import Outcome, PipelineRunResult
 from stablenew.pipeline.run_request import RunRequest
 from stablenew.pipeline.stage_events import RunFinished
-from stablenew.pipeline.stage_plan import plan_stages
 from stablenew.storage.disk_errors import disk_errors
 
 
@@ -130,7 +129,7 @@ class PipelineController:
     async def _run(self, request: RunRequest, scope: anyio.CancelScope) -> None:
         await checkpoint()  # a cancel that came before this began leaves nothing behind
         # A config that cannot run, or a backend that is not there, leaves no folder behind.
-        plan_stages(request.config, await self.capabilities())
+        await self._engine.runner.planned(request)
         folder = self._engine.settings.out / request.run_id
         async with self._engine.journal(folder, (RunFinished,)):
             request = request.begun()

@@ -193,14 +193,16 @@ def _wanted(
 ) -> Iterator[tuple[int, int, StagePlan]]:
     """Yield the index of each step, its pictures, and the stages that it would run now."""
     first = 0
-    for step, stages in plan_steps(stored.plan, stored.config, capabilities, stored.defaults):
+    what = (stored.plan, stored.config, capabilities, stored.defaults, (), stored.images)
+    for step, stages in plan_steps(*what):
         first = step.index + 1
         yield step.index, step.images_requested, stages
     plan, images = stored.plan, stored.plan.images_per_step
     more = extend_steps(plan, stored.config, added, first=first, images=images) if added else ()
     for step in more:
         config = with_defaults(step.config_snapshot, stored.defaults)
-        yield step.index, step.images_requested, plan_stages(config, capabilities)
+        stages = plan_stages(config, capabilities, stored.images)
+        yield step.index, step.images_requested, stages
 
 
 def _matched(

@@ -15,7 +15,8 @@ import attrs
 
 from stablenew._arguments import checked, checked_list, shown, takes
 from stablenew._convert import as_metadata, as_python, frozen_mapping
-from stablenew.config.overrides import TEXT_EDITS, edits_text, paths_set_by
+from stablenew.config.image_files import image_path, short_names
+from stablenew.config.overrides import IMAGE, TEXT_EDITS, edits_text, paths_set_by
 from stablenew.config.pipeline_config import STAGES, Setting
 from stablenew.config.prompt import Prompt
 from stablenew.errors import ConfigError
@@ -125,7 +126,26 @@ def axis_of_values(path: str, values: Iterable[Setting]) -> Axis:
     """
     checked("path", path, str)
     values = as_values(values)
+    if path == IMAGE:
+        return axis_of_images(values, compare=True)
     return Axis(path, tuple(Choice(label_of(value), {path: value}) for value in values))
+
+
+def axis_of_images(paths: Iterable[object], *, compare: bool = False, name: str = IMAGE) -> Axis:
+    """Return pictures to start from, which are a condition unless they are to be compared.
+
+    Args:
+        paths: Of their files.
+        compare: Whether the question is which of them is better.
+        name: What to call the axis.
+
+    Raises:
+        ConfigError: One of them is no path.
+    """
+    files = [str(image_path(path)) for path in paths]
+    named = zip(short_names(files), files, strict=True)
+    choices = tuple(Choice(label, {IMAGE: file}) for label, file in named)
+    return Axis(name, choices, condition=not compare)
 
 
 def axis_in_step(values: Mapping[str, Sequence[Setting]]) -> Axis:
@@ -140,6 +160,8 @@ def axis_in_step(values: Mapping[str, Sequence[Setting]]) -> Axis:
     if not isinstance(values, Mapping) or not values:
         raise ConfigError(f"with: given {values!r}, expected a table of paths and their values")
     values = {checked("path", path, str): as_values(each) for path, each in values.items()}
+    if IMAGE in values:
+        values[IMAGE] = tuple(map(image_path, values[IMAGE]))
     (first, firsts), *others = values.items()
     problems = [
         f"{path}: {len(each)} values in step with the {len(firsts)} of {first}; expected as many"

@@ -1,4 +1,4 @@
-"""An axis as plain data, in a plan file, in `plan.json`, or from a program. Pure.
+"""An axis as plain data, in a plan file, in `plan.json`, or from a program.
 
 One of:
 
@@ -6,6 +6,7 @@ One of:
   `with = {"txt2img.steps" = [20, 12, 8]}` these change in step with it.
 - `{prompts = ["a cat", {prompt = "a dog", negative_prompt = "blurry"}]}`, a condition unless it has
   `condition = false`.
+- `{images = ["photos/*.png"]}`, files, folders and globs to start from; a condition, likewise.
 - `{name = "look", choices = [{label = "soft", overrides = {"txt2img.cfg_scale" = 3}}, …]}`
 
 and `condition = true` where the advice is to hold over all of its choices.
@@ -13,13 +14,16 @@ and `condition = true` where the advice is to hold over all of its choices.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import attrs
 
+from stablenew._arguments import checked
 from stablenew._convert import as_metadata, frozen_mapping, structure
+from stablenew.config.image_files import find_images
 from stablenew.config.number_range import is_range
-from stablenew.config.overrides import value_type
+from stablenew.config.overrides import IMAGE, value_type
 from stablenew.config.pack_tables import prompts_from
 from stablenew.config.pipeline_config import Setting
 from stablenew.config.sweep import parse_values
@@ -29,6 +33,7 @@ from stablenew.learning.axis import (
     Choice,
     as_values,
     axis_in_step,
+    axis_of_images,
     axis_of_prompts,
     axis_of_values,
 )
@@ -51,6 +56,7 @@ class AxisTable:
     name: str | None = None
     choices: tuple[_ChoiceTable, ...] = ()
     prompts: object = None
+    images: object = None
     condition: bool | None = None
 
     @property
@@ -64,10 +70,15 @@ class AxisTable:
             prompts = prompts_from(self.prompts)
             compare = self.condition is False
             return axis_of_prompts(prompts, compare=compare, name=self.name or "prompt")
+        if self.images is not None:
+            images = find_images(texts_of(self.images))
+            compare = self.condition is False
+            return axis_of_images(images, compare=compare, name=self.name or IMAGE)
         condition = bool(self.condition)
         if self.path is None:
             if self.name is None or not self.choices:
-                raise ConfigError("given neither path and values nor prompts nor name and choices")
+                ways = "path and values nor prompts nor images nor name and choices"
+                raise ConfigError(f"given neither {ways}")
             choices = (Choice(each.label, each.overrides, each.tags) for each in self.choices)
             return Axis(self.name, tuple(choices), condition=condition)
         values = {
@@ -78,11 +89,28 @@ class AxisTable:
         return attrs.evolve(axis, name=self.name or axis.name, condition=condition)
 
 
-def values_of(path: str, given: object) -> tuple[Setting, ...]:
+def texts_of(given: object) -> list[str]:
+    """Return one text, or a list of them, as a list.
+
+    Raises:
+        ConfigError: There is something else in it.
+    """
+    return [str(checked("images", each, str)) for each in as_values(given)]
+
+
+def values_of(path: str, given: object, folders: Sequence[Path] = (Path(),)) -> tuple[Setting, ...]:
     """Return the values of a path, from text as a person types it, or from a list.
 
     In a list, too, a range is its numbers: `[1, "3:9:2"]`; other text is one value as it is.
+
+    Args:
+        path: What the values are of.
+        given: The text, or the list; pictures to start from may be folders and globs.
+        folders: Where those are looked for.
     """
+    if path == IMAGE:
+        texts = parse_values(path, given) if isinstance(given, str) else texts_of(given)
+        return find_images(map(str, texts), folders)
     if isinstance(given, str):
         return parse_values(path, given)
     values: list[Setting] = []
@@ -130,7 +158,8 @@ def axes_from(tables: object) -> tuple[Axis, ...]:
 def table_of(axis: Axis) -> dict[str, object]:
     """Return an axis as plain data that `axes_from` takes."""
     condition = {"condition": True} if axis.condition else {}
-    if axis.choices and axis == attrs.evolve(
+    listed = axis.choices and axis.path != IMAGE  # pictures are not looked for a second time
+    if listed and axis == attrs.evolve(
         axis_of_values(axis.path, axis.values), condition=axis.condition
     ):
         return {"path": axis.path, "values": list(axis.values), **condition}

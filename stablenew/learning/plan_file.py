@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from stablenew._convert import as_metadata, frozen_mapping, json_line, takes_numpy
+from stablenew._convert import as_metadata, frozen_mapping, json_line, structure, takes_numpy
 from stablenew.config.overrides import override_all, setting_types
 from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting, bounded, whole
 from stablenew.errors import ConfigError
@@ -18,6 +18,7 @@ from stablenew.learning.axis_table import table_of
 from stablenew.learning.gallery import PLAN_FILE
 from stablenew.learning.learning_adapter import build_learning_plan_from_dict
 from stablenew.learning.learning_plan import LearningPlan
+from stablenew.pipeline.start_picture import StartPicture
 from stablenew.storage.record_reader import NOT_JSON
 
 
@@ -32,6 +33,7 @@ class StoredPlan:
         url: The server's, without credentials; None for backends without one.
         defaults: What that backend takes where nobody gives a value, by path.
         model_hashes: Of the models that the plan names, where that backend tells them.
+        images: The pictures that its steps start from, as they were when it began, by path.
     """
 
     plan_id: str
@@ -47,6 +49,7 @@ class StoredPlan:
     metadata: Mapping[str, object] = attrs.field(factory=dict, converter=as_metadata)
     defaults: Mapping[str, Setting] = attrs.field(factory=dict, converter=frozen_mapping)
     model_hashes: Mapping[str, str] = attrs.field(factory=dict, converter=frozen_mapping)
+    images: Mapping[str, StartPicture] = attrs.field(factory=dict, converter=frozen_mapping)
 
     @property
     def made_by(self) -> str:
@@ -88,6 +91,10 @@ def read_plan_file(folder: Path) -> StoredPlan:
             metadata=content.get("metadata") or {},
             defaults=_read_defaults(content.get("defaults") or {}),
             model_hashes=content.get("model_hashes") or {},
+            images={
+                path: structure(each, StartPicture)
+                for path, each in (content.get("images") or {}).items()
+            },
         )
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; expected a plan's folder") from error

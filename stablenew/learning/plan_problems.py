@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
-from stablenew.config.overrides import paths_set_by
+from stablenew.config.overrides import IMAGE, paths_set_by
 from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
 from stablenew.errors import ConfigError
 from stablenew.learning.axis import Axis
 from stablenew.learning.learning_plan import LearningPlan
+from stablenew.pipeline.stage_settings import asked_settings, inherited_names
 
 _COUNTS_ONLY_WITH: Mapping[str, str] = {
     **dict.fromkeys(
@@ -64,12 +65,14 @@ def _bounds_problems(
 def _axis_problems(axis: Axis, base_config: PipelineConfig, paths: set[str]) -> Iterator[str]:
     if not axis.choices:
         yield f"{axis.name}: the sweep is empty, expected one value or more"
+    taken = _taken_from_txt2img(base_config) if base_config.image or IMAGE in paths else set()
     for path in axis.paths:
         stage, _, name = path.partition(".")
         needed = _COUNTS_ONLY_WITH.get(path)
         if needed and not getattr(base_config.txt2img, needed) and f"txt2img.{needed}" not in paths:
             yield f"{path}: changes nothing without txt2img.{needed}; set that as well"
         on = stage not in STAGES or getattr(base_config, stage).enabled
+        on = on or (stage == "txt2img" and taken.issuperset(paths_set_by(path)))
         if name != "enabled" and not on and f"{stage}.enabled" not in paths:
             yield f"{path}: {stage} is off, so the sweep would change nothing; enable it"
     counted = Counter(tuple(sorted(each.overrides.items(), key=str)) for each in axis.choices)
@@ -77,6 +80,13 @@ def _axis_problems(axis: Axis, base_config: PipelineConfig, paths: set[str]) -> 
     if twice:
         named = ", ".join(", ".join(repr(value) for _, value in each) for each in twice)
         yield f"{axis.name}: {named} is given more than once, expected different values"
+
+
+def _taken_from_txt2img(config: PipelineConfig) -> set[str]:
+    """Return the settings of txt2img that stages take though it is off: of an image."""
+    others = (stage for stage in STAGES[1:] if getattr(config, stage).enabled)
+    taken = (inherited_names(stage, asked_settings(config, stage)) for stage in others)
+    return {f"txt2img.{name}" for names in taken for name in names.values()}
 
 
 def _set_twice(axes: Iterable[Axis]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 
 import attrs
 
@@ -15,6 +16,7 @@ from stablenew.learning.learning_steps import Steps, drafted_steps
 from stablenew.learning.spelled_axis import spelled_axis
 from stablenew.pipeline.stage_plan import StagePlan, plan_stages
 from stablenew.pipeline.stage_settings import with_defaults
+from stablenew.pipeline.start_picture import StartPicture
 
 
 def plan_steps(
@@ -23,6 +25,7 @@ def plan_steps(
     capabilities: Capabilities,
     defaults: Mapping[str, Setting],
     wrong: Iterable[str] = (),
+    pictures: Mapping[str, StartPicture] = MappingProxyType({}),
 ) -> Iterator[tuple[LearningRunStep, StagePlan]]:
     """Yield each step of a plan with the stages that it will run.
 
@@ -32,6 +35,7 @@ def plan_steps(
         capabilities: What the backend has.
         defaults: What is taken where nobody gives a value, by path.
         wrong: What is known to be wrong already.
+        pictures: Those that steps start from, by path.
 
     Raises:
         ConfigError: After the last step, with every problem of the plan and its steps, each once.
@@ -40,7 +44,7 @@ def plan_steps(
     problems = dict.fromkeys((*wrong, *found))
     if steps is not None:
         cells = map(steps.cell, range(len(steps)))
-        planned = _planned(steps, cells, capabilities, defaults, problems)
+        planned = _planned(steps, cells, capabilities, defaults, problems, pictures)
         yield from ((steps[index], stages) for index, stages in planned)
     if problems:
         raise ConfigError(*problems)
@@ -52,6 +56,7 @@ def checked_stages(
     capabilities: Capabilities,
     defaults: Mapping[str, Setting],
     wrong: Iterable[str] = (),
+    pictures: Mapping[str, StartPicture] = MappingProxyType({}),
 ) -> Iterator[StagePlan]:
     """Yield the stages of each step; of very many, of cells that have all the choices.
 
@@ -61,6 +66,7 @@ def checked_stages(
         capabilities: What the backend has.
         defaults: What is taken where nobody gives a value, by path.
         wrong: What is known to be wrong already.
+        pictures: Those that steps start from, by path.
 
     Raises:
         ConfigError: After the last one, with every problem, each once.
@@ -68,7 +74,7 @@ def checked_stages(
     steps, found = drafted_steps(plan, config)
     problems = dict.fromkeys((*wrong, *found))
     if steps is not None:
-        planned = _planned(steps, steps.looked_at, capabilities, defaults, problems)
+        planned = _planned(steps, steps.looked_at, capabilities, defaults, problems, pictures)
         yield from (stages for _, stages in planned)
     if problems:
         raise ConfigError(*problems)
@@ -80,6 +86,7 @@ def _planned(
     capabilities: Capabilities,
     defaults: Mapping[str, Setting],
     problems: dict[str, None],
+    pictures: Mapping[str, StartPicture],
 ) -> Iterator[tuple[int, StagePlan]]:
     """Yield place and stages of each cell without a problem; those of the rest join the others."""
     for place, cell in enumerate(cells):
@@ -89,7 +96,7 @@ def _planned(
             problems.update(dict.fromkeys(error.problems))
             config = steps.unedited_config(cell)
         try:
-            stages = plan_stages(with_defaults(config, defaults), capabilities)
+            stages = plan_stages(with_defaults(config, defaults), capabilities, pictures)
         except ConfigError as error:
             problems.update(dict.fromkeys(error.problems))
         else:

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from time import perf_counter
 from typing import Protocol
 
+import anyio.to_thread
 import attrs
 from anyio.lowlevel import checkpoint
 
@@ -30,6 +32,7 @@ from stablenew.pipeline.stage_events import (
 )
 from stablenew.pipeline.stage_files import told_hashes
 from stablenew.pipeline.stage_plan import plan_stages
+from stablenew.pipeline.start_picture import read_start_picture
 
 
 class PictureStore(Protocol):
@@ -112,6 +115,8 @@ class PictureMaker:
         output = await self._found(run, stage, number)
         if output is None:
             output = await self._made(run, stage, number, publisher)
+        if run.plan.image is not None:  # it may lie elsewhere now than when it was used before
+            output = attrs.evolve(output, settings={**output.settings, **run.plan.image.settings})
         stage.outputs.append(output)
         await publisher.publish(
             PictureSaved(stage=stage.name, output=output, image=number, images=stage.images)
@@ -121,7 +126,7 @@ class PictureMaker:
         source = stage.source(number)
         if source is not None and (source.blank or not source.fingerprint):
             return ""  # it is not what its settings make
-        before = source.fingerprint if source else ""
+        before = source.fingerprint if source else run.plan.source
         return run.plan.fingerprint(stage.planned, number, before, self._hashes)
 
     async def _found(
@@ -149,7 +154,7 @@ class PictureMaker:
             request_id=f"{run_id}-{stage.name}_{number}",
             stage=stage.name,
             settings=stage.planned.of_picture(number),
-            image=await self._store.load(source) if source else None,
+            image=await self._image(run, stage, source),
             previews=publisher.asked_for(PreviewMade),
         )
         report = _reporter(stage, number, publisher)
@@ -160,6 +165,21 @@ class PictureMaker:
         self._hashes |= told_hashes(stage.planned.settings, picture)  # counted when it was loaded
         fingerprint = self._fingerprint(run, stage, number)
         return await self._store.save(run_id, stage.name, number, picture, fingerprint, seconds)
+
+    async def _image(
+        self, run: RunExecution, stage: StageExecution, source: StageOutput | None
+    ) -> bytes | None:
+        """Return the encoded picture that one of a stage's starts from; None where it has none.
+
+        Raises:
+            ConfigError: The picture to start from is no longer what it was.
+        """
+        if source is not None:
+            return await self._store.load(source)
+        if run.plan.image is None:
+            return None
+        read = partial(read_start_picture, run.plan.image, flat=stage.planned.samples)
+        return await anyio.to_thread.run_sync(read)
 
     async def _picture(
         self,
@@ -197,7 +217,8 @@ class PictureMaker:
         self.capabilities = capabilities
         seconds = self._clock.monotonic() - since
         await publisher.publish(BackendReturned(stage=stage.name, seconds=seconds))
-        if plan_stages(run.request.config, capabilities) != run.plan:
+        pictures = {run.plan.image.path: run.plan.image} if run.plan.image else {}
+        if plan_stages(run.request.config, capabilities, pictures) != run.plan:
             version = f"{capabilities.backend} {capabilities.version}".strip()
             raise BackendProtocolError(
                 f"what came back is another backend ({version}): it would not do the same"

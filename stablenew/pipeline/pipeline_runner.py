@@ -10,8 +10,9 @@ from stablenew.config.overrides import with_seed
 from stablenew.pipeline.backend_border import asked_capabilities
 from stablenew.pipeline.results import PipelineRunResult
 from stablenew.pipeline.run_request import RunRequest
-from stablenew.pipeline.stage_plan import plan_stages
+from stablenew.pipeline.stage_plan import StagePlan, plan_stages
 from stablenew.pipeline.stage_sequencer import StageSequencer
+from stablenew.pipeline.start_picture import look_at_pictures
 
 
 class PipelineRunner:
@@ -65,5 +66,18 @@ class PipelineRunner:
         """
         checked_id("run_id", request.run_id)
         config = with_seed(request.config, self._clock.draw_seed)
-        plan = plan_stages(config, await self.capabilities())
-        return await self._sequencer.run(plan, attrs.evolve(request, config=config))
+        request = attrs.evolve(request, config=config)
+        return await self._sequencer.run(await self.planned(request), request)
+
+    async def planned(self, request: RunRequest) -> StagePlan:
+        """Return what a request would run.
+
+        Raises:
+            ConfigError: It cannot be planned.
+            BackendUnavailableError: The backend did not say what it can do.
+        """
+        capabilities = await self.capabilities()
+        image, pictures = request.config.image, request.pictures
+        if image is not None and image not in pictures:
+            pictures = await look_at_pictures([image])
+        return plan_stages(request.config, capabilities, pictures)

@@ -15,7 +15,7 @@ METADATA_FILE = "run_metadata.json"
 
 def build_run_metadata(result: PipelineRunResult) -> dict[str, object]:
     """Return a run's metadata as plain data; the first six keys are those of older files."""
-    tags = dict(result.metadata)
+    tags, image = dict(result.metadata), result.stage_plan.image
     return {
         "run_id": result.run_id,
         "timestamp": result.finished_at.isoformat(),
@@ -39,6 +39,7 @@ def build_run_metadata(result: PipelineRunResult) -> dict[str, object]:
             for stage in result.stage_results
         ],
         "metadata": tags,
+        **({"image": given(image)} if image is not None else {}),
     }
 
 

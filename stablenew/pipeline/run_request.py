@@ -9,8 +9,9 @@ from types import MappingProxyType
 import anyio
 import attrs
 
-from stablenew._convert import as_metadata, takes_numpy
+from stablenew._convert import as_metadata, frozen_mapping, takes_numpy
 from stablenew.config.pipeline_config import PipelineConfig, whole
+from stablenew.pipeline.start_picture import StartPicture
 
 
 def _as_tags(given: object) -> Mapping[str, object]:
@@ -30,6 +31,8 @@ class RunRequest:
         metadata: Tags that are kept with the run.
         timeout: Seconds after which whoever runs this gives it up.
         deadline: The loop's time of that, once it began; a cancel from then on is a timeout.
+        pictures: By path, pictures to start from that were looked at already; what the config
+            names is still what it was then, or the run fails.
     """
 
     run_id: str
@@ -39,6 +42,7 @@ class RunRequest:
     metadata: Mapping[str, object] = attrs.field(factory=dict, converter=_as_tags)
     timeout: float | None = None
     deadline: float = math.inf
+    pictures: Mapping[str, StartPicture] = attrs.field(factory=dict, converter=frozen_mapping)
 
     def begun(self) -> RunRequest:
         """Return this with the deadline of a run that begins now."""

@@ -2,39 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 import attrs
 
 from stablenew._arguments import takes
 from stablenew._convert import frozen_mapping
-from stablenew._names import suggestion
 from stablenew.backends.base import Capabilities
 from stablenew.config.fingerprint import fingerprint
 from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
 from stablenew.errors import ConfigError
-from stablenew.pipeline.stage_files import missing_loras, named_files
-from stablenew.pipeline.stage_limits import (
-    prompt_problems,
-    range_problems,
-    seed_problems,
-    size_problems,
-)
+from stablenew.pipeline.stage_files import named_files
+from stablenew.pipeline.stage_problems import stage_problems, start_problems
 from stablenew.pipeline.stage_settings import (
     asked_settings,
     by_img2img,
-    inherits,
     resolved_settings,
+    sampled_names,
+    start_size,
 )
-
-REQUIRED: Mapping[str, tuple[str, ...]] = {
-    "txt2img": ("prompt",),
-    "img2img": ("prompt", "denoising_strength"),
-    "adetailer": ("prompt", "ad_model"),
-    "upscale": ("upscaler_1",),
-}
-"""What each stage cannot do without; None and "" count as missing, 0 and False do not."""
+from stablenew.pipeline.start_picture import StartPicture
 
 
 @attrs.frozen(kw_only=True)
@@ -62,6 +50,11 @@ class PlannedStage:
             settings["seed"] = seed + number - 1
         return settings
 
+    @property
+    def samples(self) -> bool:
+        """Whether it draws, and does not just resize."""
+        return self.name != "upscale" or by_img2img(self.name, self.settings)
+
     def by_name_alone(self, hashes: Mapping[str, str]) -> list[str]:
         """Return the files that nobody knows a hash of: `upscaler SwinIR_4x`.
 
@@ -79,16 +72,23 @@ class StagePlan:
     Attributes:
         backend: The kind of the backend that it was planned for.
         version: That backend's version.
+        image: The picture to start from; None where the first stage makes one.
     """
 
     stages: tuple[PlannedStage, ...] = ()
     backend: str = ""
     version: str = ""
+    image: StartPicture | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the stages, in order."""
         return tuple(stage.name for stage in self.stages)
+
+    @property
+    def source(self) -> str:
+        """What stands for the picture to start from in the fingerprints of the first stage."""
+        return self.image.sha256 if self.image else ""
 
     def fingerprint(
         self,
@@ -137,7 +137,7 @@ class StagePlan:
             hashes: What the backend said of files when it made pictures with them.
         """
         found: list[list[str]] = []
-        sources = [""] * images
+        sources = [self.source] * images
         for stage in self.stages:
             sources = [
                 self.fingerprint(stage, number, source, hashes)
@@ -147,120 +147,74 @@ class StagePlan:
         return found
 
 
-@takes(config=PipelineConfig, capabilities=Capabilities)
-def plan_stages(config: PipelineConfig, capabilities: Capabilities) -> StagePlan:
+@takes(config=PipelineConfig, capabilities=Capabilities, pictures=Mapping)
+def plan_stages(
+    config: PipelineConfig,
+    capabilities: Capabilities,
+    pictures: Mapping[str, StartPicture] = MappingProxyType({}),
+) -> StagePlan:
     """Decide which stages run and with which settings.
 
     Args:
         config: What was asked for.
         capabilities: What the backend has.
+        pictures: By path, the picture that `config.image` names: `look_at_pictures` returns it.
 
     Raises:
         ConfigError: With every problem: its path, what was given, the nearest valid names.
     """
-    problems: list[str] = []
-    planned: list[PlannedStage] = []
     wanted = [name for name in STAGES if getattr(config, name).enabled]
+    image = pictures.get(config.image) if config.image is not None else None
+    problems = [*start_problems(config, wanted, image)]
+    planned: list[PlannedStage] = []
     if not wanted:
         problems.append(f"stages: none is enabled, expected one of {', '.join(STAGES)}")
-    txt2img: Mapping[str, Setting] = {}
+    given: Mapping[str, Setting] | None = None
+    txt2img: dict[str, Setting] = {}
+    sampled: dict[str, dict[str, Setting]] = {}
+    if config.image is not None and "txt2img" not in wanted:
+        given = _spelled(asked_settings(config, "txt2img"), capabilities)
+        size = start_size(image, capabilities) if image and image.width else {}
+        txt2img = {**size, **given}
+        sampled = {name: _as_txt2img_samples(name, capabilities) for name in wanted[:1]}
     for name in wanted:
         if name not in capabilities.stages:
             has = ", ".join(capabilities.stages)
             problems.append(f"{name}: the {capabilities.title} has no such stage; it has {has}")
             continue
-        if name != "txt2img" and "txt2img" not in wanted:
-            problems.append(f"{name}: no image to work on; enable txt2img before it")
         asked = _spelled(asked_settings(config, name), capabilities)
-        settings = resolved_settings(name, asked, txt2img, capabilities)
-        txt2img = txt2img or settings
-        problems.extend(_problems(name, asked, settings, capabilities))
-        planned.append(
-            PlannedStage(
-                name=name,
-                settings=settings,
-                model_hash=capabilities.model_hashes.get(str(settings.get("model"))),
-                files=named_files(settings, capabilities),
-                options=capabilities.options.get(name, {}),
-            )
-        )
+        settings = resolved_settings(name, asked, sampled.get(name, {}) | txt2img, capabilities)
+        txt2img = txt2img or settings if given is None else {**settings, **txt2img}
+        problems.extend(stage_problems(name, asked, settings, capabilities, given))
+        planned.append(_planned_stage(name, settings, capabilities))
     if problems:
-        raise ConfigError(*problems)
+        raise ConfigError(*dict.fromkeys(problems))
     return StagePlan(
-        stages=tuple(planned), backend=capabilities.backend, version=capabilities.version
+        stages=tuple(planned),
+        backend=capabilities.backend,
+        version=capabilities.version,
+        image=image,
+    )
+
+
+def _as_txt2img_samples(stage: str, capabilities: Capabilities) -> dict[str, Setting]:
+    """Return what a first stage samples with where nobody says: as if txt2img were on."""
+    own = capabilities.stages.get("txt2img", {})
+    return {there: own.get(there) for there in sampled_names(stage).values()}
+
+
+def _planned_stage(
+    name: str, settings: Mapping[str, Setting], capabilities: Capabilities
+) -> PlannedStage:
+    return PlannedStage(
+        name=name,
+        settings=settings,
+        model_hash=capabilities.model_hashes.get(str(settings.get("model"))),
+        files=named_files(settings, capabilities),
+        options=capabilities.options.get(name, {}),
     )
 
 
 def _spelled(asked: Mapping[str, Setting], capabilities: Capabilities) -> dict[str, Setting]:
     """Return what was asked for with every name spelled as the backend spells it."""
     return {name: capabilities.spelled(name, value) for name, value in asked.items()}
-
-
-def _problems(
-    stage: str,
-    asked: Mapping[str, Setting],
-    settings: Mapping[str, Setting],
-    capabilities: Capabilities,
-) -> Iterator[str]:
-    # What is inherited was looked at where it was given.
-    own = {name: settings[name] for name in settings if name in asked or not inherits(stage, name)}
-    yield from _not_understood(stage, asked, capabilities)
-    yield from _missing(stage, own, capabilities)
-    yield from _unknown_names(stage, own, capabilities)
-    yield from missing_loras(stage, own, capabilities)
-    if "width" in own or "height" in own:
-        yield from size_problems(stage, settings, capabilities)
-    yield from seed_problems(stage, own, capabilities)
-    yield from range_problems(stage, own, capabilities)
-    yield from prompt_problems(stage, own, capabilities)
-
-
-def _not_understood(
-    stage: str, asked: Mapping[str, Setting], capabilities: Capabilities
-) -> Iterator[str]:
-    understood = capabilities.stages[stage]
-    for name, value in asked.items():
-        if name not in understood and value not in (False, ""):
-            has = suggestion(name, understood)
-            yield (
-                f"{stage}.{name}: given {value!r}, but the {capabilities.title} has no such"
-                f" setting; {has}"
-            )
-
-
-def _missing(stage: str, own: Mapping[str, Setting], capabilities: Capabilities) -> Iterator[str]:
-    for name in REQUIRED[stage]:
-        if name not in own and inherits(stage, name):
-            continue
-        if name == "upscaler_1" and (
-            by_img2img(stage, own) or name not in capabilities.stages[stage]
-        ):
-            continue
-        if own.get(name) is None or not str(own[name]).strip():
-            yield f"{stage}.{name}: missing, expected {_expected(name, capabilities)}"
-
-
-def _unknown_names(
-    stage: str, own: Mapping[str, Setting], capabilities: Capabilities
-) -> Iterator[str]:
-    for name, value in own.items():
-        names = capabilities.names_of(name)
-        if name in capabilities.stages[stage] and value and names and value not in names:
-            yield f"{stage}.{name}: given {value!r}, {_hint(name, value, names, capabilities)}"
-
-
-def _hint(name: str, value: Setting, names: tuple[str, ...], capabilities: Capabilities) -> str:
-    """Return what to say instead; before WebUI 1.9 a sampler's name held its scheduler."""
-    if name == "sampler_name":
-        for scheduler in capabilities.schedulers:
-            sampler = str(value).removesuffix(f" {scheduler}")
-            if sampler in names:
-                return f"expected sampler_name={sampler!r} with scheduler={scheduler!r}"
-    return suggestion(value, names)
-
-
-def _expected(name: str, capabilities: Capabilities) -> str:
-    listed = capabilities.names_of(name)
-    return (
-        f"one of {', '.join(listed)}" if listed else "some text" if "prompt" in name else "a value"
-    )

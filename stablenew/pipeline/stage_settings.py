@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import cache
 
@@ -9,12 +10,17 @@ import attrs
 
 from stablenew.backends.base import Capabilities
 from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
+from stablenew.pipeline.start_picture import StartPicture
 
 BY_IMG2IMG = "img2img"
 """The `upscale_mode` that samples the picture anew at its new size."""
 
 _FROM_TXT2IMG = {name: name for name in ("prompt", "negative_prompt", "seed")}
 _FROM_TXT2IMG |= {name: name for name in ("model", "vae", "clip_skip")}
+_MULTIPLE = 8
+"""Pixels that a side is a multiple of: what is left over, servers cut off."""
+
+_SIDES = ("width", "height")
 _SAMPLED = {name: name for name in ("steps", "cfg_scale", "sampler_name", "scheduler")}
 _INHERITED: Mapping[str, Mapping[str, str]] = {
     "img2img": {**_FROM_TXT2IMG, **_SAMPLED, "width": "width", "height": "height"},
@@ -78,7 +84,11 @@ def with_defaults(config: PipelineConfig, defaults: Mapping[str, Setting]) -> Pi
             continue
         asked = asked_settings(config, stage)
         own = {name: defaults.get(f"{stage}.{name}") for name in asked_names(stage)}
-        inherited = _inherited(stage, {**own, **asked})
+        inherited = inherited_names(stage, {**own, **asked})
+        if config.image is not None and stage == first_stage(config):
+            sampled = sampled_names(stage)
+            own |= {n: own[n] or defaults.get(f"txt2img.{there}") for n, there in sampled.items()}
+            inherited = _given_by_txt2img(config, inherited)
         missing = {
             name: value
             for name, value in own.items()
@@ -90,6 +100,40 @@ def with_defaults(config: PipelineConfig, defaults: Mapping[str, Setting]) -> Pi
             changed = attrs.evolve(getattr(config, stage), **missing)
             config = attrs.evolve(config, **{stage: changed})
     return config
+
+
+def sampled_names(stage: str) -> Mapping[str, str]:
+    """Return what a first stage samples with as a txt2img that is off would: its name here, there.
+
+    Only img2img: the others have values of their own for it.
+    """
+    return _SAMPLED if stage == "img2img" else {}
+
+
+def first_stage(config: PipelineConfig) -> str | None:
+    """Return the stage that runs first; None where none is enabled."""
+    return next((stage for stage in STAGES if getattr(config, stage).enabled), None)
+
+
+def _given_by_txt2img(config: PipelineConfig, inherited: Mapping[str, str]) -> dict[str, str]:
+    """Return what a first stage has from a txt2img that is off, or, its size, from its picture."""
+    given = asked_settings(config, "txt2img")
+    return {name: there for name, there in inherited.items() if there in given or name in _SIDES}
+
+
+def start_size(picture: StartPicture, capabilities: Capabilities) -> dict[str, Setting]:
+    """Return the width and height that a start picture is worked on with, if none are given.
+
+    Its own, in whole multiples of 8; of a backend that has only some sizes, the one that is most
+    like it in shape.
+    """
+    width, height = (max(_MULTIPLE, side // _MULTIPLE * _MULTIPLE) for side in picture.size)
+    if capabilities.sizes:
+        shape = width / height
+        width, height = min(
+            capabilities.sizes, key=lambda size: abs(math.log(size[0] / size[1] / shape))
+        )
+    return {"width": width, "height": height}
 
 
 @cache
@@ -120,7 +164,7 @@ def resolved_settings(
     understood = capabilities.stages[stage]
     inherited = {
         name: txt2img[there]
-        for name, there in _inherited(stage, {**understood, **asked}).items()
+        for name, there in inherited_names(stage, {**understood, **asked}).items()
         if name in understood and txt2img.get(there) is not None
     }
     settings = {**understood, **inherited, **asked}
@@ -148,7 +192,13 @@ def _had(name: str, value: Setting, capabilities: Capabilities) -> Setting:
     return names[0] if names and value not in names else value
 
 
-def _inherited(stage: str, settings: Mapping[str, Setting]) -> Mapping[str, str]:
+def inherited_names(stage: str, settings: Mapping[str, Setting]) -> Mapping[str, str]:
+    """Return what a stage takes from txt2img where it has none: its name here, and there.
+
+    Args:
+        stage: One of the stages.
+        settings: Its own.
+    """
     if by_img2img(stage, settings):
         return {**_FROM_TXT2IMG, **_SAMPLED}
     return _INHERITED.get(stage, {})

@@ -16,6 +16,7 @@ from stablenew.config.settings import Settings
 from stablenew.learning.learning_record import LearningRecord
 from stablenew.learning.learning_record_reader import read_records
 from stablenew.run import main
+from tests.pictures_to_start_from import write
 
 DOCS = Path(__file__).parents[2] / "docs" / "plans.md"
 PROGRAM = "python -m stablenew.run "
@@ -56,6 +57,8 @@ def files(here: Path) -> None:
         path = here / block.partition("\n")[0].removeprefix("# ")
         path.parent.mkdir(exist_ok=True)
         path.write_text(block)
+    for name in ("photo.png", "photos/1.png", "photos/2.jpg"):
+        write(here / name)
 
 
 def test_the_page_has_lines_to_paste() -> None:

@@ -325,6 +325,8 @@ def _size(made: Generation) -> tuple[int, int]:
     asked = made.asked
     assert asked is not None
     width, height = asked["width"], asked["height"]
+    if made.kind == "img2img" and made.webui.profile.sdnext and not asked["resize_mode"]:
+        width, height = opened(asked["init_images"][0]).size
     if asked.fields.get("enable_hr") and not made.first_pass_only:
         x, y = asked["hr_resize_x"], asked["hr_resize_y"]
         if x and y:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping
 
+import attrs
 import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -54,13 +55,15 @@ class Studio:
     def _img2img(self, request: StageRequest, callback: Callback) -> Picture:
         settings = request.settings
         image = _decoded(request).convert("RGB")
-        side = self._model.size
-        if image.size != (side, side):
+        side, size = self._model.size, image.size
+        warnings: tuple[str, ...] = ()
+        if size != (side, side):  # stretched, as the WebUI's resize_mode 0
             image = image.resize((side, side), Image.Resampling.LANCZOS)
+            warnings = (f"started from {size[0]}x{size[1]} pixels resized to {side}x{side}",)
         strength = settings["denoising_strength"]
         assert isinstance(strength, int | float)
         pixels = self._model.img2img(_drawing(settings), np.asarray(image), strength, callback)
-        return self._sampled(pixels, settings)
+        return attrs.evolve(self._sampled(pixels, settings), warnings=warnings)
 
     def _upscale(self, request: StageRequest, callback: Callback) -> Picture:
         image = _decoded(request)
