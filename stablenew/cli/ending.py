@@ -13,7 +13,7 @@ from stablenew.cli.exit_codes import ExitCode, exit_code
 from stablenew.cli.job import Job
 from stablenew.cli.json_lines import Envelope, JsonLines
 from stablenew.cli.large_plans import WORTH_SAYING
-from stablenew.cli.outputs import left_in
+from stablenew.cli.outputs import in_few_lines, left_in
 from stablenew.cli.printing import say
 from stablenew.cli.progress import counted
 from stablenew.cli.unfinished import resume_line
@@ -124,7 +124,7 @@ def _closing_lines(files: list[tuple[str, Path]], ended: Ended, timing: Timing) 
     if not ended.complete and any(kind == "plan" for kind, _ in files):
         folder = next(path.parent for kind, path in files if kind == "plan")
         yield f"{'go on with':<14} {resume_line(folder)}"
-    for kind, path in files:
+    for kind, path in in_few_lines(files):
         yield f"{kind.replace('_', ' '):<14} {path}"
 
 

@@ -265,3 +265,9 @@ def without_stage(path: str) -> str:
 def changes_text(axis: Axis) -> bool:
     """Return whether some choice changes the text of prompts, which has to be known before."""
     return any(edits_text(path) for path in axis.paths)
+
+
+def axis_names(axes: Sequence[Axis]) -> tuple[str, ...]:
+    """Return what to call each axis: without its stage, unless two would have the same name."""
+    counted = Counter(axis.short_name for axis in axes)
+    return tuple(axis.short_name if counted[axis.short_name] == 1 else axis.name for axis in axes)

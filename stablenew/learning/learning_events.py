@@ -128,6 +128,8 @@ class StepEvent(Event):
         value: The first axis's value in this step.
         y_value: The second axis's.
         label: What sets the step apart, in words: `cfg_scale=5, steps=20`.
+        places: Which choice of each axis of `PlanStarted` it takes, from 0; empty for a step that
+            was added on the way.
     """
 
     index: int
@@ -135,6 +137,7 @@ class StepEvent(Event):
     value: Setting
     y_value: Setting = None
     label: str = ""
+    places: tuple[int, ...] = ()
 
 
 @attrs.frozen(kw_only=True)

@@ -302,6 +302,7 @@ class LearningRunStep:
         y_variable: The second axis's path, None where there is none.
         y_value: Its value.
         label: What sets the step apart, in words: `cfg_scale=5, steps=20`.
+        places: Which choice of each axis it takes, from 0; empty for one that was added on the way.
         varied: Every path that the choices set, with its value.
         tags: Those of the choices.
     """
@@ -315,6 +316,7 @@ class LearningRunStep:
     y_variable: str | None = None
     y_value: Setting = None
     label: str = ""
+    places: tuple[int, ...] = ()
     varied: Mapping[str, Setting] = attrs.field(factory=dict, converter=frozen_mapping)
     tags: Mapping[str, object] = attrs.field(factory=dict, converter=frozen_mapping)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import overload
 
@@ -19,12 +18,17 @@ from stablenew.config.overrides import (
 )
 from stablenew.config.pipeline_config import PipelineConfig, Setting
 from stablenew.errors import ConfigError, OverrideError
-from stablenew.learning.axis import Axis, Choice, axis_of_values, changes_text
+from stablenew.learning.axis import Axis, Choice, axis_names, axis_of_values, changes_text
+from stablenew.learning.cells import places_of
+from stablenew.learning.choice_labels import labels_apart
 from stablenew.learning.learning_plan import LearningPlan, LearningRunStep
 from stablenew.learning.plan_problems import plan_problems
 
 LOOKED_AT = 2_000
 """Steps up to which each is tried before anything runs; of more, each choice is."""
+
+_LABEL_LETTERS = 60
+"""Of a choice in a step's label; a prompt may have a thousand."""
 
 
 class Steps(Sequence[LearningRunStep]):
@@ -80,7 +84,8 @@ class Steps(Sequence[LearningRunStep]):
 
     def _step(self, index: int) -> LearningRunStep:
         plan = self._plan
-        chosen = self._chosen(self._cells[index])
+        cell = self._cells[index]
+        chosen = self._chosen(cell)
         varied: dict[str, Setting] = {}
         tags: dict[str, object] = {}
         for each in chosen:
@@ -96,6 +101,7 @@ class Steps(Sequence[LearningRunStep]):
             y_variable=plan.y_variable,
             y_value=chosen[1].value if len(chosen) > 1 else None,
             label=", ".join([each.text for each in chosen]),
+            places=() if self._first else places_of(cell, plan.sizes),
             varied=varied,
             tags=tags,
         )
@@ -180,9 +186,10 @@ def _checked(axes: Sequence[Axis]) -> list[list[_Checked]]:
     """
     problems: dict[str, None] = {}
     found: list[list[_Checked]] = []
-    for axis, name in zip(axes, _short_names(axes), strict=True):
+    for axis, name in zip(axes, axis_names(axes), strict=True):
         found.append([])
-        for choice, value in zip(axis.choices, axis.values, strict=True):
+        labels = labels_apart(axis.labels, _LABEL_LETTERS)
+        for choice, value, label in zip(axis.choices, axis.values, labels, strict=True):
             settings: dict[tuple[str, str], Setting] = {}
             edits: list[tuple[str, str | float]] = []
             for path, given in choice.overrides.items():
@@ -193,8 +200,8 @@ def _checked(axes: Sequence[Axis]) -> list[list[_Checked]]:
                         settings |= checked_settings(path, given)
                 except OverrideError as error:
                     problems.update(dict.fromkeys(error.problems))
-            text = f"{name}={choice.label}"
-            found[-1].append(_Checked(choice, value, text, settings, tuple(edits)))
+            changed = (settings, tuple(edits))
+            found[-1].append(_Checked(choice, value, f"{name}={label}", *changed))
     if problems:
         raise OverrideError(*problems)
     return found
@@ -305,9 +312,3 @@ def extend_steps(
     """
     extended = attrs.evolve(plan, axes=(axis_of_values(plan.path, values),))
     return derive_steps(extended, base_config, images, first=first)
-
-
-def _short_names(axes: Sequence[Axis]) -> list[str]:
-    """Return what to call each axis: without its stage, unless two would have the same name."""
-    counted = Counter(axis.short_name for axis in axes)
-    return [axis.short_name if counted[axis.short_name] == 1 else axis.name for axis in axes]

@@ -92,6 +92,7 @@ class PlanAnnouncer:
                 value=step.value,
                 y_value=step.y_value,
                 label=step.label,
+                places=step.places,
             )
         )
 
@@ -108,6 +109,7 @@ class PlanAnnouncer:
                 value=step.value,
                 y_value=step.y_value,
                 label=step.label,
+                places=step.places,
                 outcome=result.outcome,
                 error=result.error,
                 outputs=tuple(outputs),

@@ -11,8 +11,8 @@ from pathlib import Path
 import attrs
 from PIL import Image, ImageDraw
 
+from stablenew.learning.choice_labels import distinct
 from stablenew.report.lettering import Lettering, machine_fonts
-from stablenew.report.sheet_labels import distinct
 from stablenew.report.sheet_layout import LINE, MOST_LINES, SheetAxis, SheetLayout, margin
 
 _PAPER, _INK, _FAINT, _EMPTY, _MARK = "#fbfaf7", "#1f2328", "#6b7280", "#ece9e2", "#b4451f"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from PIL import ImageDraw, ImageFont
 
-from stablenew.report.sheet_labels import ELLIPSIS, elided
+from stablenew.learning.choice_labels import ELLIPSIS, elided
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 

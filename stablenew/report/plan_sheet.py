@@ -9,14 +9,21 @@ from typing import TYPE_CHECKING
 import attrs
 
 from stablenew.config.pipeline_config import Setting
+from stablenew.learning.choice_labels import in_common
 from stablenew.learning.learning_events import PlanExtended, PlanStarted, StepFinished
-from stablenew.report.sheet_labels import in_common, value_labels
 from stablenew.report.sheet_layout import SheetAxis, lay_out, sheets_of
+from stablenew.report.shown_axes import ShownAxis, shown_axes
 
 if TYPE_CHECKING:  # it loads Pillow: in a thread, when it is needed
     from stablenew.report.contact_sheet import SheetCell
 
 CONTACT_SHEET = "contact_sheet.png"
+
+MOST_SHEETS = 100
+"""Sheets of one plan that are drawn; its page shows all."""
+
+_MOST_SEEDS = 16
+"""Pictures of a step up to which their seeds are named."""
 
 
 @attrs.define(eq=False)
@@ -50,48 +57,33 @@ class PlanSheet:
         """
         from stablenew.report.contact_sheet import draw_contact_sheet  # loads Pillow
 
-        axes = self._axes()
-        layout = lay_out(axes, self.started.images)
-        cells = self._cells(base_dir)
-        for number, (others, says) in enumerate(sheets_of(axes), start=1):
+        shown = shown_axes(self.started.axes, self.added)
+        axes = [_sheet_axis(axis) for axis in shown]
+        sheets = sheets_of(axes, self._cells(shown, base_dir))
+        drawn = sheets[:MOST_SHEETS]
+        layout = lay_out(axes, self.started.images, len(drawn))
+        for number, (says, cells) in enumerate(drawn, start=1):
+            if number == MOST_SHEETS < len(sheets):
+                says = f"{says} (the last sheet of {len(sheets):,}; the page has all)"
             data = draw_contact_sheet(
                 layout,
                 axes[:2],
-                {place[:2]: cell for place, cell in cells.items() if place[2:] == others},
-                title=", ".join(filter(None, [self._title(), says])),
-                subtitle=self._subtitle(),
+                cells,
+                title=", ".join([self._title(), *filter(None, [says])]),
+                subtitle=self._subtitle(each=not layout.by_picture),
                 pictures=self._seeds(),
             )
-            yield CONTACT_SHEET if number == 1 else f"contact_sheet_{number}.png", data
+            yield sheet_name(number), data
 
-    def _varied(self) -> list[tuple[str, list[Setting]]]:
-        """Return the settings that the plan varies, with their values as the page has them."""
-        started = self.started
-        varied = [(f"{started.stage}.{started.variable}", [*started.values, *self.added])]
-        if started.y_variable is not None:
-            varied.append((started.y_variable, [*started.y_values]))
-        return [(path, _ordered(values)) for path, values in varied]
-
-    def _axes(self) -> list[SheetAxis]:
-        varied = self._varied()
-        short = [path.rpartition(".")[2] for path, _ in varied]
-        names = short if len(set(short)) == len(short) else [path for path, _ in varied]
-        return [
-            SheetAxis(name=path, labels=value_labels(name, values))
-            for name, (path, values) in zip(names, varied, strict=True)
-        ]
-
-    def _cells(self, base_dir: Path) -> dict[tuple[int, ...], SheetCell]:
+    def _cells(self, axes: Sequence[ShownAxis], base_dir: Path) -> dict[tuple[int, ...], SheetCell]:
+        """Return what each step made by its position: which label of each axis."""
         from stablenew.report.contact_sheet import SheetCell, SheetPicture
 
-        places = [{value: n for n, value in enumerate(values)} for _, values in self._varied()]
+        ranks = [{place: rank for rank, place in enumerate(axis.order)} for axis in axes]
         cells = {}
         for step in self.steps:
-            values = (step.value, step.y_value)
-            paired = list(zip(places, values, strict=False))
-            if any(value not in place for place, value in paired):
-                continue
-            position = tuple(place[value] for place, value in paired)
+            places = step.places or (axes[0].values.index(step.value),)
+            position = tuple(rank[place] for rank, place in zip(ranks, places, strict=True))
             pictures = tuple(
                 SheetPicture(path=base_dir / output.path, blank=output.blank)
                 for output in step.outputs
@@ -100,33 +92,44 @@ class PlanSheet:
         return cells
 
     def _title(self) -> str:
+        """Return what is across and down; a sheet says itself what is fixed on it."""
         name = self.started.metadata.get("experiment_name")
-        title = " × ".join(path for path, _ in self._varied())
+        title = " × ".join(axis.name for axis in self.started.axes[:2])
         return f"{name}: {title}" if name else title
 
-    def _subtitle(self) -> str:
-        """Return what the steps share: the prompt, or what the prompts have in common; the seed."""
-        first = next(step.outputs[0] for step in self.steps if step.outputs)
-        prompt, seed = first.settings.get("prompt"), first.settings.get("seed")
-        varied = dict(self._varied())
-        for path, values in varied.items():
-            if path.endswith(".prompt"):
-                prompt = in_common(values)
-        alone = self.started.images == 1 and seed is not None
-        shared = alone and not any(path.endswith(".seed") for path in varied)
-        return " · ".join(filter(None, [str(prompt or ""), f"seed {seed}" if shared else ""]))
+    def _subtitle(self, *, each: bool) -> str:
+        """Return what the steps share: the prompt, or what the prompts have in common; the seeds.
+
+        Args:
+            each: Whether no column says what seed its pictures have.
+        """
+        made = (output.settings.get("prompt") for step in self.steps for output in step.outputs)
+        prompts = [*dict.fromkeys(made)]
+        prompt = prompts[0] if len(prompts) == 1 else in_common(prompts)
+        seeds = self._shared_seeds() if each else []
+        said = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}" if seeds else ""
+        return " · ".join(filter(None, [str(prompt or ""), said]))
+
+    def _shared_seeds(self) -> list[Setting]:
+        """Return the seeds of a step's pictures, where they are those of all steps, and few."""
+        varied = (path for axis in self.started.axes for path in axis.paths)
+        if any(path.endswith(".seed") for path in varied) or self.started.images > _MOST_SEEDS:
+            return []
+        outputs = max((step.outputs for step in self.steps), key=len)
+        seeds = [output.settings.get("seed") for output in outputs]
+        return [] if None in seeds else seeds
 
     def _seeds(self) -> list[str]:
         """Return a label for each picture of a step: its seed, unless that is what is varied."""
-        outputs = max((step.outputs for step in self.steps), key=len)
-        seeds = [output.settings.get("seed", "?") for output in outputs]
-        if self.started.variable == "seed":
-            seeds = []
+        seeds = self._shared_seeds()
         numbers = range(1, self.started.images + 1)
         return [f"seed {seeds[n - 1]}" if n <= len(seeds) else f"picture {n}" for n in numbers]
 
 
-def _ordered(values: Sequence[Setting]) -> list[Setting]:
-    different = list(dict.fromkeys(values))
-    numbers = [v for v in different if isinstance(v, int | float) and not isinstance(v, bool)]
-    return [*sorted(numbers)] if len(numbers) == len(different) else different
+def sheet_name(number: int) -> str:
+    """Return the file name of a sheet, from 1."""
+    return CONTACT_SHEET if number == 1 else f"contact_sheet_{number}.png"
+
+
+def _sheet_axis(axis: ShownAxis) -> SheetAxis:
+    return SheetAxis(name=axis.path, labels=tuple(axis.labels[place] for place in axis.order))

@@ -4,7 +4,7 @@ Pure, and for any number of axes:
 
 - One axis with several pictures per value: a row for each value, a column for each picture.
 - One axis with one picture per value: the values one after the other, wrapped into rows. So are
-  more values than rows can be told apart.
+  values that would make a narrow strip.
 - Two axes: the first one across, the second one down; several pictures of a step lie together.
 - More than two: such a sheet for each choice of the others (`sheets_of`).
 
@@ -14,15 +14,20 @@ No plan is too large: cells shrink until the sheet is within bounds, to single p
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from itertools import product
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import attrs
 
-from stablenew.report.sheet_labels import breadth
+from stablenew.learning.choice_labels import breadth
+
+T = TypeVar("T")
 
 MOST_PIXELS = 40_000_000
 """A PNG of this size takes about a second to write; Pillow warns at twice as many."""
+
+_MOST_PIXELS_OF_ALL = 10 * MOST_PIXELS
+"""Of a plan's sheets together: a few seconds, and as many hundred megabytes at the most."""
 
 LONGEST_SIDE = 16_000
 LARGEST_CELL, SMALLEST_TEXT = 256, 10
@@ -36,6 +41,9 @@ LINE = 1.35
 _MOST_ROWS = 240
 _IN_A_ROW = 5
 """Values that are not wrapped."""
+
+_STRIP = 4
+"""How many times as many values as pictures of each make a strip, which is wrapped instead."""
 
 _LABEL_LETTERS = 28
 _TITLE_LETTERS = 36
@@ -125,31 +133,44 @@ class SheetLayout:
         return x + beside * pitch, y + below * pitch
 
 
-def lay_out(axes: Sequence[SheetAxis], images: int) -> SheetLayout:
+def lay_out(axes: Sequence[SheetAxis], images: int, sheets: int = 1) -> SheetLayout:
     """Choose the largest cells with which a sheet stays within bounds.
 
     Args:
         axes: One or more, each with a value or more.
         images: Pictures of a step, 1 or more.
+        sheets: How many of them there will be.
     """
     order = _Order.of(axes, images)
+    most = min(MOST_PIXELS, _MOST_PIXELS_OF_ALL // max(sheets, 1))
     for cell in range(LARGEST_CELL, 1, -1):
         layout = _sized(order, cell)
         longest = max(layout.width, layout.height)
-        if longest <= LONGEST_SIDE and layout.width * layout.height <= MOST_PIXELS:
+        if longest <= LONGEST_SIDE and layout.width * layout.height <= most:
             return layout
     return _sized(order, 1)
 
 
-def sheets_of(axes: Sequence[SheetAxis]) -> Iterator[tuple[tuple[int, ...], str]]:
-    """Yield for each sheet what all of its steps share: their values of the axes after the second.
+def sheets_of(
+    axes: Sequence[SheetAxis], cells: Mapping[tuple[int, ...], T]
+) -> list[tuple[str, dict[tuple[int, ...], T]]]:
+    """Return the sheets of a plan: one for all that have the same values of the axes after two.
 
-    Yields:
-        Which value of each of these axes, and what to say of it; `((), "")` where there are none.
+    Args:
+        axes: Across, down, and those of which each sheet has one value.
+        cells: By the position of their step, as labels of each axis, from 0.
+
+    Returns:
+        For each sheet that has a cell, in order, what its steps share, in words, and its cells by
+        their position on it.
     """
-    others = axes[2:]
-    for chosen in product(*(range(len(axis.labels)) for axis in others)):
-        yield chosen, ", ".join(a.labels[index] for a, index in zip(others, chosen, strict=True))
+    found: dict[tuple[int, ...], dict[tuple[int, ...], T]] = {}
+    for position in sorted(cells, key=lambda each: each[:1:-1]):
+        found.setdefault(position[2:], {})[position[:2]] = cells[position]
+    return [
+        (", ".join(a.labels[n] for a, n in zip(axes[2:], shared, strict=True)), some)
+        for shared, some in found.items()
+    ]
 
 
 @attrs.frozen
@@ -175,9 +196,9 @@ class _Order:
         if len(axes) > 1:
             second = len(axes[1].labels)
             return cls(second, first, *box, False, False, beside=letters[1], above=letters[0])
-        if images > 1 and first <= _MOST_ROWS:
+        if images > 1 and first <= min(_MOST_ROWS, max(_IN_A_ROW, _STRIP * images)):
             return cls(first, images, images, 1, 1, False, True, beside=letters[0], above=0)
-        columns = _columns(first)
+        columns = _columns(first, box[2] / across)
         return cls(math.ceil(first / columns), columns, *box, True, False, 0, above=letters[0])
 
 
@@ -220,11 +241,16 @@ def margin(gap: int, text: int) -> int:
     return 2 * gap + text // 2
 
 
-def _columns(count: int) -> int:
-    """Return how many values a row has: a sheet about half as wide again as high, with few gaps."""
+def _columns(count: int, height: float) -> int:
+    """Return how many values a row has: a sheet about half as wide again as high, with few gaps.
+
+    Args:
+        count: How many values there are.
+        height: Of a box, by its width.
+    """
     if count <= _IN_A_ROW:
         return count
-    best = math.sqrt(1.5 * count)
+    best = math.sqrt(1.5 * count * height)
     choices = range(math.ceil(0.8 * best), math.ceil(1.35 * best) + 1)
     return min(choices, key=lambda columns: (-count % columns / columns, abs(columns - best)))
 

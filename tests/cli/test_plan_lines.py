@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections import Counter
@@ -116,6 +117,28 @@ def test_a_part_of_three_settings_has_each_of_their_choices_equally_often() -> N
         assert {path.partition(".")[2]: value for path, value in varied(record).items()} == {
             name: shown[name] for name in ("cfg_scale", "steps", "sampler_name")
         }
+
+
+@pytest.mark.usefixtures("here")
+def test_a_step_is_called_by_what_sets_it_apart_and_three_axes_leave_a_sheet_for_each_value(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    boat = "portrait photo of an old fisherman on a boat"
+    line = (
+        f'--sweep "txt2img.prompt={boat} <lora:film:0.2>,{boat} <lora:film:0.6>" --backend fake'
+        " --sweep txt2img.steps=4,8 --sweep txt2img.cfg_scale=3,5,7"
+    )
+    assert main(shlex.split(line)) == 0
+    out, err = capsys.readouterr()
+    assert "step 1/12  prompt=film 0.2, steps=4, cfg_scale=3  succeeded" in err
+    (folder,) = (path.parent for path in Path("runs").glob("*/plan.json"))
+    assert f"contact sheet  {folder}/contact_sheet.png\nand 2 more     " in out
+    assert f"and 2 more     {folder}/contact_sheet_*.png\n" in out
+    assert len([*folder.glob("contact_sheet*.png")]) == 3
+    events = [json.loads(each) for each in (folder / "events.jsonl").read_text().splitlines()]
+    for kind in ("StepStarted", "StepFinished"):
+        places = [event["places"] for event in events if event["type"] == kind]
+        assert places == [[n % 2, n // 2 % 2, n // 4] for n in range(12)]
 
 
 @pytest.mark.usefixtures("here")

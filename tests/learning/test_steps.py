@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import re
+
 import attrs
 import pytest
 
 from stablenew._clock import Clock
 from stablenew.backends.fake import FAKE_CAPABILITIES
 from stablenew.errors import ConfigError
-from stablenew.learning.axis import Axis, axis_in_step, axis_of_presets, axis_of_values
+from stablenew.learning.axis import (
+    Axis,
+    axis_in_step,
+    axis_of_presets,
+    axis_of_prompts,
+    axis_of_values,
+)
 from stablenew.learning.execution_context import LearningExecutionContext
 from stablenew.learning.learning_plan import LearningPlan, LearningRunStep
-from stablenew.learning.learning_steps import Steps, derive_steps
+from stablenew.learning.learning_steps import Steps, derive_steps, extend_steps
 from stablenew.learning.plan_announcer import PlanAnnouncer
 from stablenew.learning.plan_execution import PlanExecution
 from stablenew.learning.step_order import in_order
@@ -76,6 +84,25 @@ def test_values_and_labels_are_those_of_the_steps() -> None:
     assert steps.values(0) == tuple(step.value for step in steps)
     assert steps.values(1) == tuple(step.y_value for step in steps)
     assert list(steps.labels()) == [step.label for step in steps]
+    taken = [[plan.axes[n].choices[each] for n, each in enumerate(step.places)] for step in steps]
+    assert [[choice.label for choice in choices] for choices in taken] == [
+        [text.partition("=")[2] for text in step.label.split(", ")] for step in steps
+    ]
+
+
+def test_a_step_that_is_added_on_the_way_takes_none_of_the_choices_there_were() -> None:
+    plan = LearningPlan(axes=[CFG], bounds=(1, 9))
+    steps = extend_steps(plan, config(), [4, 7], first=2, images=1)
+    assert [(step.index, step.places) for step in steps] == [(2, ()), (3, ())]
+
+
+def test_a_step_of_long_prompts_is_called_by_what_differs_and_keeps_the_end() -> None:
+    words = " ".join(["so it goes"] * 40)
+    plan = LearningPlan(axes=[axis_of_prompts([f"red {words} one", f"blue {words} two"]), CFG])
+    first, second, *_ = (step.label for step in derive_steps(plan, config()))
+    assert len(first) < 90
+    assert re.fullmatch(r"prompt=red .*…so it goes.* one, cfg_scale=3", first)
+    assert re.fullmatch(r"prompt=blue .*…so it goes.* two, cfg_scale=3", second)
 
 
 @pytest.mark.usefixtures("untouched")

@@ -100,11 +100,36 @@ def test_one_picture_for_each_value_wraps_into_rows(count: int, columns: int) ->
     assert layout.caption > layout.text
 
 
-def test_more_axes_are_a_sheet_for_each_choice_of_the_others() -> None:
+@pytest.mark.parametrize(("count", "columns"), [(5, 1), (8, 1), (9, 3), (60, 6)])
+def test_more_values_than_a_strip_wraps_have_their_pictures_side_by_side(
+    count: int, columns: int
+) -> None:
+    layout = lay_out([axis(count)], 2)
+    assert layout.wrapped == (columns > 1)
+    assert layout.columns == (columns if layout.wrapped else 2)
+    assert layout.height < 4.5 * layout.width
+
+
+def test_more_axes_are_a_sheet_for_each_choice_of_the_others_that_has_a_step() -> None:
     axes = [axis(3), axis(2), axis(2, "style"), axis(3, "model")]
-    sheets = list(sheets_of(axes))
-    assert len(sheets) == 6
-    assert sheets[1] == ((0, 1), "style 0, model 1")
-    assert list(sheets_of(axes[:2])) == [((), "")]
+    cells: dict[tuple[int, ...], str] = {
+        (0, 1, 0, 2): "a",
+        (2, 1, 1, 0): "b",
+        (0, 0, 1, 0): "c",
+        (1, 0, 0, 0): "d",
+    }
+    assert sheets_of(axes, cells) == [
+        ("style 0, model 0", {(1, 0): "d"}),
+        ("style 1, model 0", {(2, 1): "b", (0, 0): "c"}),
+        ("style 0, model 2", {(0, 1): "a"}),
+    ]
+    assert sheets_of(axes[:1], {(2,): "a"}) == [("", {(2,): "a"})]
     assert lay_out(axes, 1) == lay_out(axes[:2], 1)
     assert lay_out(axes, 1).corner((2, 1, 1, 0)) == lay_out(axes, 1).corner((2, 1))
+
+
+def test_many_sheets_have_smaller_cells() -> None:
+    axes = [axis(10), axis(10)]
+    one, hundred = lay_out(axes, 1), lay_out(axes, 1, sheets=100)
+    assert one.cell > hundred.cell > 100
+    assert hundred.width * hundred.height <= MOST_PIXELS // 10

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stablenew.report.sheet_labels import breadth, distinct, elided, in_common, value_labels
+from stablenew.learning.choice_labels import (
+    breadth,
+    distinct,
+    elided,
+    in_common,
+    labels_apart,
+    value_labels,
+)
 
 FISHERMAN = "portrait photo of an old fisherman on a boat"
 
@@ -16,13 +23,23 @@ FISHERMAN = "portrait photo of an old fisherman on a boat"
     [
         (
             [f"{FISHERMAN} <lora:film:{weight}>" for weight in (0.2, 0.6, 1.0)],
-            ["…<lora:film:0.2>", "…<lora:film:0.6>", "…<lora:film:1.0>"],
+            ["film 0.2", "film 0.6", "film 1.0"],
             f"{FISHERMAN} …",
         ),
         (
             ["a photo of a red car, 4k, detailed", "a photo of a blue car, 4k, detailed"],
             ["…red…", "…blue…"],
             "a photo of a … car, 4k, detailed",
+        ),
+        (
+            [f"{FISHERMAN} <lora:film:{weight}> in the rain" for weight in (0.2, 0.6)],
+            ["film 0.2", "film 0.6"],
+            f"{FISHERMAN} … in the rain",
+        ),
+        (
+            [f"{FISHERMAN} <lora:film:{weight}>, {weight}" for weight in (0.2, 0.6)],
+            ["…film 0.2, 0.2", "…film 0.6, 0.6"],
+            f"{FISHERMAN} …",
         ),
         (
             ["checkpoints/xl/one_v9.safetensors", "checkpoints/xl/two.safetensors"],
@@ -73,6 +90,17 @@ def test_nothing_that_differs_is_left_out(shared: list[str], middles: list[list[
                                     list(zip(values, labels, strict=True))[1:],
                                     strict=False):  # fmt: skip
         assert one == other or a != b
+
+
+def test_a_label_that_looks_like_a_numbered_one_is_numbered_as_well() -> None:
+    assert labels_apart(["2: a", "a", "a "]) == ("1: 2: a", "2: a", "3: a")
+
+
+def test_the_end_of_what_is_cut_stays() -> None:
+    texts = [f"{word} {'and so on ' * 20}{word}" for word in ("red", "blue")]
+    red, blue = labels_apart(texts, 30)
+    assert (len(red), len(blue)) <= (30, 30)
+    assert (red[:3], red[-3:], blue[:4], blue[-4:]) == ("red", "red", "blue", "blue")
 
 
 def test_labels_that_come_out_the_same_are_numbered() -> None:

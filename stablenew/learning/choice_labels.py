@@ -1,4 +1,4 @@
-"""What stands beside the pictures of a contact sheet: what sets each value apart. Pure."""
+"""What to call the choices of an axis: of long ones, what sets each apart. Pure."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ _LONG = 24
 _WORD = re.compile(r"[^\s,/\\]*[\s,/\\]+|[^\s,/\\]+")
 """A word of a prompt or a folder of a path, with what ends it."""
 
+_TAG = re.compile(r"<(?:lora|lyco|hypernet):([^:<>]+):([^:<>]+)[^<>]*>")
+
 _SHORT = 8
 """Letters in common up to which they are not left out."""
 
@@ -28,6 +30,8 @@ _WIDE = 1.6
 
 def breadth(text: str) -> float:
     """Return how wide a text is, in letters."""
+    if text.isascii():
+        return len(text)
     wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
     return len(text) + (_WIDE - 1) * wide
 
@@ -37,15 +41,29 @@ def value_labels(name: str, values: Sequence[object]) -> tuple[str, ...]:
 
     Args:
         name: The setting's, such as `cfg_scale`; written before values that are short.
-        values: In the order of the sheet.
+        values: In order.
+    """
+    texts = [_text(value) or NOTHING for value in values]
+    short = max((breadth(f"{name} {text}") for text in texts), default=0) <= _LONG
+    if short and not _are_long(texts):
+        return distinct([f"{name} {text}" for text in texts], str)
+    return labels_apart(texts)
+
+
+def labels_apart(values: Sequence[object], most: int | None = None) -> tuple[str, ...]:
+    """Return a text for each value, no two the same; of long ones what sets them apart.
+
+    A LoRA's tag that does is said in words: `film 0.2`.
+
+    Args:
+        values: In order.
+        most: Letters of one at the most; its end stays.
     """
     texts = [_text(value) or NOTHING for value in values]
     if _are_long(texts):
         begin, end = _in_common(texts)
         texts = [_between(text, len(begin), len(end)) for text in texts]
-    elif max((breadth(f"{name} {text}") for text in texts), default=0) <= _LONG:
-        texts = [f"{name} {text}" for text in texts]
-    return distinct(texts, str)
+    return distinct(texts, lambda text: text if most is None else elided(text, most))
 
 
 def in_common(values: Sequence[object]) -> str:
@@ -59,10 +77,11 @@ def distinct(labels: Sequence[str], shortened: Callable[[str], str]) -> tuple[st
     """Return labels as they are shown; those that come out the same get their number in front."""
     shown = [shortened(label) for label in labels]
     counted = Counter(shown)
-    return tuple(
-        text if counted[text] == 1 else shortened(f"{number}: {label}")
-        for number, (label, text) in enumerate(zip(labels, shown, strict=True), start=1)
-    )
+    numbered = [shortened(f"{number}: {label}") for number, label in enumerate(labels, start=1)]
+    told = [
+        text if counted[text] == 1 else other for text, other in zip(shown, numbered, strict=True)
+    ]
+    return tuple(told if len({*told}) == len(told) else numbered)  # one may be called "1: a"
 
 
 def elided(text: str, letters: int, ellipsis: str = ELLIPSIS) -> str:
@@ -107,4 +126,7 @@ def _alike(words: Sequence[Sequence[str]]) -> int:
 
 def _between(text: str, begin: int, end: int) -> str:
     middle = text[begin : len(text) - end].strip(" ,")
-    return (ELLIPSIS if begin else "") + middle + (ELLIPSIS if end else "")
+    in_words = _TAG.sub(r"\1 \2", middle)
+    if in_words != middle and not _TAG.sub("", middle).strip(" ,"):
+        return in_words  # nothing but tags, which need no ellipsis to say that they are not all
+    return (ELLIPSIS if begin else "") + in_words + (ELLIPSIS if end else "")

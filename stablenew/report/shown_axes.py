@@ -1,0 +1,84 @@
+"""What a plan varies as its page and its sheets show it: names, labels, and the order. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from stablenew.config.overrides import LORA, TEXT_EDITS
+from stablenew.config.pipeline_config import Setting
+from stablenew.learning.axis import Axis, Choice, axis_names, label_of
+from stablenew.learning.choice_labels import labels_apart, value_labels
+
+
+@attrs.frozen(kw_only=True)
+class ShownAxis:
+    """An axis as a person sees it.
+
+    Attributes:
+        path: Its name in full, as titles have it.
+        name: Its short name, unlike those of the others.
+        values: What each choice stands for: its value, or its label.
+        texts: Of the choices, whole.
+        labels: Of the choices, what sets them apart; no two the same.
+        order: The places of the choices in the order in which they are shown: numbers ascend.
+    """
+
+    path: str
+    name: str
+    values: tuple[Setting, ...]
+    texts: tuple[str, ...]
+    labels: tuple[str, ...]
+    order: tuple[int, ...]
+
+
+def shown_axes(axes: Sequence[Axis], added: Sequence[Setting] = ()) -> tuple[ShownAxis, ...]:
+    """Return axes as they are shown.
+
+    Args:
+        axes: Those of a plan.
+        added: Values that were added to the first one on the way.
+    """
+    names = axis_names(axes)
+    further = [tuple(dict.fromkeys(added)), *[()] * len(axes)]
+    return tuple(map(_shown, axes, names, further))
+
+
+def shown_value(axis: Axis, choice: Choice) -> Setting:
+    """Return what a choice stands for: its value where it sets the path of the axis, or its label.
+
+    The label where it sets more than that, for then two may have the same value.
+    """
+    return choice.overrides[axis.path] if axis.paths == (axis.name,) else choice.label
+
+
+def _shown(axis: Axis, name: str, added: Sequence[Setting]) -> ShownAxis:
+    values = tuple(shown_value(axis, choice) for choice in axis.choices)
+    further = [value for value in added if value not in values]
+    texts = (*axis.labels, *map(label_of, further))
+    kind = axis.name.partition(".")[0]
+    if kind in TEXT_EDITS and kind != LORA:  # the word, and what it becomes
+        labels = labels_apart([f"{name} → {text}" for text in texts])
+    else:
+        labels = value_labels(name, texts)
+    every = (*values, *further)
+    return ShownAxis(
+        path=axis.name,
+        name=name,
+        values=every,
+        texts=texts,
+        labels=labels,
+        order=_order(every),
+    )
+
+
+def _order(values: Sequence[Setting]) -> tuple[int, ...]:
+    numbers = {
+        place: value
+        for place, value in enumerate(values)
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    if len(numbers) < len(values):
+        return tuple(range(len(values)))
+    return tuple(sorted(numbers, key=numbers.__getitem__))
