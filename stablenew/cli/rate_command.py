@@ -26,6 +26,7 @@ from stablenew.learning.feedback_manager import (
 )
 from stablenew.learning.feedback_reader import Rating, checked_rating, read_feedback
 from stablenew.learning.gallery import Gallery, Shown, open_gallery
+from stablenew.storage.disk_errors import disk_errors
 from stablenew.storage.record_reader import NOT_JSON
 
 _KEYS = "1–5 rate, s skip, u undo, n note, q quit"
@@ -292,10 +293,11 @@ def _checked(rating: object, keys: set[tuple[str, str]]) -> tuple[tuple[str, str
 
 async def _show_on_page(gallery: Gallery) -> None:
     """Write the plan's page again, with the ratings on it."""
-    from stablenew.report.page import rebuild_page
+    from stablenew.report.page import PAGE, rebuild_page
 
     folder = gallery.base_dir / gallery.plan_id
-    await anyio.to_thread.run_sync(partial(rebuild_page, folder, written=utc_now().isoformat()))
+    with disk_errors(folder / PAGE, "the page is not written"):
+        await anyio.to_thread.run_sync(partial(rebuild_page, folder, written=utc_now().isoformat()))
 
 
 def _values(picture: Shown) -> str:

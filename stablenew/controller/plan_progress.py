@@ -135,6 +135,7 @@ def read_plan_progress(
 
     Raises:
         ConfigError: Its runs are somewhere else.
+        RecordError: Its events, or the records, cannot be read.
     """
     events = list(read_events(folder / EVENTS_FILE, _Event))
     runs = [_read_run(run) for run in plan_runs(folder)]

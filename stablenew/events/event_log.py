@@ -19,7 +19,6 @@ import msgspec
 
 from stablenew._arguments import takes
 from stablenew._convert import json_line
-from stablenew.errors import RecordError
 from stablenew.events.event import Event
 from stablenew.storage import files
 from stablenew.storage.record_reader import NOT_JSON, read_lines
@@ -33,6 +32,8 @@ EVENTS_FILE = "events.jsonl"
 
 _HEAD = ("sequence", "at", "plan_id", "run_id")
 _MOST_PENDING = 256
+_MOST_KEPT = 10_000
+"""Events that wait for a disk with room for them."""
 _MOST_SECONDS = 0.5
 """How long what was told waits to be written, for whoever follows the file."""
 
@@ -56,21 +57,22 @@ def _names(kind: type[Event]) -> tuple[str, ...]:
 def read_events(path: Path, kind: type[T]) -> Iterator[T]:
     """Yield what a file of events tells of what a struct asks for; blocks, for a worker thread.
 
-    A torn line tells nothing, nor does a file that cannot be read.
+    A torn line tells nothing.
+
+    Raises:
+        RecordError: It cannot be read; who goes on would use its numbers again.
     """
     decoder = msgspec.json.Decoder(kind)
-    try:
-        for _, line in read_lines(path):
-            with suppress(*NOT_JSON):
-                yield decoder.decode(line)
-    except RecordError as error:
-        logger.warning("%s", error)
+    for _, line in read_lines(path):
+        with suppress(*NOT_JSON):
+            yield decoder.decode(line)
 
 
 class EventLog:
     """Appends the events of one plan or run to a file, in batches.
 
-    A disk that says no fails nobody: the events of the batch are lost to the file, and counted.
+    A disk that says no fails nobody: what it did not take is written with the next batch, when
+    there may be room again. Beyond `_MOST_KEPT` the oldest are lost to the file, and counted.
 
     Args:
         path: The file; its folder exists.
@@ -78,7 +80,7 @@ class EventLog:
         plan_id: Only events of this plan, if given.
 
     Attributes:
-        lost: How many events are missing in the file.
+        lost: How many events will never be in the file.
     """
 
     def __init__(
@@ -99,10 +101,15 @@ class EventLog:
         forced = isinstance(event, self._forced_by)
         late = monotonic() - self._written_at > _MOST_SECONDS
         if forced or late or len(self._pending) >= _MOST_PENDING:
-            lines, self._pending = self._pending, []
             try:
-                await files.append(self._path, b"\n".join([*lines, b""]), durable=forced)
+                await files.append(self._path, b"\n".join([*self._pending, b""]), durable=forced)
             except OSError as error:
-                self.lost += len(lines)
-                logger.error("%s: %d events lost: %s", self._path, len(lines), error.strerror)
+                logger.error("%s: %d events wait: %s", self._path, len(self._pending), error)
+                # One that hangs may write them yet: a second time would be a second line of each.
+                kept = 0 if isinstance(error, TimeoutError) else _MOST_KEPT
+                gone = max(0, len(self._pending) - kept)
+                self.lost += gone
+                del self._pending[:gone]
+            else:
+                self._pending = []
             self._written_at = monotonic()

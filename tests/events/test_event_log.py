@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -8,10 +9,12 @@ from typing import ClassVar
 import attrs
 import pytest
 
+from stablenew.events import event_log
 from stablenew.events.bus import EventBus
 from stablenew.events.event import Event
 from stablenew.events.event_log import EventLog, encode_event
 from stablenew.events.mailbox import Overflow
+from stablenew.storage import files
 from tests.support import lines
 
 
@@ -82,17 +85,30 @@ async def test_a_log_of_one_plan_leaves_out_the_others(tmp_path: Path) -> None:
     assert [json.loads(line)["type"] for line in lines(path)] == ["Noted", "Ended"]
 
 
-async def test_a_disk_that_says_no_fails_nobody_and_is_counted(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("kept", "error"), [(3, OSError), (2, OSError), (0, TimeoutError)])
+async def test_a_disk_that_says_no_fails_nobody_and_gets_it_with_the_next_batch(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    kept: int,
+    error: type[OSError],
 ) -> None:
-    log = EventLog(tmp_path / "missing" / "events.jsonl", forced_by=(Ended,))
-    async with EventBus(strict=True) as bus:
-        bus.subscribe(Event, log.write, overflow=Overflow.WAIT)
+    async def full(*_: object, **__: object) -> None:
+        raise error(errno.ENOSPC, "no room")
+
+    monkeypatch.setattr(event_log, "_MOST_KEPT", kept)
+    path = tmp_path / "events.jsonl"
+    log = EventLog(path, forced_by=(Ended,))
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "append", full)
         for number in range(2):
-            await bus.publish(Noted(number=number))
-        await bus.publish(Ended())
-    assert log.lost == 3
-    assert "3 events lost" in caplog.text
+            await log.write(Noted(number=number))
+        await log.write(Ended())
+    assert "3 events wait" in caplog.text
+    await log.write(Ended())
+    types = [json.loads(line)["type"] for line in lines(path)]
+    assert types == ["Noted", "Noted", "Ended", "Ended"][3 - kept :]
+    assert log.lost == 3 - kept
 
 
 async def test_what_was_told_does_not_wait_long_to_be_written(

@@ -89,7 +89,7 @@ class FailingDisk:
         ) -> Any:
             self.call("io.open", path)
             if "b" in mode:  # as io.open itself does it
-                file = io.FileIO(path, mode.replace("b", ""))
+                file = io.FileIO(path, mode.replace("b", ""), opener=kwargs.get("opener"))
                 if buffering == 0:
                     return file
                 if "+" in mode:

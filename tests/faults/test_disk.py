@@ -135,6 +135,8 @@ def recorded(runs: Path) -> list[str]:
 
 def check_files(runs: Path) -> None:
     """Nothing is half-written: pictures load, a file of JSON and each line of it are whole."""
+    told = [json.loads(line)["sequence"] for line in lines(runs / "plan" / "events.jsonl")]
+    assert told == list(range(1, len(told) + 1))
     for path in runs.rglob("[!.]*.*"):
         if path.suffix in (".png", ".jpg"):
             Image.open(path).load()
