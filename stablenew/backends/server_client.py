@@ -40,6 +40,10 @@ _PIECE = 256 * 1024
 _ON_THE_LOOP = 64 * 1024
 """Bytes of JSON up to which reading it takes less than the way to another thread."""
 
+_LIMITED = 429
+_LIMIT_PAUSE = 5.0
+"""Seconds for a limit of requests to pass."""
+
 _MISSING = (404, 405, 501)
 _BY_PROXIES = (403, 407, *AWAY)
 """What a proxy may have answered in the server's place."""
@@ -188,7 +192,9 @@ class ServerClient:
             except httpx2.RequestError as error:
                 raise self._garbled(error) from error
             else:
-                return self._answer(response, response.content)
+                if response.status_code != _LIMITED or attempt + 1 == tries:
+                    return self._answer(response, response.content)
+                await anyio.sleep(_LIMIT_PAUSE)
             await _pause(attempt)
         raise AssertionError("unreachable")
 

@@ -36,11 +36,13 @@ class Limit:
     Attributes:
         cost: What may be spent on a path.
         window: In how many seconds.
+        once: Paths to refuse whatever was spent on them, each once.
         refused: The paths that were refused.
     """
 
     cost: int = 300
     window: float = 60.0
+    once: list[str] = attrs.field(factory=list)
     refused: list[str] = attrs.field(factory=list)
     spent: dict[str, list[tuple[float, int]]] = attrs.field(factory=dict)
 
@@ -48,7 +50,9 @@ class Limit:
         now, cost = time.monotonic(), _COSTS.get(path, 1)
         recent = [each for each in self.spent.get(path, []) if now - each[0] < self.window]
         self.spent[path] = recent
-        if sum(each for _, each in recent) + cost > self.cost:
+        if path in self.once or sum(each for _, each in recent) + cost > self.cost:
+            if path in self.once:
+                self.once.remove(path)
             self.refused.append(path)
             says = f"127.0.0.1:{path}: rate limit exceeded"
             raise Refusal(429, "HTTPException", says)

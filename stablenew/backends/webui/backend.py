@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Self
 from uuid import uuid4
@@ -12,7 +13,7 @@ from uuid import uuid4
 import anyio
 import anyio.to_thread
 
-from stablenew.backends.answers import refusal
+from stablenew.backends.answers import Answer, refusal
 from stablenew.backends.base import (
     Capabilities,
     InterruptReceipt,
@@ -29,7 +30,8 @@ from stablenew.backends.webui.probe import probe
 from stablenew.backends.webui.progress import PROGRESS, Snapshot, read_snapshot
 from stablenew.backends.webui.reading import read_picture
 from stablenew.backends.webui.sdnext.faults import explained
-from stablenew.backends.webui.server import Server
+from stablenew.backends.webui.sdnext.session import Session
+from stablenew.backends.webui.server import Flavour, Server
 from stablenew.backends.webui.signs_of_life import SignsOfLife
 from stablenew.config.server_url import DEFAULT_URL, split_url
 from stablenew.errors import (
@@ -80,6 +82,7 @@ class WebUIBackend:
         self._load_timeout = load_timeout
         self._server: Server | None = None
         self._own_options: OwnOptions | None = None
+        self._session: Session | None = None
         self._jobs: dict[str, Job] = {}
         self._lost: list[str] = []
         self._open = False
@@ -104,6 +107,8 @@ class WebUIBackend:
         for line in self.left_behind:
             logger.warning("%s", line)
         self._tasks.cancel_scope.cancel()
+        if self._session is not None:
+            await self._session.put_back()
         return await self._stack.__aexit__(kind, error, traceback)
 
     async def capabilities(self) -> Capabilities:
@@ -114,6 +119,9 @@ class WebUIBackend:
             ConfigError: The server wants credentials.
         """
         self._server = await probe(self._client)
+        if self._server.flavour is Flavour.SDNEXT:
+            self._session = self._session or Session(self._client, self._load_timeout)
+            self._server = self._session.found(self._server)
         self._own_options = OwnOptions(self._client, self._server)
         return describe(self._server)
 
@@ -194,6 +202,25 @@ class WebUIBackend:
     async def _make(self, request: StageRequest, server: Server, report: ReportProgress) -> Picture:
         task_id = f"task({uuid4().hex})" if server.task_ids else None
         call = await anyio.to_thread.run_sync(build_call, request, server, task_id)
+        ask = partial(self._answered, request, call, server, report, task_id)
+        if self._session is None:
+            job, answer = await ask()
+        else:
+            job, answer = await self._session.answered(call, report, ask)
+            self._session.put_back_later(self._tasks, self._turn)
+        if answer.status >= 400:
+            raise explained(refusal(answer, f"POST {call.path}"), call.kind)
+        return await self._looked_at(job, answer, call, server)
+
+    async def _answered(
+        self,
+        request: StageRequest,
+        call: Call,
+        server: Server,
+        report: ReportProgress,
+        task_id: str | None,
+    ) -> tuple[Job, Answer]:
+        """Send a call and watch it until it is answered, whatever the answer's status."""
         before = await self._look(server)
         assert self._own_options is not None
         if self._own_options.due(call.settings):
@@ -217,8 +244,10 @@ class WebUIBackend:
         if job.answer is None:
             assert job.error is not None
             raise job.error
-        if job.answer.status >= 400:
-            raise explained(refusal(job.answer, f"POST {call.path}"), call.kind)
+        return job, job.answer
+
+    async def _looked_at(self, job: Job, answer: Answer, call: Call, server: Server) -> Picture:
+        """Return the picture of an answer; somebody else may have stopped the job."""
         after: list[Snapshot | None] = []
 
         async def look_after() -> None:
@@ -231,7 +260,7 @@ class WebUIBackend:
         with ungrouped():
             async with anyio.create_task_group() as looking:
                 looking.start_soon(look_after)
-                made = await anyio.to_thread.run_sync(read_picture, job.answer, call, server)
+                made = await anyio.to_thread.run_sync(read_picture, answer, call, server)
         names = {made.timestamp, job.timestamp} - {""}
         stopped = any(each and each.interrupted and each.timestamp in names for each in after)
         if stopped or job.stopped_by_others:

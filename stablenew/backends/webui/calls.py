@@ -46,6 +46,7 @@ class Call:
         kind: `txt2img`, `img2img`, `adetailer` or `extras`.
         settings: What was asked for, without what was not.
         size: Width and height that the picture should have, None where the server decides.
+        overrides: The server's options that it sets, as long as it runs.
     """
 
     path: str
@@ -53,6 +54,7 @@ class Call:
     kind: str
     settings: Mapping[str, Setting] = attrs.field(converter=frozen_mapping)
     size: tuple[int, int] | None
+    overrides: Mapping[str, object] = attrs.field(factory=dict, converter=frozen_mapping)
 
 
 def build_call(request: StageRequest, server: Server, task_id: str | None = None) -> Call:
@@ -82,13 +84,21 @@ def build_call(request: StageRequest, server: Server, task_id: str | None = None
         "save_images": False,
         "do_not_save_samples": True,
         "do_not_save_grid": True,
-        **_overrides(settings, server),
     }
+    if overrides := _overrides(settings, server):
+        body["override_settings"] = overrides
+        # SD.Next would load its own model again after each picture: it gets that back in the end.
+        body["override_settings_restore_afterwards"] = server.flavour is not Flavour.SDNEXT
     if task_id is not None and server.task_ids:
         body["force_task_id"] = task_id
     path = f"{API}/txt2img" if kind == "txt2img" else f"{API}/img2img"
     return Call(
-        path=path, content=msgspec.json.encode(body), kind=kind, settings=settings, size=size
+        path=path,
+        content=msgspec.json.encode(body),
+        kind=kind,
+        settings=settings,
+        size=size,
+        overrides=overrides,
     )
 
 
@@ -198,9 +208,7 @@ def _overrides(settings: Mapping[str, Setting], server: Server) -> dict[str, obj
         options[MODULES] = modules_for(server, settings["vae"])
     elif "vae" in settings and server.overridable(VAE):
         options[VAE] = settings["vae"]
-    if not options:
-        return {}
-    return {"override_settings": options, "override_settings_restore_afterwards": True}
+    return options
 
 
 def _pair(settings: Mapping[str, Setting], *names: str) -> tuple[int, int] | None:
