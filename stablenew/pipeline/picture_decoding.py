@@ -84,15 +84,36 @@ def as_backends_take_it(data: bytes, *, flat: bool) -> bytes:
         return data
     parameters = image.info.get("parameters")
     seen = _in_colours(ImageOps.exif_transpose(image) if turned else image)
-    if flat and seen.mode == "RGBA":
-        white = Image.new("RGBA", seen.size, "white")
-        seen = Image.alpha_composite(white, seen).convert("RGB")
+    seen = _flat(seen) if flat else seen
     texts = PngImagePlugin.PngInfo()
     if isinstance(parameters, str):  # what a WebUI wrote there, it keeps when it upscales
         texts.add_text("parameters", parameters)
     buffer = io.BytesIO()
     seen.save(buffer, "PNG", compress_level=1, pnginfo=texts)
     return buffer.getvalue()
+
+
+def small_picture(data: bytes, side: int) -> Image.Image:
+    """Return an encoded picture as a person sees it, in RGB, no side longer than `side` pixels.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+    image = _opened(io.BytesIO(data))
+    if image.width * image.height > MOST_PIXELS:
+        raise ConfigError("is too large")
+    image.draft("RGB", (side, side))
+    turned = _orientation(image) != 1
+    small = _whole(lambda: _in_colours(ImageOps.exif_transpose(image) if turned else image))
+    small.thumbnail((side, side))
+    return _flat(small)
+
+
+def _flat(image: Image.Image) -> Image.Image:
+    """Return a picture with what is transparent on white."""
+    if image.mode != "RGBA":
+        return image
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
 
 
 def _in_colours(image: Image.Image) -> Image.Image:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -11,12 +12,20 @@ from pathlib import Path
 import attrs
 from PIL import Image, ImageDraw
 
+from stablenew.errors import ConfigError
 from stablenew.learning.choice_labels import distinct
+from stablenew.pipeline.picture_decoding import small_picture
 from stablenew.report.lettering import Lettering, machine_fonts
 from stablenew.report.sheet_layout import LINE, MOST_LINES, SheetAxis, SheetLayout, margin
 
 _PAPER, _INK, _FAINT, _EMPTY, _MARK = "#fbfaf7", "#1f2328", "#6b7280", "#ece9e2", "#b4451f"
 _SUBTITLE_LINES = 2
+_TITLED = 4.4
+"""How many letters high the start picture beside the title is."""
+
+_LEAST_IMAGE = 8
+"""Pixels of a start picture from which on there is something to see."""
+
 _LEAST_NOTED = 4
 """How many letters high a cell is at the least in which something is written."""
 
@@ -43,10 +52,12 @@ class SheetCell:
     Attributes:
         pictures: In order.
         note: Shown in place of the first picture that is missing.
+        image: The file of the picture that they start from; "" for none.
     """
 
     pictures: tuple[SheetPicture, ...] = ()
     note: str = ""
+    image: str = ""
 
 
 def draw_contact_sheet(
@@ -72,14 +83,18 @@ def draw_contact_sheet(
         A PNG file.
     """
     sheet = _Sheet(layout)
-    sheet.write_titles(title, subtitle)
+    images = {cell.image for cell in cells.values()} - {""}
+    sheet.write_titles(title, subtitle, images.pop() if len(images) == 1 else "")
     beside = () if layout.wrapped else axes[0].labels if layout.by_picture else axes[1].labels
     above = pictures if layout.by_picture else axes[0].labels
     if layout.wrapped:
         sheet.write_captions(above)
+        sheet.draw_images_above(axes[0].images)
     else:
         sheet.write_heads(above)
         sheet.write_sides(beside)
+        sheet.draw_images_above(() if layout.by_picture else axes[0].images)
+        sheet.draw_images_beside(axes[0 if layout.by_picture else 1].images)
     for position in product(*(range(len(axis.labels)) for axis in axes)):
         sheet.draw_cell(position, cells.get(position, SheetCell()))
     return sheet.encoded()
@@ -95,9 +110,15 @@ class _Sheet:
         self._draw = ImageDraw.Draw(self._image)
         self._margin = margin(layout.gap, layout.text)
 
-    def write_titles(self, title: str, subtitle: str) -> None:
+    def write_titles(self, title: str, subtitle: str, image: str = "") -> None:
+        """Write what the sheet is about; beside it, the picture that all of it starts from."""
         layout, text = self._layout, self._layout.text
         width = layout.width - 2 * self._margin
+        if image:
+            side = round(_TITLED * text)
+            width -= side + text
+            self._draw_image((layout.width - self._margin - side, text // 2), image, side)
+            subtitle = " · ".join(filter(None, [subtitle, f"from {Path(image).name}"]))
         large = text * 3 // 2
         self._write(self._margin, 2 * text, self._fit(title, width, large), _INK, large)
         lines = self._letters.wrapped(_drawable(subtitle), width, _SUBTITLE_LINES, text)
@@ -119,7 +140,7 @@ class _Sheet:
         pitch = height + self._layout.gap
         every = -(-round(LINE * text) // max(pitch, 1))
         most = max(1, int(pitch * every / (LINE * text)))
-        width = self._layout.left - self._margin - text
+        width = self._layout.left - self._margin - text - self._layout.image
         for row, lines in list(enumerate(self._labels(labels, width, most)))[::every]:
             middle = self._layout.box_corner(row, 0)[1] + height / 2
             y = middle + (0.7 - (len(lines) - 1) * LINE) * text / 2
@@ -137,6 +158,30 @@ class _Sheet:
             x, y = layout.box_corner(*divmod(index, layout.columns))
             y -= round((len(lines) - 1) * LINE * layout.text + 0.3 * layout.text)
             self._write_lines(x, y, lines, _INK)
+
+    def draw_images_above(self, images: Sequence[str]) -> None:
+        """Draw the picture that each column, or each box, starts from above its label."""
+        layout = self._layout
+        for index, image in enumerate(images):
+            row, column = divmod(index, layout.columns) if layout.wrapped else (0, index)
+            x, y = layout.box_corner(row, column)
+            top = y - layout.caption if layout.wrapped else layout.top - layout.head
+            self._draw_image((x, top), image, layout.image - layout.gap)
+
+    def draw_images_beside(self, images: Sequence[str]) -> None:
+        """Draw the picture that each row starts from beside its label."""
+        layout = self._layout
+        for row, image in enumerate(images):
+            side = layout.image - layout.gap
+            y = layout.box_corner(row, 0)[1] + (layout.box[1] - side) // 2
+            self._draw_image((self._margin, y), image, side)
+
+    def _draw_image(self, corner: tuple[int, int], image: str, side: int) -> None:
+        """Draw a start picture, small; nothing where it is gone."""
+        if not image or side < _LEAST_IMAGE:
+            return
+        with suppress(ConfigError, OSError):
+            self._image.paste(small_picture(Path(image).read_bytes(), side), corner)
 
     def draw_cell(self, position: Position, cell: SheetCell) -> None:
         layout = self._layout

@@ -88,7 +88,11 @@ class PlanSheet:
                 SheetPicture(path=base_dir / output.path, blank=output.blank)
                 for output in step.outputs
             )
-            cells[position] = SheetCell(pictures=pictures, note=str(step.error or step.outcome))
+            cells[position] = SheetCell(
+                pictures=pictures,
+                note=str(step.error or step.outcome),
+                image=next((str(each.settings.get("image", "")) for each in step.outputs), ""),
+            )
         return cells
 
     def _title(self) -> str:
@@ -132,4 +136,5 @@ def sheet_name(number: int) -> str:
 
 
 def _sheet_axis(axis: ShownAxis) -> SheetAxis:
-    return SheetAxis(name=axis.path, labels=tuple(axis.labels[place] for place in axis.order))
+    labels, images = ([each[place] for place in axis.order] for each in (axis.labels, axis.images))
+    return SheetAxis(name=axis.path, labels=tuple(labels), images=tuple(images))

@@ -56,10 +56,17 @@ class SheetAxis:
     Attributes:
         name: The setting, as the title has it.
         labels: Of its values, in the order of the sheet; no two the same.
+        images: Of its values, the file of the picture that they start from; "" for none.
     """
 
     name: str
     labels: tuple[str, ...]
+    images: tuple[str, ...] = ()
+
+    @property
+    def has_images(self) -> bool:
+        """Whether a picture stands beside each label."""
+        return any(self.images)
 
 
 @attrs.frozen(kw_only=True)
@@ -83,6 +90,8 @@ class SheetLayout:
         top: The height of everything above the boxes.
         head: The height of the column labels, which is a part of `top`.
         caption: The height of the label above each box.
+        image: The side of the square that a start picture is fitted into, beside or above a label,
+            with the gap between them; 0 where there is none.
         width: Of the sheet.
         height: Of the sheet.
     """
@@ -101,6 +110,7 @@ class SheetLayout:
     top: int
     head: int
     caption: int
+    image: int
     width: int
     height: int
 
@@ -186,6 +196,8 @@ class _Order:
     by_picture: bool
     beside: float
     above: float
+    images_beside: bool = False
+    images_above: bool = False
 
     @classmethod
     def of(cls, axes: Sequence[SheetAxis], images: int) -> _Order:
@@ -195,11 +207,14 @@ class _Order:
         letters = [max(map(breadth, axis.labels), default=0) for axis in axes[:2]]
         if len(axes) > 1:
             second = len(axes[1].labels)
-            return cls(second, first, *box, False, False, beside=letters[1], above=letters[0])
+            shown = axes[1].has_images, axes[0].has_images
+            return cls(second, first, *box, False, False, letters[1], letters[0], *shown)
         if images > 1 and first <= min(_MOST_ROWS, max(_IN_A_ROW, _STRIP * images)):
-            return cls(first, images, images, 1, 1, False, True, beside=letters[0], above=0)
+            own = axes[0].has_images
+            return cls(first, images, images, 1, 1, False, True, letters[0], 0, own)
         columns = _columns(first, box[2] / across)
-        return cls(math.ceil(first / columns), columns, *box, True, False, 0, above=letters[0])
+        rows, own = math.ceil(first / columns), axes[0].has_images
+        return cls(rows, columns, *box, True, False, 0, letters[0], images_above=own)
 
 
 def _sized(order: _Order, cell: int) -> SheetLayout:
@@ -210,12 +225,15 @@ def _sized(order: _Order, cell: int) -> SheetLayout:
     letters = max(1, int(width / (text * LETTER_WIDTH)))
     above = LINE * text * max(1, min(MOST_LINES, math.ceil(order.above / letters)))
     caption = round(above + 0.6 * text) if order.wrapped and width >= 2 * text else 0
-    head = 0 if order.wrapped else round(above + 0.3 * text)
+    image = cell // 3 if order.images_above or order.images_beside else 0
+    caption += image * (order.images_above and order.wrapped)
+    head = 0 if order.wrapped else round(above + 0.3 * text) + image * order.images_above
     top = round(5.4 * text) + head
     paper = margin(gap, text)
     left = paper - gap
     if order.beside:
         left += round(min(max(order.beside, 6), _LABEL_LETTERS) * text * LETTER_WIDTH) + text
+    left += image * order.images_beside
     return SheetLayout(
         rows=order.rows,
         columns=order.columns,
@@ -231,6 +249,7 @@ def _sized(order: _Order, cell: int) -> SheetLayout:
         top=top,
         head=head,
         caption=caption,
+        image=image,
         width=max(left + order.columns * (width + gap), _TITLE_LETTERS * text) + paper,
         height=top + order.rows * (height + caption + gap) + paper,
     )

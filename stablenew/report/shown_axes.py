@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from stablenew.config.overrides import LORA, TEXT_EDITS
+from stablenew.config.overrides import IMAGE, LORA, TEXT_EDITS
 from stablenew.config.pipeline_config import Setting
 from stablenew.learning.axis import Axis, Choice, axis_names, label_of
 from stablenew.learning.choice_labels import labels_apart, value_labels
@@ -23,6 +23,7 @@ class ShownAxis:
         texts: Of the choices, whole.
         labels: Of the choices, what sets them apart; no two the same.
         order: The places of the choices in the order in which they are shown: numbers ascend.
+        images: Of the choices, the file of the picture that they start from; "" for none.
     """
 
     path: str
@@ -31,6 +32,7 @@ class ShownAxis:
     texts: tuple[str, ...]
     labels: tuple[str, ...]
     order: tuple[int, ...]
+    images: tuple[str, ...]
 
 
 def shown_axes(axes: Sequence[Axis], added: Sequence[Setting] = ()) -> tuple[ShownAxis, ...]:
@@ -70,7 +72,12 @@ def _shown(axis: Axis, name: str, added: Sequence[Setting]) -> ShownAxis:
         texts=texts,
         labels=labels,
         order=_order(every),
+        images=(*_images(axis), *("" for _ in further)),
     )
+
+
+def _images(axis: Axis) -> tuple[str, ...]:
+    return tuple(str(choice.overrides.get(IMAGE) or "") for choice in axis.choices)
 
 
 def _order(values: Sequence[Setting]) -> tuple[int, ...]:

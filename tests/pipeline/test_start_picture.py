@@ -349,6 +349,16 @@ async def test_a_picture_that_was_moved_is_used_again_and_called_where_it_lies(
     assert result.outputs[0].settings["image"] == str(moved)
 
 
+def test_a_small_picture_is_as_a_person_sees_it(tmp_path: Path) -> None:
+    turned_ = turned(tmp_path / "a.jpg", 6, Image.new("RGB", (400, 200), "red")).read_bytes()
+    assert picture_decoding.small_picture(turned_, 50).size == (25, 50)
+    clear = write(tmp_path / "a.png", Image.new("RGBA", (16, 8), (255, 0, 0, 0))).read_bytes()
+    small = picture_decoding.small_picture(clear, 50)
+    assert (small.size, small.getpixel((3, 3))) == ((16, 8), (255, 255, 255))
+    with pytest.raises(ConfigError, match="is no picture"):
+        picture_decoding.small_picture(b"GIF89a", 50)
+
+
 async def test_what_is_transparent_stays_so_where_nothing_is_sampled(tmp_path: Path) -> None:
     path = write(tmp_path / "a.png", Image.new("RGBA", (16, 16), (255, 0, 0, 0)))
     asked = {"image": str(path), "txt2img": {"enabled": False, "prompt": "a cat", "seed": 1}}

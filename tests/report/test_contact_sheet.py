@@ -187,3 +187,71 @@ def test_no_letter_on_this_machine_is_a_box(text: str) -> None:
         for letter in run.replace(" ", ""):
             mask = used.getmask(letter)
             assert (mask.size, bytes(mask)) != (box.size, bytes(box))
+
+
+def pictured(tmp_path: Path, *colours: str) -> SheetAxis:
+    """Return an axis of start pictures, each of one colour."""
+    files = [tmp_path / f"{colour}.png" for colour in colours]
+    for file, colour in zip(files, colours, strict=True):
+        Image.new("RGB", (40, 30), colour).save(file)
+    return SheetAxis(name="image", labels=colours, images=tuple(map(str, files)))
+
+
+def colours_in(image: Image.Image, box: tuple[int, int, int, int]) -> set[object]:
+    return {colour for _, colour in image.crop(box).getcolors(maxcolors=2**24) or ()}
+
+
+RED, BLUE = (255, 0, 0), (0, 0, 255)
+
+
+@pytest.mark.parametrize("images", [1, 2])
+def test_a_row_has_the_picture_that_it_starts_from_beside_its_label(
+    tmp_path: Path, images: int
+) -> None:
+    own = pictured(tmp_path, "red", "blue")
+    axes = [own] if images > 1 else [axis("a", "b"), own]
+    image, layout = draw(axes, {}, images)
+    for row, (there, other) in enumerate([(RED, BLUE), (BLUE, RED)]):
+        top = layout.box_corner(row, 0)[1]
+        beside = colours_in(image, (0, top, layout.left, top + layout.cell))
+        assert there in beside
+        assert other not in beside
+
+
+@pytest.mark.parametrize("axes", [1, 2])
+def test_a_column_has_the_picture_that_it_starts_from_above_its_label(
+    tmp_path: Path, axes: int
+) -> None:
+    own = pictured(tmp_path, "red", "blue")
+    image, layout = draw([own, *[axis("a", "b")] * (axes - 1)], {})
+    for column, (there, other) in enumerate([(RED, BLUE), (BLUE, RED)]):
+        left, top = layout.box_corner(0, column)
+        above = colours_in(image, (left, 0, left + layout.cell, top))
+        assert there in above
+        assert other not in above
+
+
+def test_what_all_of_a_sheet_starts_from_is_beside_its_title(tmp_path: Path) -> None:
+    red, blue = pictured(tmp_path, "red", "blue").images
+    cells: dict[tuple[int, ...], SheetCell] = {
+        (0,): SheetCell(image=red),
+        (1,): SheetCell(image=red),
+        (2,): SheetCell(),
+    }
+    image, layout = draw([axis("a", "b", "c")], cells)
+    titled = (0, 0, layout.width, layout.top)
+    assert RED in colours_in(image, titled)
+    image, _ = draw([axis("a", "b", "c")], {**cells, (1,): SheetCell(image=blue)})
+    assert not {RED, BLUE} & colours_in(image, titled)
+
+
+@pytest.mark.parametrize("content", [None, b"no picture"])
+def test_a_start_picture_that_is_gone_leaves_its_place_empty(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    own = pictured(tmp_path, "red", "blue")
+    Path(own.images[0]).unlink()
+    if content is not None:
+        Path(own.images[0]).write_bytes(content)
+    image, layout = draw([own], {(0,): SheetCell(image=own.images[0])})
+    assert BLUE in colours_in(image, (0, 0, layout.width, layout.height))

@@ -18,6 +18,7 @@ from stablenew.errors import BackendRejectedError
 from stablenew.learning.axis import (
     Axis,
     axis_in_step,
+    axis_of_images,
     axis_of_presets,
     axis_of_prompts,
     axis_of_values,
@@ -247,3 +248,13 @@ async def test_a_plan_of_two_settings_leaves_a_grid(runs: Path) -> None:
             )
             # What failed has a note in its place.
             assert (shown == made) == (row == 0)
+
+
+def test_a_sheet_knows_what_its_steps_start_from(drawn: list[dict[str, Any]]) -> None:
+    axes = axis_of_images(["/b/2.png", "/b/1.png"]), axis_of_values("img2img.steps", [8, 4])
+    sheet = PlanSheet(started(*axes))
+    sheet.steps.append(finished(1, 0, image="/b/1.png"))
+    list(sheet.draw(Path()))
+    (made,) = drawn
+    assert [axis.images for axis in made["axes"]] == [("/b/2.png", "/b/1.png"), ("", "")]
+    assert {place: cell.image for place, cell in made["cells"].items()} == {(1, 1): "/b/1.png"}
