@@ -50,6 +50,18 @@ def _webui(settings: Settings) -> Backend:
     return WebUIBackend(settings.url, settings.auth)
 
 
+def _comfyui(settings: Settings) -> Backend:
+    from stablenew.backends.comfyui.backend import ComfyUIBackend
+
+    return ComfyUIBackend(settings.url, settings.auth)
+
+
+def _server(settings: Settings) -> Backend:
+    from stablenew.backends.server_backend import ServerBackend
+
+    return ServerBackend(settings.url, settings.auth)
+
+
 def _fake(_: Settings) -> Backend:
     from stablenew.backends.fake import FakeBackend
 
@@ -59,6 +71,8 @@ def _fake(_: Settings) -> Backend:
 BACKENDS: Mapping[str, Callable[[Settings], Backend]] = {
     "embedded": _embedded,
     "webui": _webui,
+    "comfyui": _comfyui,
+    "server": _server,
     "fake": _fake,
 }
 """What `--backend` can name."""

@@ -42,6 +42,7 @@ HOMES = {"aiofiles": "storage.files", "cattrs": "_convert"}
 """Libraries that one module alone imports."""
 
 BROAD = {
+    "backends.comfyui.job": "whatever goes wrong with a prompt is an error of its job alone",
     "backends.webui.job": "whatever goes wrong in a request is an error of its job alone",
     "events.subscription": "a handler that raises does not end its subscription",
     "pipeline.stage_call": "a failing interrupt must not replace a cancellation",

@@ -112,12 +112,12 @@ class ServerClient:
             BackendUnavailableError: No answer, `tries` times.
             BackendError: An answer that is no, or that cannot be read.
         """
-        answer = await self._ask("GET", path, None, tries)
+        answer = await self.ask("GET", path, tries=tries)
         return None if answer.status in _MISSING else await self._read(answer, f"GET {path}", kind)
 
     async def has(self, path: str) -> bool:
         """Return whether there is such a path, for whatever method."""
-        return (await self._ask("GET", path, None, _TRIES)).status != 404
+        return (await self.ask("GET", path)).status != 404
 
     async def send(self, path: str, content: bytes | None = None) -> object:
         """Return a short POST's JSON; None for an empty body and where there is no such path.
@@ -126,7 +126,7 @@ class ServerClient:
             BackendUnavailableError: No answer.
             BackendError: An answer that is no, or that cannot be read.
         """
-        answer = await self._ask("POST", path, content, 1)
+        answer = await self.ask("POST", path, content, tries=1)
         return None if answer.status in _MISSING else await self._read(answer, f"POST {path}")
 
     async def generate(self, path: str, content: bytes, arriving: Callable[[], None]) -> Answer:
@@ -177,17 +177,42 @@ class ServerClient:
                 )
             return self._answer(response, body)
 
-    async def _ask(self, method: str, path: str, content: bytes | None, tries: int) -> Answer:
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        content: bytes | None = None,
+        *,
+        tries: int = _TRIES,
+        content_type: str = "application/json",
+        timeout: float | None = None,
+    ) -> Answer:
+        """Return the answer to a short request, whatever its status.
+
+        Args:
+            method: `GET` or `POST`.
+            path: Where to.
+            content: What is sent.
+            tries: How often a GET is sent at the most; a POST again only if it never got there.
+            content_type: Of the content.
+            timeout: Seconds without a sign of the answer, in place of `answer_timeout`.
+
+        Raises:
+            BackendUnavailableError: No answer; `never_sent` tells whether the server knows of it.
+            BackendProtocolError: An answer that is no HTTP.
+        """
         import httpx2
 
-        headers = {"content-type": "application/json"} if content is not None else {}
+        headers = {"content-type": content_type} if content is not None else {}
+        waits = httpx2.Timeout(timeout or self._answer_timeout, connect=_CONNECT_TIMEOUT)
         for attempt in range(tries):
             try:
                 response = await self._gets.request(
-                    method, self.url + path, content=content, headers=headers
+                    method, self.url + path, content=content, headers=headers, timeout=waits
                 )
             except httpx2.TransportError as error:
-                if attempt + 1 == tries:
+                sent = not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
+                if attempt + 1 == tries or (sent and method != "GET"):
                     raise self._away(error) from error
             except httpx2.RequestError as error:
                 raise self._garbled(error) from error

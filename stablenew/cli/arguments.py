@@ -21,8 +21,8 @@ several things at once, all combinations or some of them (docs/plans.md has each
       --sweep "txt2img.sampler_name=Euler,DPM++ 2M" --with txt2img.steps=20,12 --sample 4
   python -m stablenew.run --pack tiny --prompts all --sweep txt2img.cfg_scale=1,3,5,8 --learn
   python -m stablenew.run --prompt "a red mushroom" --replace "red=red,blue,green"
-with a server of yours (AUTOMATIC1111 started with --api, Forge, SD.Next, sd-server):
-  python -m stablenew.run --backend webui --url http://127.0.0.1:7860 \\
+with a server of yours (ComfyUI, AUTOMATIC1111 started with --api, Forge, SD.Next, sd-server):
+  python -m stablenew.run --url http://127.0.0.1:8188 \\
       --prompt "a blue cat" --sweep txt2img.cfg_scale=3,5,7 --learn
 
 a plan file has the same words, and a table for each stage:
@@ -196,9 +196,12 @@ def _add_how(how: argparse._ArgumentGroup) -> None:
     how.add_argument(
         "--backend",
         metavar="NAME",
-        help="embedded, webui, or fake for a try-out (embedded; webui where there is a URL)",
+        help="embedded, comfyui, webui, server (finds out which of the two answers), or fake for a"
+        " try-out (embedded; server where there is a URL)",
     )
-    how.add_argument("--url", metavar="URL", help="the server's (http://127.0.0.1:7860)")
+    how.add_argument(
+        "--url", metavar="URL", help="the server's (http://127.0.0.1:7860; of ComfyUI :8188)"
+    )
     how.add_argument("--auth", metavar="USER:PASSWORD", help="what the server asks for")
     how.add_argument(
         "--wait-for-server", metavar="SECONDS", help="for one that went away to come back (60)"

@@ -28,8 +28,7 @@ from stablenew.config.overrides import IMAGE, override_all
 from stablenew.config.pipeline_config import PipelineConfig, Setting, read_table
 from stablenew.config.prompt import Prompt
 from stablenew.config.prompt_pack import STDIN
-from stablenew.config.server_url import DEFAULT_URL
-from stablenew.config.settings import Settings
+from stablenew.config.settings import WITH_SERVER, Settings
 from stablenew.config.sweep import parse_assignment
 from stablenew.controller.pinned_plan import resumed_plan
 from stablenew.errors import ConfigError
@@ -254,10 +253,10 @@ def _read_resumed(flags: Mapping[str, object], environ: Mapping[str, str]) -> Jo
     given = merged(options_from_flags(flags), options_from_environment(environ))
     named = ("auth", "wait_for_server", "stall_timeout")
     values = {name: getattr(given, name) for name in named}
+    values["url"] = given.url or stored.url
     settings = Settings(
         out=folder.parent,
         backend=given.backend or stored.backend or "embedded",
-        url=given.url or stored.url or DEFAULT_URL,
         learning_enabled=stored.learning_enabled,
         step_timeout=given.step_timeout or stored.step_timeout,
         **{name: value for name, value in values.items() if value is not None},
@@ -287,9 +286,9 @@ def _is_in(plan: object, out: object) -> bool:
 
 def _settings(options: RunOptions, flags: RunOptions) -> Settings:
     """Return what holds for the program; whoever names a server's URL means that server."""
-    if flags.url is not None and options.backend not in (None, "webui"):
+    if flags.url is not None and options.backend not in (None, *WITH_SERVER):
         raise ConfigError(f"--url: given with the backend {options.backend!r}, which has no server")
-    implied = "embedded" if options.url is None else "webui"
+    implied = "embedded" if options.url is None else "server"
     backend = implied if options.backend is None else options.backend
     named = ("url", "auth", "wait_for_server", "step_timeout", "stall_timeout")
     values = {name: getattr(options, name) for name in named}

@@ -10,6 +10,9 @@ from stablenew.errors import ConfigError
 DEFAULT_URL = "http://127.0.0.1:7860"
 """Where AUTOMATIC1111 listens unless it is told otherwise."""
 
+DEFAULT_COMFYUI_URL = "http://127.0.0.1:8188"
+"""Where ComfyUI does."""
+
 _PAGES = re.compile(r"/(?:(?:sdapi|internal)(?:/.*)?|docs|redoc|openapi\.json)$")
 """What a path ends with that was copied from the address of one of a server's own pages."""
 

@@ -12,14 +12,21 @@ from stablenew._arguments import checked
 from stablenew._convert import structure, takes_numpy
 from stablenew._names import checked_path
 from stablenew.config.pipeline_config import bounded, without_control_characters
-from stablenew.config.server_url import DEFAULT_URL, split_url
+from stablenew.config.server_url import DEFAULT_COMFYUI_URL, DEFAULT_URL, split_url
 from stablenew.errors import ConfigError
 
 RECORDS_FILE = "learning_records.jsonl"
 
+WITH_SERVER = ("webui", "comfyui", "server")
+"""The backends that have one; `server` finds out which of the others answers."""
+
 
 def _to_path(value: object) -> Path:
     return Path(without_control_characters("out", checked_path("out", value)))
+
+
+def _usual_url(backend: str) -> str:
+    return DEFAULT_COMFYUI_URL if backend == "comfyui" else DEFAULT_URL
 
 
 def _is_bool(_: object, field: attrs.Attribute[bool], value: bool) -> None:
@@ -35,6 +42,7 @@ class Settings:
         out: The folder of all runs.
         backend: Which backend makes the pictures.
         url: Where the server is, for backends that have one; credentials in it move to `auth`.
+            Where such a server usually listens, if it is not given.
         auth: The server's `user:password`, None where it wants none.
         wait_for_server: Seconds that a run waits for a server that went away, 0 for not at all.
         learning_enabled: Whether runs leave learning records.
@@ -45,7 +53,9 @@ class Settings:
 
     out: Path = attrs.field(default=Path("runs"), converter=_to_path)
     backend: str = "embedded"
-    url: str = DEFAULT_URL
+    url: str = attrs.field(
+        default=attrs.Factory(lambda settings: _usual_url(settings.backend), takes_self=True)
+    )
     auth: str | None = attrs.field(default=None, repr=False)
     wait_for_server: float = attrs.field(default=60.0, validator=bounded(0, 1e9))
     learning_enabled: bool = attrs.field(default=False, validator=_is_bool)
@@ -59,6 +69,11 @@ class Settings:
         url, auth = split_url(checked("url", self.url, str), auth)
         object.__setattr__(self, "url", url)  # frozen for everybody else
         object.__setattr__(self, "auth", auth)
+
+    @property
+    def server_url(self) -> str | None:
+        """Where the server is; None for a backend without one."""
+        return self.url if self.backend in WITH_SERVER else None
 
     @property
     def records_path(self) -> Path:

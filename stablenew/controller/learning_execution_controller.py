@@ -165,7 +165,7 @@ class LearningExecutionController:
             config=with_seed(base_config, self._engine.clock.draw_seed),
             max_steps=max_steps,
             step_timeout=settings.step_timeout,
-            url=settings.url if settings.backend == "webui" else None,
+            url=settings.server_url,
             learning_enabled=self._engine.learning_enabled,
             metadata=metadata or {},
         )

@@ -124,7 +124,7 @@ def test_a_dry_run_can_be_json(tmp_path: Path) -> None:
         (("none.toml",), "none.toml: No such file or directory"),
         (
             ("--prompt", "a", "--backend", "nope"),
-            "backend: given 'nope', there is embedded, webui, fake",
+            "backend: given 'nope', there is embedded, webui, comfyui, server, fake",
         ),
         (("--sweep", "txt2img.steps=4,5"), "txt2img.prompt: missing, expected some text"),
         (("--prompt", "a", "--set", "txt2img.width=512"), "the embedded backend makes 64x64"),

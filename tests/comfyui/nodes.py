@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 SAMPLERS = (
@@ -161,7 +162,7 @@ def object_info(*, detailer: bool = True) -> dict[str, Any]:
     left_out = () if detailer else ("FaceDetailer", "UltralyticsDetectorProvider")
     return {
         name: {
-            "input": {"required": required, "optional": OPTIONAL.get(name, {})},
+            "input": {"required": deepcopy(required), "optional": OPTIONAL.get(name, {})},
             "input_order": {
                 "required": list(required),
                 "optional": list(OPTIONAL.get(name, {})),

@@ -236,10 +236,9 @@ def test_every_link_leads_to_a_node() -> None:
 
 
 def test_what_loads_is_kept_under_other_names() -> None:
-    kept = loaders_of(drawn(prompt="a cat<lora:film:1>").nodes)
+    kept = loaders_of(drawn(prompt="a cat<lora:film:1>").nodes, "kept ")
     assert set(kept) == {"kept model", "kept lora", "kept positive", "kept negative"}
     assert kept["kept positive"]["inputs"] == {"clip": ("kept lora", 1), "text": "a cat"}
-    assert not loaders_of(kept)
 
 
 def test_a_stage_without_a_picture_to_start_from_is_refused() -> None:

@@ -18,6 +18,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 class Fault(StrEnum):
     """What happens to one exchange."""
 
+    RESET_UNHEARD = "reset before the server heard of it"
     RESET_BEFORE = "reset before the answer"
     RESET_IN_BODY = "reset in the middle of the body"
     CLOSE_IN_BODY = "closed in the middle of the body"
@@ -57,6 +58,9 @@ class Wire:
                 if struck:
                     self.left -= 1
                     self.befell += 1
+                if struck is Fault.RESET_UNHEARD:
+                    _reset(client)
+                    return
                 await server.send(first)
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(self._there, client, server)

@@ -17,8 +17,9 @@ LOADERS = (
 )
 """Classes of nodes whose results the next picture needs again."""
 
-_KEPT = "kept "
-"""What the ids of nodes begin with that are there for the server's cache alone."""
+
+_EMPTY: Mapping[str, Setting] = {"STRING": "", "BOOLEAN": False}
+"""What the page has for an input without a default."""
 
 
 class Graph:
@@ -49,9 +50,11 @@ class Graph:
         if kind not in self._info:
             raise BackendProtocolError(f"the server has no node {kind}")
         filled = {
-            each.name: each.default
+            each.name: _EMPTY.get(each.kind, each.low or 0)
+            if each.default is None
+            else each.default
             for each in self._info[kind].inputs.values()
-            if each.required and each.literal and each.default is not None
+            if each.required and each.literal and each.name not in inputs
         }
         node: dict[str, object] = {"class_type": kind, "inputs": {**filled, **inputs}}
         for there, other in self.nodes.items():
@@ -63,15 +66,21 @@ class Graph:
         return there
 
 
-def loaders_of(nodes: Mapping[str, Mapping[str, object]]) -> dict[str, dict[str, object]]:
-    """Return the nodes of a graph that load and read, with ids that no other graph has."""
+def loaders_of(
+    nodes: Mapping[str, Mapping[str, object]], prefix: str
+) -> dict[str, dict[str, object]]:
+    """Return the nodes of a graph that load and read, with ids that begin otherwise."""
+
+    def moved(value: object) -> object:
+        return (prefix + value[0], value[1]) if isinstance(value, tuple) else value
+
     return {
-        _KEPT + name: {
+        prefix + name: {
             "class_type": node["class_type"],
-            "inputs": {key: _kept(value) for key, value in inputs_of(node).items()},
+            "inputs": {key: moved(value) for key, value in inputs_of(node).items()},
         }
         for name, node in nodes.items()
-        if node["class_type"] in LOADERS and not name.startswith(_KEPT)
+        if node["class_type"] in LOADERS
     }
 
 
@@ -89,7 +98,3 @@ def inputs_of(node: Mapping[str, object]) -> Mapping[str, object]:
     inputs = node["inputs"]
     assert isinstance(inputs, Mapping)
     return inputs
-
-
-def _kept(value: object) -> object:
-    return (_KEPT + value[0], value[1]) if isinstance(value, tuple) else value
