@@ -244,6 +244,10 @@ def _run(
                 return replay(read_replay(vars(flags)), lines)
         from functools import partial
 
+        if flags.list:
+            from stablenew.cli.workflow_command import list_workflow
+
+            return anyio.run(stops.cancelling, partial(list_workflow, vars(flags), lines))
         from stablenew.cli.job import drafted_job
         from stablenew.cli.run_command import dry_run, run_job
 

@@ -74,6 +74,7 @@ def run_parser() -> Parser:
     )
     parser.add_argument("file", nargs="?", metavar="PLAN.toml", help="a plan file (TOML or JSON)")
     _add_what(parser.add_argument_group("what to run"))
+    _add_workflow(parser.add_argument_group("a workflow of ComfyUI"))
     _add_axes(parser.add_argument_group("what to explore"))
     _add_how(parser.add_argument_group("how to run it"))
     return parser
@@ -133,6 +134,20 @@ def _add_what(what: argparse._ArgumentGroup) -> None:
         help="leave a learning record for each run",
     )
     what.add_argument("--experiment-name", metavar="NAME", help="kept with every record")
+
+
+def _add_workflow(workflow: argparse._ArgumentGroup) -> None:
+    workflow.add_argument(
+        "--workflow",
+        metavar="FILE",
+        help="a file of ComfyUI's: API format, as saved by its page, or a picture of its",
+    )
+    workflow.add_argument(
+        "--output", metavar="NODE", help="the node whose picture is meant: its id, title or class"
+    )
+    workflow.add_argument(
+        "--list", action="store_true", help="show what it is and what can be swept; run nothing"
+    )
 
 
 def _add_variants(what: argparse._ArgumentGroup) -> None:

@@ -155,6 +155,8 @@ def drafted_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
     """
     if flags.get("resume") is not None:
         return _read_resumed(flags, environ)
+    if flags.get("workflow") is not None or flags.get("output") is not None:
+        raise ConfigError("--workflow, --output: only to be looked at so far; give --list as well")
     if flags.get("only_failed"):
         raise ConfigError("--only-failed: of which plan? give --resume runs/PLAN_ID as well")
     file = _read_file(flags.get("file"))

@@ -16,8 +16,15 @@ from stablenew.config.pipeline_config import Setting
 from stablenew.errors import BackendProtocolError
 
 COMBO = "COMBO"
-LITERALS = ("INT", "FLOAT", "STRING", "BOOLEAN", COMBO)
+OPENING = "COMFY_DYNAMICCOMBO_V3"
+"""A combo each of whose choices has inputs of its own."""
+
+LITERALS = ("INT", "FLOAT", "STRING", "BOOLEAN", COMBO, OPENING)
 """Types whose values stand in a graph; those of every other type are links."""
+
+SEEDS = ("seed", "noise_seed")
+
+_UPLOADS = ("image_upload", "video_upload", "audio_upload", "file_upload", "animated_image_upload")
 
 _NO_OPTIONS: Mapping[str, object] = MappingProxyType({})
 
@@ -53,9 +60,33 @@ class NodeInput:
 
     @property
     def is_seed(self) -> bool:
-        """Whether it is a seed, which the browser changes after each picture."""
-        named = self.name in ("seed", "noise_seed")
-        return self.kind == "INT" and (named or bool(self.options.get("control_after_generate")))
+        """Whether it is a seed; a number that the page changes for each picture may be any."""
+        return self.kind == "INT" and (
+            self.name in SEEDS or (self.is_changed_by_page and "seed" in self.name.lower())
+        )
+
+    @property
+    def is_changed_by_page(self) -> bool:
+        """Whether the page has a switch beside it, that changes it after each picture."""
+        seed = self.kind == "INT" and self.name in SEEDS
+        return seed or bool(self.options.get("control_after_generate"))
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it names a file that was uploaded to the server, a picture most often."""
+        return any(self.options.get(name) for name in _UPLOADS)
+
+    @property
+    def linked_only(self) -> bool:
+        """Whether no value may stand in it, although its type would let one."""
+        return not self.literal or bool(self.options.get("forceInput"))
+
+    def opened_by(self, value: object) -> Iterator[NodeInput]:
+        """Yield the inputs that a choice of it has: `resize_type.width`."""
+        for choice in map(_table, _list(self.options.get("options"))):
+            if self.kind == OPENING and choice.get("key") == value:
+                for each in _inputs({"input": choice.get("inputs")}):
+                    yield attrs.evolve(each, name=f"{self.name}.{each.name}")
 
 
 @attrs.frozen(kw_only=True)
@@ -77,6 +108,16 @@ class NodeClass:
     outputs: tuple[str, ...]
     output_node: bool
     module: str
+
+    def inputs_with(self, values: Mapping[str, object]) -> Iterator[NodeInput]:
+        """Yield its inputs, each followed by those that its choice has."""
+        waiting = list(self.inputs.values())[::-1]
+        while waiting:
+            each = waiting.pop()
+            yield each
+            if each.kind == OPENING:
+                opened = each.opened_by(values.get(each.name, each.default))
+                waiting += list(opened)[::-1]
 
 
 class ObjectInfo(Mapping[str, NodeClass]):
@@ -158,6 +199,8 @@ def _input(name: str, described: object, *, required: bool) -> NodeInput:
     if isinstance(kind, list) or kind == COMBO:
         kind = COMBO
         choices = tuple(listed) if isinstance(listed, list) else None
+    elif kind == OPENING:
+        choices = tuple(str(_table(each).get("key")) for each in _list(listed))
     return NodeInput(
         name=name,
         kind=str(kind),

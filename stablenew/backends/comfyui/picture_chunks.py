@@ -10,9 +10,13 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+
+_MOST = 64 * 1024 * 1024
+"""Bytes that a compressed text may have in full."""
 
 
 def with_texts(png: bytes, texts: Mapping[str, str]) -> bytes:
@@ -20,9 +24,9 @@ def with_texts(png: bytes, texts: Mapping[str, str]) -> bytes:
 
     What is no PNG is returned as it is.
     """
-    if not png.startswith(_SIGNATURE):
+    if not png.startswith(SIGNATURE):
         return png
-    pieces = [_SIGNATURE]
+    pieces = [SIGNATURE]
     for kind, chunk in _chunks(png):
         name = chunk[8:].partition(b"\0")[0].decode("latin-1") if kind in _TEXTS else None
         if name not in texts:
@@ -32,8 +36,35 @@ def with_texts(png: bytes, texts: Mapping[str, str]) -> bytes:
     return b"".join(pieces)
 
 
+def texts_of(png: bytes) -> dict[str, bytes]:
+    """Return the texts of a PNG by name, in UTF-8, as far as they can be read."""
+    texts: dict[str, bytes] = {}
+    for kind, chunk in _chunks(png):
+        if kind in _TEXTS:
+            name, _, content = chunk[8:-4].partition(b"\0")
+            with suppress(zlib.error, ValueError, IndexError):
+                texts.setdefault(name.decode("latin-1"), _read_text(kind, content))
+    return texts
+
+
+def _read_text(kind: bytes, content: bytes) -> bytes:
+    if kind != b"iTXt":
+        text = content if kind == b"tEXt" else _inflated(content[1:])
+        return text.decode("latin-1").encode()
+    _language, _translated, text = content[2:].split(b"\0", 2)
+    return _inflated(text) if content[0] else text
+
+
+def _inflated(data: bytes) -> bytes:
+    inflater = zlib.decompressobj()
+    text = inflater.decompress(data, _MOST)
+    if inflater.unconsumed_tail:
+        raise ValueError("too large")
+    return text
+
+
 def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
-    start = len(_SIGNATURE)
+    start = len(SIGNATURE)
     while start + 8 <= len(png):
         (length,) = struct.unpack_from(">I", png, start)
         end = start + length + 12

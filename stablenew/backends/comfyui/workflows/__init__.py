@@ -1,0 +1,1 @@
+"""Anybody's own workflow: read, looked through, checked, and changed by one input or another."""
