@@ -415,6 +415,7 @@ def test_priors_of_a_file_beat_those_that_come_with_the_program(tmp_path: Path) 
         ("[setting.steps]\naxes = 1", "setting.steps.axes: did you mean"),
         ("[setting]\nsteps = 1", "setting.steps: given 1, expected a table"),
         ("noise", "not TOML"),
+        ("noise = " + "[" * 5_000, "not TOML"),
     ],
 )
 def test_what_is_wrong_with_priors_is_said_in_one_line(

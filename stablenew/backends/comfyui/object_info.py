@@ -14,6 +14,7 @@ import msgspec
 
 from stablenew.config.pipeline_config import Setting
 from stablenew.errors import BackendProtocolError
+from stablenew.storage.record_reader import NOT_JSON
 
 COMBO = "COMBO"
 OPENING = "COMFY_DYNAMICCOMBO_V3"
@@ -160,14 +161,14 @@ def read_object_info(body: bytes | bytearray) -> ObjectInfo:
     """
     try:
         return ObjectInfo(msgspec.json.decode(body, type=dict[str, msgspec.Raw]))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except NOT_JSON as error:
         raise BackendProtocolError(f"/object_info is no list of nodes: {error}") from error
 
 
 def _node_class(name: str, raw: msgspec.Raw) -> NodeClass:
     try:
         data = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except NOT_JSON as error:
         raise BackendProtocolError(f"/object_info of {name} cannot be read: {error}") from error
     if not isinstance(data, dict):
         raise BackendProtocolError(f"/object_info of {name} is no object")
