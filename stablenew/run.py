@@ -167,7 +167,7 @@ def _guarded(work: Callable[[], int], errors: list[str] | None = None, *, verbos
                 logging.getLogger(__name__).exception("stopped")
             where = f"{error.filename}: " if error.filename else ""
             _say(f"{where}{error.strerror or error}", errors)
-        if errors is None:
+        if errors is None and error.filename is None:  # of stdout, whose flush would fail again
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 

@@ -22,7 +22,7 @@ from stablenew.events.subscription import Subscription
 from stablenew.learning.learning_record_writer import LearningRecordWriter
 from stablenew.learning.learning_recorder import LearningRecorder, RecordWriter
 from stablenew.pipeline.pipeline_runner import PipelineRunner
-from stablenew.storage import files
+from stablenew.storage import files, system
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +117,8 @@ class Engine:
             )
 
             try:
-                yield lambda step: note_step(marker, step)
+                # Not noted, a step that kills the process is tried again: no reason to fail it now.
+                yield lambda step: system.quietly(note_step, marker, step)
             finally:
                 await self._close(subscription)
         finally:

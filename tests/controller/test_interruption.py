@@ -26,7 +26,7 @@ from stablenew.errors import ConfigError, RecordError, StableNewError
 from stablenew.hosts import ThreadHost
 from stablenew.learning.learning_record_reader import read_records
 from stablenew.report.page import DATA
-from stablenew.storage import files
+from stablenew.storage import files, system
 from tests.support import config, leftovers
 
 PLAN = {"target_variable": "txt2img.cfg_scale", "sweep_values": [3, 5, 7]}
@@ -203,6 +203,17 @@ def test_a_disk_that_fails_while_a_marker_is_made_leaves_nobody_holding_it(
         with pytest.raises(OSError, match="Input/output error"):
             marker.hold(runs, "plan-1")
     marker.release(runs, "plan-1", marker.hold(runs, "plan-1"))
+
+
+async def test_a_step_that_cannot_be_noted_in_its_marker_runs_all_the_same(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(system, "write_state", full)
+    async with open_app(Settings(out=runs), backend=FakeBackend()) as app:
+        assert (await app.learning.run_learning_plan(PLAN, config())).success
 
 
 async def test_an_error_in_the_middle_leaves_no_marker(runs: Path) -> None:
