@@ -76,6 +76,8 @@ def as_metadata(given: object) -> Mapping[str, object]:
     """
     if not isinstance(given, Mapping):
         raise ConfigError(f"metadata: given {given!r}, expected a table of keys and values")
+    if not given:  # as of most choices, and a plan may have thousands
+        return _EMPTY
     problems: list[str] = []
     try:
         plain = _json_value(given, "metadata", problems)
