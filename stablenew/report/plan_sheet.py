@@ -57,7 +57,7 @@ class PlanSheet:
         """
         from stablenew.report.contact_sheet import draw_contact_sheet  # loads Pillow
 
-        shown = shown_axes(self.started.axes, self.added)
+        shown = self._begun(shown_axes(self.started.axes, self.added))
         axes = [_sheet_axis(axis) for axis in shown]
         sheets = sheets_of(axes, self._cells(shown, base_dir))
         drawn = sheets[:MOST_SHEETS]
@@ -74,6 +74,15 @@ class PlanSheet:
                 pictures=self._seeds(),
             )
             yield sheet_name(number), data
+
+    def _begun(self, axes: Sequence[ShownAxis]) -> list[ShownAxis]:
+        """Return axes without the choices that no step had: a plan may end after 2 of 4,000."""
+        places = [step.places or (axes[0].values.index(step.value),) for step in self.steps]
+        used = map(set, zip(*places, strict=True))
+        return [
+            attrs.evolve(axis, order=tuple(place for place in axis.order if place in some))
+            for axis, some in zip(axes, used, strict=True)
+        ]
 
     def _cells(self, axes: Sequence[ShownAxis], base_dir: Path) -> dict[tuple[int, ...], SheetCell]:
         """Return what each step made by its position: which label of each axis."""

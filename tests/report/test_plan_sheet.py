@@ -189,9 +189,25 @@ def test_labels_say_what_differs_and_never_the_same_twice(
     axis: Axis, labels: tuple[str, ...], drawn: list[dict[str, Any]]
 ) -> None:
     sheet = PlanSheet(started(axis))
-    sheet.steps += [finished(0)]
+    sheet.steps += [finished(place) for place in range(len(axis.choices))]
     list(sheet.draw(Path()))
     assert drawn[0]["axes"][0].labels == labels
+
+
+def test_what_no_step_had_when_a_plan_was_cut_takes_no_room(drawn: list[dict[str, Any]]) -> None:
+    many = axis_of_values("txt2img.steps", list(range(1, 4001)))
+    sheet = PlanSheet(started(many, NAMES))
+    sheet.steps += [finished(1, 0), finished(0, 0)]
+    list(sheet.draw(Path()))
+    (only,) = drawn
+    assert [axis.labels for axis in only["axes"]] == [
+        ("steps 1", "steps 2"),
+        ("sampler_name Heun",),
+    ]
+    assert [only["cells"][n, 0].pictures[0].path for n in (0, 1)] == [
+        Path("0-0/1.png"),
+        Path("1-0/1.png"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -256,5 +272,5 @@ def test_a_sheet_knows_what_its_steps_start_from(drawn: list[dict[str, Any]]) ->
     sheet.steps.append(finished(1, 0, image="/b/1.png"))
     list(sheet.draw(Path()))
     (made,) = drawn
-    assert [axis.images for axis in made["axes"]] == [("/b/2.png", "/b/1.png"), ("", "")]
-    assert {place: cell.image for place, cell in made["cells"].items()} == {(1, 1): "/b/1.png"}
+    assert [axis.images for axis in made["axes"]] == [("/b/1.png",), ("",)]
+    assert {place: cell.image for place, cell in made["cells"].items()} == {(0, 0): "/b/1.png"}
