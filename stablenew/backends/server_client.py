@@ -11,7 +11,7 @@ import random
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -20,6 +20,7 @@ import anyio.to_thread
 
 from stablenew.backends.answers import AWAY, Answer, read_json, refusal
 from stablenew.backends.proxies import ServerProxy, proxy_before
+from stablenew.backends.server_socket import ServerSocket, open_socket
 from stablenew.errors import BackendProtocolError, BackendUnavailableError, ConfigError
 
 if TYPE_CHECKING:
@@ -155,6 +156,13 @@ class ServerClient:
                 raise self._garbled(error) from error
             await _pause(attempt)
         raise AssertionError("unreachable")
+
+    def websocket(self, path: str) -> AbstractAsyncContextManager[ServerSocket]:
+        """Open a websocket for as long as what this returns is entered.
+
+        Entering and using it raises a ConnectionError where it cannot be opened, or ends.
+        """
+        return open_socket(self._posts, self.url + path)
 
     async def _post(self, path: str, content: bytes, arriving: Callable[[], None]) -> Answer:
         headers = {"content-type": "application/json", "content-length": str(len(content))}

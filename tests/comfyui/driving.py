@@ -104,10 +104,12 @@ def others_prompt(steps: int, seed: int = 900) -> dict[str, object]:
     }
 
 
-def ask_for_others(comfyui: ComfyUI, steps: int, seed: int = 900) -> str:
+def ask_for_others(
+    comfyui: ComfyUI, steps: int, seed: int = 900, client_id: str | None = "other"
+) -> str:
     """Put a prompt of somebody else into the queue and return its id."""
     prompt_id = str(uuid4())
-    body = {"prompt": others_prompt(steps, seed), "client_id": "other", "prompt_id": prompt_id}
+    body = {"prompt": others_prompt(steps, seed), "client_id": client_id, "prompt_id": prompt_id}
     answer = httpx2.post(f"{comfyui.url}/prompt", json=body)
     assert answer.status_code == 200, answer.text
     return prompt_id

@@ -21,6 +21,7 @@ import uvicorn
 
 from tests.comfyui.execution import Disk, Interrupted, NodeError, Run, Value, in_order, signature
 from tests.comfyui.nodes import object_info
+from tests.comfyui.sockets import Sockets
 from tests.comfyui.validation import TROUBLE, general, missing_class, node_errors, refused
 
 Reply = tuple[int, object]
@@ -77,6 +78,7 @@ class ComfyUI:
         load_seconds: How long loading a checkpoint takes.
         post_seconds: How long a POST of a prompt waits before the prompt is in the queue.
         ending_seconds: How long a prompt that is done is not yet in the history, but runs.
+        hang_at_step: The step at which sampling stops to move, until it is interrupted.
         keeps_alive: Whether a connection stays: a wire knows only the first request on each.
         fail_at: The class of the node that fails, with its words.
         loads: Every checkpoint that was loaded from disk, in order.
@@ -97,6 +99,7 @@ class ComfyUI:
     max_upload: int = 100 * 1024 * 1024
     without_pictures: bool = False
     keeps_alive: bool = True
+    hang_at_step: int | None = None
     info: dict[str, Any] = attrs.field(factory=dict)
     loads: list[str] = attrs.field(factory=list)
     requests: list[tuple[str, str, Any]] = attrs.field(factory=list)
@@ -107,6 +110,7 @@ class ComfyUI:
     history: dict[str, dict[str, Any]] = attrs.field(factory=dict)
     disk: Disk = attrs.field(factory=Disk)
     cache: dict[str, Value] = attrs.field(factory=dict)
+    sockets: Sockets = attrs.field(factory=Sockets)
     url: str = ""
     _number: int = 0
     _worker: asyncio.Task[None] | None = None
@@ -138,6 +142,10 @@ class ComfyUI:
         receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
         send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
     ) -> None:
+        if scope["type"] == "websocket":
+            sid = parse_qs(scope["query_string"].decode()).get("clientId", [None])[0]
+            await self.sockets.serve(sid, self._waiting(), receive, send)
+            return
         raw = b""
         while True:
             message = await receive()
@@ -194,8 +202,7 @@ class ComfyUI:
         if path == "/embeddings":
             return 200, list(self.embeddings)
         if path == "/prompt":
-            waiting = len(self.pending) + (self.running is not None)
-            return 200, {"exec_info": {"queue_remaining": waiting}}
+            return 200, {"exec_info": {"queue_remaining": self._waiting()}}
         if path == "/queue":
             running = [self.running.listed] if self.running else []
             return 200, {
@@ -211,6 +218,13 @@ class ComfyUI:
         if path.startswith("/api/jobs") and self.profile.jobs:
             return self._job(path.removeprefix("/api/jobs").strip("/"))
         return 404, None
+
+    def _waiting(self) -> int:
+        return len(self.pending) + (self.running is not None)
+
+    def _status(self) -> None:
+        queue = {"exec_info": {"queue_remaining": self._waiting()}}
+        self.sockets.tell(None, "status", {"status": queue})
 
     def _job(self, job_id: str) -> Reply:
         if not job_id:
@@ -310,6 +324,7 @@ class ComfyUI:
         if self._worker is None:
             self._worker = asyncio.ensure_future(self._work())
         self._more.set()
+        self._status()
         return 200, {"prompt_id": job_id, "number": entry.number, "node_errors": found}
 
     async def _work(self) -> None:
@@ -318,8 +333,11 @@ class ComfyUI:
             while self.pending:
                 self.running = self.pending.pop(0)
                 self.running.began = True
-                await self._execute(self.running)
+                done = self.running
+                await self._execute(done)
                 self.running = None
+                self._status()
+                self._tell(done, "executing", keep=False, node=None)
             await self._more.wait()
 
     async def _execute(self, entry: Entry) -> None:
@@ -359,7 +377,13 @@ class ComfyUI:
 
         async def step(value: int, steps: int) -> None:
             await asyncio.sleep(self.step_seconds)
-            self._tell(entry, "progress", keep=False, value=value, max=steps, node=current)
+            while value == self.hang_at_step and not entry.interrupts:
+                await asyncio.sleep(0.01)
+            if "preview_method" in entry.extra:
+                told = {"node_id": current, "prompt_id": entry.id}
+                self.sockets.show(entry.extra["client_id"], b"\xff\xd8preview", told)
+            data = {"value": value, "max": steps, "node": current, "prompt_id": entry.id}
+            self.sockets.tell(entry.extra["client_id"], "progress", data)
             _check(entry)
 
         async def load(name: str) -> None:
@@ -383,15 +407,21 @@ class ComfyUI:
                 }
                 self.cache[marks[current]] = await run.node(kind, inputs, marks[current])
             values[current] = self.cache[marks[current]]
+            if values[current].files:
+                images = {"images": [dict(each) for each in values[current].files]}
+                self._tell(entry, "executed", keep=False, node=current, output=images)
         # Only what the last prompt had is kept, whatever of it was linked to an output.
         kept = set(marks.values())
         self.cache = {mark: value for mark, value in self.cache.items() if mark in kept}
         return {node_id: values[node_id] for node_id in entry.outputs}
 
     def _tell(self, entry: Entry, kind: str, *, keep: bool = True, **data: Any) -> None:
+        told = {**data, "prompt_id": entry.id}
         if keep:
-            stamp = {"prompt_id": entry.id, "timestamp": int(time.time() * 1e3)}
-            entry.messages.append([kind, {**data, **stamp}])
+            told["timestamp"] = int(time.time() * 1e3)
+            entry.messages.append([kind, told])
+        if entry.extra["client_id"] is not None or kind == "execution_interrupted":
+            self.sockets.tell(entry.extra["client_id"], kind, told)
 
 
 def _check(entry: Entry) -> None:

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 import anyio
+import attrs
 import httpx2
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from stablenew.pipeline.results import Outcome
 from tests.comfyui.driving import draw, open_studio
 from tests.comfyui.test_comfyui_backend import texts
 from tests.support import until
-from tests.webui.driving import SMALL
+from tests.webui.driving import SMALL, Reports, stage_request
 from tests.webui.pictures import png
 
 URL = os.environ["STABLENEW_REAL_COMFYUI_URL"]
@@ -140,6 +141,17 @@ async def test_a_picture_says_what_it_was_made_with() -> None:
     pairs = read_infotext(texts(picture.data)["parameters"])
     assert (pairs["Steps"], pairs["Seed"], pairs["Size"]) == ("4", "7", "64x64")
     assert "PreviewImage" in texts(picture.data)["prompt"]
+
+
+async def test_steps_and_previews_are_told() -> None:
+    async with ComfyUIBackend(URL) as backend:
+        reports = Reports()
+        request = stage_request(await backend.capabilities(), steps=60, seed=11)
+        await backend.run_stage(attrs.evolve(request, previews=True), reports)
+    assert reports.fractions == sorted(reports.fractions)
+    assert len(set(reports.fractions)) > 3
+    assert all(Image.open(io.BytesIO(each)).size for each in reports.previews)
+    assert reports.previews
 
 
 async def test_a_cancel_frees_the_server_and_leaves_others_alone() -> None:

@@ -7,13 +7,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlencode
 from uuid import uuid4
 
 import anyio
 import anyio.to_thread
 
-from stablenew.backends.answers import Answer, read_json, refusal
 from stablenew.backends.base import (
     Capabilities,
     InterruptReceipt,
@@ -22,19 +20,23 @@ from stablenew.backends.base import (
     StageRequest,
 )
 from stablenew.backends.comfyui.capabilities import NAME
+from stablenew.backends.comfyui.feed import Feed
+from stablenew.backends.comfyui.graph import inputs_of
+from stablenew.backends.comfyui.hearing import Hearing
 from stablenew.backends.comfyui.job import JOBS, Job
-from stablenew.backends.comfyui.job_state import Status
+from stablenew.backends.comfyui.job_ending import detail_of, ending_of
+from stablenew.backends.comfyui.job_state import JobState
 from stablenew.backends.comfyui.kept_nodes import KeptNodes
 from stablenew.backends.comfyui.probe import comfyui_version, probe
 from stablenew.backends.comfyui.reading import read_picture
 from stablenew.backends.comfyui.server import Server
-from stablenew.backends.comfyui.stage_graphs import OUTPUT, Source, build_graph
-from stablenew.backends.comfyui.upload import build_upload
+from stablenew.backends.comfyui.signs_of_life import SignsOfLife
+from stablenew.backends.comfyui.stage_graphs import OUTPUT, StageGraph, build_graph
+from stablenew.backends.comfyui.transfer import fetch, upload
 from stablenew.backends.server_client import ServerClient
 from stablenew.config.server_url import DEFAULT_COMFYUI_URL, split_url
 from stablenew.errors import (
     BackendError,
-    BackendProtocolError,
     BackendRejectedError,
     BackendUnavailableError,
     ungrouped,
@@ -43,7 +45,8 @@ from stablenew.errors import (
 logger = logging.getLogger(__name__)
 
 _REPORT = 0.25
-"""Seconds between two signs of life."""
+_REPORT_AFTER_NEWS = 0.05
+"""Seconds between two signs of life, and after something that was heard."""
 
 _INTERRUPT_WITHIN = 4.5
 """Seconds after which an interrupt says what it knows; the job is hunted on."""
@@ -58,6 +61,7 @@ class ComfyUIBackend:
     Args:
         url: Where it is; may hold credentials.
         auth: `user:password`, where what stands before it wants them.
+        load_timeout: Seconds that a node may take without a word: one that loads a model, say.
         answer_timeout: Seconds that a quick answer may take.
 
     Attributes:
@@ -71,6 +75,7 @@ class ComfyUIBackend:
         url: str = DEFAULT_COMFYUI_URL,
         auth: str | None = None,
         *,
+        load_timeout: float = 600.0,
         answer_timeout: float = 10.0,
     ) -> None:
         self.url, auth = split_url(url, auth)
@@ -79,6 +84,8 @@ class ComfyUIBackend:
         self._jobs: dict[str, Job] = {}
         self._lost: dict[str, str] = {}
         self._kept = KeptNodes()
+        self._load_timeout = load_timeout
+        self._feed: Feed | None = None
         self._open = False
 
     async def __aenter__(self) -> Self:
@@ -165,7 +172,7 @@ class ComfyUIBackend:
             call=f"POST {JOBS}/{job.prompt_id}/cancel × {job.cancels}" if job.cancels else "",
             confirmed=job.gone,
             seconds=anyio.current_time() - started,
-            detail=_told(job),
+            detail=detail_of(job),
         )
 
     @property
@@ -179,15 +186,14 @@ class ComfyUIBackend:
             await job.ended.wait()
 
     async def _make(self, request: StageRequest, server: Server, report: ReportProgress) -> Picture:
-        source = None if request.image is None else await self._uploaded(request.image)
+        source = None if request.image is None else await upload(self._client, request.image)
         graph = build_graph(request, server, source)
         nodes = self._kept.beside(request.stage, graph.nodes)
-        job = await self._done(request, server, nodes, report)
-        assert job.state is not None
-        cached = OUTPUT in job.state.cached
+        ending = await self._done(request, server, graph, nodes, report)
+        cached = OUTPUT in ending.cached
         if cached:  # its file may be gone, or be another picture by now
-            job = await self._done(request, server, _forced(nodes, job.prompt_id), report)
-        data = await self._picture(job)
+            ending = await self._done(request, server, graph, _forced(nodes), report)
+        data = await fetch(self._client, ending)
         return await anyio.to_thread.run_sync(
             read_picture, data, request, graph, server.version, cached
         )
@@ -196,17 +202,22 @@ class ComfyUIBackend:
         self,
         request: StageRequest,
         server: Server,
+        graph: StageGraph,
         nodes: Mapping[str, Mapping[str, object]],
         report: ReportProgress,
-    ) -> Job:
+    ) -> JobState:
         """Have a prompt run to its end."""
         lost = self._lost.pop(request.request_id, None)
+        body: dict[str, object] = {"prompt": nodes, "client_id": await self._listener()}
+        if request.previews:
+            body["extra_data"] = {"preview_method": "auto"}
         job = Job(
             self._client,
             server,
             request.request_id,
             lost or str(uuid4()),
-            {"prompt": nodes, "client_id": uuid4().hex},
+            body,
+            Hearing(graph.nodes, graph.steps),
             sent_before=lost is not None,
         )
         self._jobs[request.request_id] = job
@@ -220,12 +231,9 @@ class ComfyUIBackend:
         except Exception:  # who watches has failed: nobody waits for the picture any more
             self._tasks.start_soon(job.hunt)
             raise
-        if job.error is not None:
-            if isinstance(job.error, BackendUnavailableError):
-                self._lost[request.request_id] = job.prompt_id
-            raise job.error
-        _check(job)
-        return job
+        if isinstance(job.error, BackendUnavailableError):
+            self._lost[request.request_id] = job.prompt_id
+        return ending_of(job)
 
     async def _run(self, job: Job) -> None:
         try:
@@ -235,91 +243,40 @@ class ComfyUIBackend:
                 del self._jobs[job.request_id]
 
     async def _watch(self, job: Job, report: ReportProgress) -> None:
-        """Report whatever is a sign that a job is under way: that the server has it."""
-        seen = 0
+        """Report a job's progress, and whatever else is a sign that it is under way."""
+        hearing, signs = job.hearing, SignsOfLife(job, self._load_timeout)
         while True:
-            if job.seen != seen:
-                seen = job.seen
-                await report(0.0)
-            await anyio.sleep(_REPORT)
+            hearing.news = anyio.Event()
+            if signs.alive():
+                await report(
+                    hearing.fraction, seconds_left=hearing.seconds_left, preview=hearing.shown()
+                )
+            with anyio.move_on_after(_REPORT):
+                await hearing.news.wait()
+                await anyio.sleep(_REPORT_AFTER_NEWS)
 
-    async def _uploaded(self, image: bytes) -> Source:
-        form = await anyio.to_thread.run_sync(build_upload, image)
-        answer = await self._client.ask(
-            "POST", "/upload/image", form.content, content_type=form.content_type
-        )
-        if answer.status == 413:
-            raise BackendRejectedError(
-                f"the picture to start from ({len(image):,} bytes) is larger than the server takes"
-                " (its --max-upload-size)",
-                status=413,
-            )
-        told = _read(answer, "POST /upload/image")
-        folder, name = (str(told.get(key) or "") for key in ("subfolder", "name"))
-        return Source(name=f"{folder}/{name}" if folder else name, size=form.size)
+    async def _listener(self) -> str:
+        """Return the name of the socket that is told of the next prompt; any if there is none."""
+        if self._feed is None:
+            self._feed = Feed(self._client, self._heard_of, self._ended)
+            self._tasks.start_soon(self._feed.run)
+        await self._feed.ready()
+        return self._feed.name or uuid4().hex
 
-    async def _picture(self, job: Job) -> bytes:
-        assert job.state is not None
-        files = job.state.files(OUTPUT)
-        if not files:
-            raise BackendProtocolError("asked for 1 picture, got 0: the server says success")
-        named = {key: str(files[0].get(key) or "") for key in ("filename", "subfolder", "type")}
-        answer = await self._client.ask("GET", f"/view?{urlencode(named)}")
-        if answer.status == 404:
-            message = f"the server made {named['filename']}, and has no such file any more"
-            raise BackendProtocolError(message, retryable=True)
-        if answer.status >= 400:
-            raise refusal(answer, "GET /view")
-        return bytes(answer.body)
+    def _heard_of(self, prompt_id: str) -> Hearing | None:
+        job = self._with_id(prompt_id)
+        return None if job is None else job.hearing
+
+    def _ended(self, prompt_id: str) -> None:
+        if (job := self._with_id(prompt_id)) is not None:
+            job.look_now()
+
+    def _with_id(self, prompt_id: str) -> Job | None:
+        return next((job for job in self._jobs.values() if job.prompt_id == prompt_id), None)
 
 
-def _forced(
-    nodes: Mapping[str, Mapping[str, object]], mark: str
-) -> dict[str, Mapping[str, object]]:
+def _forced(nodes: Mapping[str, Mapping[str, object]]) -> dict[str, Mapping[str, object]]:
     """Return a graph whose picture the server has to write anew."""
     output = nodes[OUTPUT]
-    inputs = output["inputs"]
-    assert isinstance(inputs, Mapping)
-    return {**nodes, OUTPUT: {**output, "inputs": {**inputs, _FORCED: mark}}}
-
-
-def _check(job: Job) -> None:
-    """See that a job ended as it should.
-
-    Raises:
-        BackendError: It did not.
-    """
-    assert job.state is not None
-    status = job.state.status
-    if status is Status.FAILED:
-        raise BackendRejectedError(job.state.error, excerpt=job.state.error)
-    if status is Status.CANCELLED:
-        raise BackendProtocolError("somebody else interrupted the job")
-    if status is Status.NOWHERE:
-        raise BackendUnavailableError(
-            "the server knows nothing of the job any more: it was restarted, or somebody removed"
-            " the job from its queue",
-            retryable=True,
-        )
-
-
-def _told(job: Job) -> str:
-    """Return what a receipt has to say beside whether the job is gone."""
-    if not job.gone:
-        why = str(job.error) if job.error else "the server was asked, and is still at it"
-        return f"unconfirmed: {why}"
-    assert job.state is not None
-    return {
-        Status.NOWHERE: "it had not begun" if job.cancels else "",
-        Status.COMPLETED: "it was done before it could be stopped",
-        Status.FAILED: "it had failed",
-    }.get(job.state.status, "")
-
-
-def _read(answer: Answer, doing: str) -> Mapping[str, object]:
-    if answer.status >= 400:
-        raise refusal(answer, doing)
-    told = read_json(answer)
-    if not isinstance(told, dict):
-        raise BackendProtocolError(f"{doing}: the answer is no object")
-    return told
+    inputs = {**inputs_of(output), _FORCED: uuid4().hex}
+    return {**nodes, OUTPUT: {**output, "inputs": inputs}}

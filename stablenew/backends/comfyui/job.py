@@ -16,6 +16,7 @@ import anyio
 import msgspec
 
 from stablenew.backends.answers import AWAY, Answer, read_json, refusal
+from stablenew.backends.comfyui.hearing import Hearing
 from stablenew.backends.comfyui.job_state import (
     JobState,
     Status,
@@ -44,6 +45,10 @@ _FIRST_LOOK = 0.03
 _LOOK = 0.25
 """Seconds between two looks: the first after less, for small pictures take no longer."""
 
+_LOOK_WHILE_HEARD = 2.0
+_HEARD_WITHIN = 3.0
+"""Seconds between two looks at a job that was heard of within so many seconds."""
+
 _SLOWER = 1.3
 _AGAIN = 0.25
 """Seconds between two cancels of a job that is still running."""
@@ -62,6 +67,7 @@ class Job:
         request_id: Names it here.
         prompt_id: Names it there; a UUID.
         body: What is sent, without the id.
+        hearing: What is heard of it, where there is a socket.
         sent_before: Whether it may be there already: an answer, or the server, was lost.
 
     Attributes:
@@ -80,9 +86,11 @@ class Job:
         request_id: str,
         prompt_id: str,
         body: Mapping[str, object],
+        hearing: Hearing,
         *,
         sent_before: bool = False,
     ) -> None:
+        self.hearing = hearing
         self.request_id = request_id
         self.prompt_id = prompt_id
         self.posted = anyio.Event()
@@ -192,7 +200,8 @@ class Job:
                 self.seen += 1
             with anyio.move_on_after(pause):
                 await self._look_now.wait()
-            pause = min(pause * _SLOWER, _LOOK)
+            heard = self.hearing.heard_within(_HEARD_WITHIN)
+            pause = min(pause * _SLOWER, _LOOK_WHILE_HEARD if heard else _LOOK)
 
     async def _look(self) -> JobState:
         if self._server.jobs:

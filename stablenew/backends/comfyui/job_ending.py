@@ -1,0 +1,47 @@
+"""How a job ended: as it should, or with which error; and what a receipt says of it."""
+
+from __future__ import annotations
+
+from stablenew.backends.comfyui.job import Job
+from stablenew.backends.comfyui.job_state import JobState, Status
+from stablenew.errors import (
+    BackendProtocolError,
+    BackendRejectedError,
+    BackendUnavailableError,
+)
+
+
+def ending_of(job: Job) -> JobState:
+    """Return how a job ended that did as it should.
+
+    Raises:
+        BackendError: It did not.
+    """
+    if job.error is not None:
+        raise job.error
+    assert job.state is not None
+    status = job.state.status
+    if status is Status.FAILED:
+        raise BackendRejectedError(job.state.error, excerpt=job.state.error)
+    if status is Status.CANCELLED:
+        raise BackendProtocolError("somebody else interrupted the job")
+    if status is Status.NOWHERE:
+        raise BackendUnavailableError(
+            "the server knows nothing of the job any more: it was restarted, or somebody removed"
+            " the job from its queue",
+            retryable=True,
+        )
+    return job.state
+
+
+def detail_of(job: Job) -> str:
+    """Return what a receipt has to say beside whether the job is gone."""
+    if not job.gone:
+        why = str(job.error) if job.error else "the server was asked, and is still at it"
+        return f"unconfirmed: {why}"
+    assert job.state is not None
+    return {
+        Status.NOWHERE: "it had not begun" if job.cancels else "",
+        Status.COMPLETED: "it was done before it could be stopped",
+        Status.FAILED: "it had failed",
+    }.get(job.state.status, "")
