@@ -63,7 +63,8 @@ async def generate(made: Generation) -> Reply:
             webui.tasks[task] = "failed"
             raise
         finally:
-            webui.state.end()
+            if not webui.profile.sdnext:
+                webui.state.end()
             job.ended = time.monotonic()
             webui.running = None
     return 200, answer

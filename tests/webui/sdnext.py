@@ -67,6 +67,7 @@ class Own:
         loaded: Whether it has a model loaded; without one it answers without pictures.
         suits: The samplers that suit its models; another one is replaced without a word.
         loads: The models that it loaded.
+        interrupted_at: The inner jobs that ran when somebody interrupted.
         settle_seconds: How long it goes on after a job's last inner one, showing nothing.
     """
 
@@ -76,6 +77,7 @@ class Own:
     loads: list[str] = attrs.field(factory=list)
     settle_seconds: float = 0.0
     history: list[dict[str, Any]] = attrs.field(factory=list)
+    interrupted_at: list[str] = attrs.field(factory=list)
     sampler_class: str = SDNEXT_SAMPLERS["Euler"]
     id: str = ""
 
@@ -168,9 +170,10 @@ def options(webui: WebUI) -> dict[str, object]:
     return {**told, "sd_checkpoint_hash": None}
 
 
-def internal_progress(webui: WebUI) -> dict[str, object]:
+def internal_progress(webui: WebUI, asked: Mapping[str, Any]) -> dict[str, object]:
+    """Return the inner job that runs: by no id is a request of the API known."""
     state = webui.state
-    active = bool(state.job)
+    active = bool(state.job) and asked.get("id_task") == "undefined"
     steps = max(state.sampling_steps, 1)
     return {
         "job": state.job,
@@ -277,18 +280,16 @@ async def run(made: Generation) -> object:
         return {"images": [], "parameters": {}, "info": ""}
     outer = f"API-{'TXT' if made.kind == 'txt2img' else 'IMG'}"
     job_id = webui.sdnext.begin(webui, outer)
-    try:
-        restored = await _override(made)
-        stopped = await _sampled(made)
-        answer = _answer(made, stopped=stopped)
-        for key, value in restored.items():
-            webui.options[key] = value
-            if key == "sd_model_checkpoint":
-                await _load(webui, value)
-    finally:
-        webui.state.job, webui.state.job_count = "", 0
-        await asyncio.sleep(webui.sdnext.settle_seconds)
-        webui.sdnext.end(webui, outer, job_id)
+    restored = await _override(made)  # what fails from here on is shown as running ever after
+    stopped = await _sampled(made)
+    answer = _answer(made, stopped=stopped)
+    for key, value in restored.items():
+        webui.options[key] = value
+        if key == "sd_model_checkpoint":
+            await _load(webui, value)
+    webui.state.job, webui.state.job_count = "", 0
+    await asyncio.sleep(webui.sdnext.settle_seconds)
+    webui.sdnext.end(webui, outer, job_id)
     return answer
 
 
@@ -326,16 +327,18 @@ async def _sampled(made: Generation) -> bool:
                 await asyncio.sleep(webui.begin_delay)
             done = await _inference(made, asked["steps"])
         if done and _second_pass(made):
-            if made.body.get("hr_upscaler") is None:
-                raise Refusal(500, "AttributeError", "'NoneType' object has no attribute 'lower'")
             with inner(webui, "Hires"):
+                if made.body.get("hr_upscaler") is None:
+                    says = "'NoneType' object has no attribute 'lower'"
+                    raise Refusal(500, "AttributeError", says)
                 done = await _inference(made, asked["steps"])
         if done:
             with inner(webui, "VAE Decode"):
                 await asyncio.sleep(0)
         stopped = webui.state.interrupted
-        with inner(webui, "Save image"):
-            await asyncio.sleep(0)
+        if stopped:
+            with inner(webui, "Save image"):
+                await asyncio.sleep(0)
     return stopped
 
 

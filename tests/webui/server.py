@@ -329,8 +329,8 @@ class WebUI:
         self.sdnext.loaded = False
         return 204, None
 
-    async def _sdnext_progress(self, _: Any, __: str) -> Reply:
-        return 200, sdnext.internal_progress(self)
+    async def _sdnext_progress(self, body: Any, _: str) -> Reply:
+        return 200, sdnext.internal_progress(self, _table(body))
 
     def _list(self, listed: Callable[[], object]) -> Callable[[Any, str], Awaitable[Reply]]:
         async def door(_: Any, __: str) -> Reply:
@@ -441,6 +441,7 @@ class WebUI:
         async def interrupt(_: Any, owner: str) -> Reply:
             if self.running is not None:
                 self.running.interrupts.append(owner)
+            self.sdnext.interrupted_at.append(self.state.job)
             self.state.skipped |= skip
             self.state.interrupted |= not skip
             return reply

@@ -13,14 +13,24 @@ from stablenew.backends.base import InterruptReceipt
 from stablenew.backends.webui import backend
 from tests.support import open_handles, rounds, until
 from tests.webui.driving import OtherClient, Studio, open_studio
-from tests.webui.profiles import A1111, A1111_UI, Profile
+from tests.webui.profiles import A1111, A1111_UI, SDNEXT, Profile
 from tests.webui.server import serve
 from tests.webui.test_cancel import receipt_of
 
+_WAITED_FOR = "when it begins it cannot be told from others', and is waited for"
 
-@pytest.mark.parametrize("profile", [A1111, A1111_UI], ids=lambda profile: profile.name)
+
+@pytest.mark.parametrize(
+    ("profile", "becomes"),
+    [
+        (A1111, _WAITED_FOR),
+        (A1111_UI, "it is stopped when it begins, if this program still runs then"),
+        (SDNEXT, _WAITED_FOR),
+    ],
+    ids=lambda given: getattr(given, "name", ""),
+)
 async def test_a_queued_job_waits_for_its_turn_to_be_stopped_and_harms_nobody(
-    profile: Profile, monkeypatch: pytest.MonkeyPatch
+    profile: Profile, becomes: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backend, "_INTERRUPT_WITHIN", 0.5)
     with serve(profile, step_seconds=0.01) as webui:
@@ -34,7 +44,7 @@ async def test_a_queued_job_waits_for_its_turn_to_be_stopped_and_harms_nobody(
                 tasks.cancel_scope.cancel()
             receipt = receipt_of(studio)
             assert not receipt.confirmed
-            assert "behind another client's job; it is stopped when it begins, if" in receipt.detail
+            assert f"behind another client's job; {becomes}" in receipt.detail
             (left,) = studio.backend.left_behind
             assert left.startswith(f"left behind on {webui.url}: run-1-txt2img_1: ")
             assert left.endswith("and will run to its 80 steps")

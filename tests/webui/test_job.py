@@ -11,7 +11,8 @@ from stablenew.backends.answers import Answer
 from stablenew.backends.server_client import ServerClient
 from stablenew.backends.webui import job as job_module
 from stablenew.backends.webui.calls import Call
-from stablenew.backends.webui.job import Holder, Job
+from stablenew.backends.webui.holder import Holder
+from stablenew.backends.webui.job import Job
 from stablenew.backends.webui.progress import Snapshot, read_snapshot
 from stablenew.backends.webui.server import Flavour, Server
 from stablenew.errors import BackendRejectedError, BackendUnavailableError

@@ -24,12 +24,14 @@ from stablenew.backends.base import (
 from stablenew.backends.server_client import ServerClient
 from stablenew.backends.webui.calls import Call, build_call
 from stablenew.backends.webui.capabilities import describe
-from stablenew.backends.webui.job import INTERRUPT, Holder, Job
+from stablenew.backends.webui.holder import Holder
+from stablenew.backends.webui.job import INTERRUPT, Job
 from stablenew.backends.webui.own_options import OwnOptions
 from stablenew.backends.webui.probe import probe
 from stablenew.backends.webui.progress import PROGRESS, Snapshot, read_snapshot
 from stablenew.backends.webui.reading import read_picture
 from stablenew.backends.webui.sdnext.faults import explained
+from stablenew.backends.webui.sdnext.outer_job import look_inside
 from stablenew.backends.webui.sdnext.session import Session
 from stablenew.backends.webui.server import Flavour, Server
 from stablenew.backends.webui.signs_of_life import SignsOfLife
@@ -253,13 +255,14 @@ class WebUIBackend:
         async def look_after() -> None:
             """Look again; the picture is here, so no answer is no error."""
             try:
-                after.append(await self._look(server))
+                after.append(read_snapshot(await self._client.get(PROGRESS, tries=1)))
             except BackendError as error:
                 logger.debug("%s: %s", self.url, error)
 
         with ungrouped():
             async with anyio.create_task_group() as looking:
-                looking.start_soon(look_after)
+                if server.progress:
+                    looking.start_soon(look_after)
                 made = await anyio.to_thread.run_sync(read_picture, answer, call, server)
         names = {made.timestamp, job.timestamp} - {""}
         stopped = any(each and each.interrupted and each.timestamp in names for each in after)
@@ -312,6 +315,8 @@ class WebUIBackend:
 
     async def _look(self, server: Server) -> Snapshot | None:
         """Return what the server is doing right now."""
+        if server.flavour is Flavour.SDNEXT:  # whose other answer counts against its limit
+            return await look_inside(self._client)
         return read_snapshot(await self._client.get(PROGRESS)) if server.progress else None
 
 

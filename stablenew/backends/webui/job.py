@@ -18,7 +18,6 @@ nobody can tell which is which.
 from __future__ import annotations
 
 import logging
-from enum import StrEnum
 
 import anyio
 import msgspec
@@ -26,6 +25,7 @@ import msgspec
 from stablenew.backends.answers import AWAY, Answer, refusal
 from stablenew.backends.server_client import ServerClient, never_sent
 from stablenew.backends.webui.calls import API, Call
+from stablenew.backends.webui.holder import Holder
 from stablenew.backends.webui.progress import (
     PROGRESS,
     TASK,
@@ -34,7 +34,8 @@ from stablenew.backends.webui.progress import (
     read_snapshot,
     read_task,
 )
-from stablenew.backends.webui.server import Server
+from stablenew.backends.webui.sdnext.outer_job import OuterJob
+from stablenew.backends.webui.server import Flavour, Server
 from stablenew.errors import BackendError, BackendProtocolError, BackendUnavailableError
 
 logger = logging.getLogger(__name__)
@@ -52,15 +53,6 @@ _QUEUED = 0.25
 
 _SETTLED_WITHIN = 30.0
 """Seconds to watch a server that may still be working on a request whose answer was lost."""
-
-
-class Holder(StrEnum):
-    """Whose job is running."""
-
-    NOBODY = "nobody"
-    OURS = "ours"
-    OTHERS = "others"
-    UNCLEAR = "unclear"
 
 
 class Job:
@@ -116,6 +108,8 @@ class Job:
         self._sent_at = anyio.current_time()
         self._running = ""
         self._ours: str | None = None
+        nested = server.flavour is Flavour.SDNEXT and call.kind != "extras"
+        self._outer = OuterJob(client, before) if nested else None
         self._strangers = {before.timestamp} if before is not None and before.busy else set()
 
     async def run(self) -> None:
@@ -176,7 +170,7 @@ class Job:
         self.hunted = True
         while not self.answered.is_set():
             await self.look()
-            if self.holder is Holder.OURS and self._server.interrupt and not self.arrived:
+            if await self._to_be_stopped() and not self.arrived:
                 await self._interrupt()
             with anyio.move_on_after(_QUEUED if self.holder is Holder.OTHERS else _AGAIN):
                 await self.answered.wait()
@@ -194,9 +188,11 @@ class Job:
             return f"{self._server.flavour} has no interrupt; it works on until it is done"
         if self.arrived:
             return "its answer is still arriving"
+        becomes = "it is stopped when it begins, if this program still runs then"
+        if self._task_id is None:
+            becomes = "when it begins it cannot be told from others', and is waited for"
         return {
-            Holder.OTHERS: "it waits behind another client's job; it is stopped when it begins, if"
-            " this program still runs then",
+            Holder.OTHERS: f"it waits behind another client's job; {becomes}",
             Holder.UNCLEAR: "what is running may be another client's; it is waited for",
             Holder.OURS: "the server was asked, and is still at it",
             Holder.NOBODY: "the server does not show it",
@@ -230,7 +226,25 @@ class Job:
         except BackendError as error:
             logger.debug("%s: interrupt: %s", self.request_id, error)
 
+    async def _to_be_stopped(self) -> bool:
+        """Return whether an interrupt would stop our job, and no other, now."""
+        if not self._server.interrupt:
+            return False
+        if self._outer is None:
+            return self.holder is Holder.OURS
+        try:
+            holder = await self._outer.interruptible()
+        except BackendError as error:
+            logger.debug("%s: %s", self.request_id, error)
+            holder = Holder.UNCLEAR
+        if holder is not Holder.NOBODY:
+            self.holder = holder
+        return holder is Holder.OURS
+
     async def _look(self, preview: bool) -> Snapshot | None:
+        if self._outer is not None:
+            snapshot, self.holder = await self._outer.look(preview=preview)
+            return snapshot
         if self._task_id is not None and self._call.kind != "extras":
             asked = {"id_task": self._task_id, "live_preview": preview, "id_live_preview": -1}
             task = read_task(await self._client.send(TASK, msgspec.json.encode(asked)))
@@ -283,7 +297,7 @@ class Job:
             if (idle := await self._idle()) is not None and idle:
                 return True
             await self.look()
-            if self.holder is Holder.OURS and self._server.interrupt:
+            if await self._to_be_stopped():
                 seen = True
                 await self._interrupt()
             elif self.holder is Holder.OTHERS and seen:
@@ -297,6 +311,8 @@ class Job:
         Not by the task's id: a task that failed is shown as active.
         """
         try:
+            if self._outer is not None:
+                return await self._outer.idle()
             snapshot = read_snapshot(await self._client.get(PROGRESS, tries=1))
         except BackendUnavailableError as error:
             return True if never_sent(error) else None

@@ -22,6 +22,7 @@ from stablenew.backends.webui.answers import Pictures, read_info, read_pictures
 from stablenew.backends.webui.calls import Call
 from stablenew.backends.webui.loaded import CHOSEN_BY_SERVER
 from stablenew.backends.webui.prompt_files import short_hash, told_by_picture
+from stablenew.backends.webui.sdnext.faults import STOPPED_SIZE
 from stablenew.backends.webui.sdnext.samplers import another_sampler, class_used
 from stablenew.backends.webui.server import Flavour, Server
 from stablenew.config.pipeline_config import Setting
@@ -74,7 +75,7 @@ def read_picture(answer: Answer, call: Call, server: Server) -> Made:
     header = read_picture_header(data)
     size = (header.width, header.height)
     pairs = read_infotext(_infotext(info) or header.infotext)
-    problems = [*_differences(call, info, pairs, server), *_wrong_size(call, size)]
+    problems = [*_differences(call, info, pairs, server), *_wrong_size(call, size, server)]
     if problems:
         raise BackendProtocolError("; ".join(problems))
     picture = Picture(
@@ -187,8 +188,10 @@ def _schedule_type(info: Mapping[str, object], pairs: Mapping[str, str]) -> str:
     return pairs.get("Schedule type") or (told if isinstance(told, str) else "")
 
 
-def _wrong_size(call: Call, size: tuple[int, int]) -> Iterator[str]:
-    if call.size and any(abs(got - want) >= _ROUNDED for got, want in _sides(call, size)):
+def _wrong_size(call: Call, size: tuple[int, int], server: Server) -> Iterator[str]:
+    if server.flavour is Flavour.SDNEXT and size == STOPPED_SIZE != call.size:
+        yield f"somebody else interrupted the job, which SD.Next answers with {_shown(size)} pixels"
+    elif call.size and any(abs(got - want) >= _ROUNDED for got, want in _sides(call, size)):
         yield f"asked for {_shown(call.size)} pixels, got {_shown(size)}"
 
 

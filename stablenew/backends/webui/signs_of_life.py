@@ -5,7 +5,8 @@ from __future__ import annotations
 import anyio
 
 from stablenew.backends.webui.calls import Call
-from stablenew.backends.webui.job import Holder, Job
+from stablenew.backends.webui.holder import Holder
+from stablenew.backends.webui.job import Job
 from stablenew.backends.webui.progress import Snapshot
 
 

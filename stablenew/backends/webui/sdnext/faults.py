@@ -7,6 +7,9 @@ from stablenew.errors import BackendError, BackendRejectedError
 _EXTRAS = "html_info"
 """What its `extra-single-image` fails at, once the picture is made and whatever was asked."""
 
+STOPPED_SIZE = (512, 512)
+"""Of the black picture that it answers a request with that was interrupted."""
+
 
 def explained(error: BackendError, kind: str) -> BackendError:
     """Return a refusal, with what helps where it is the server's own fault.

@@ -25,8 +25,8 @@ from stablenew.backends.webui.answers import read_pictures
 from stablenew.backends.webui.calls import API, Call
 from stablenew.backends.webui.idle_options import OPTIONS
 from stablenew.backends.webui.job import Job
-from stablenew.backends.webui.progress import TASK, read_task
 from stablenew.backends.webui.sdnext.limit import LIMITED, SIGN_OF_LIFE, Limit
+from stablenew.backends.webui.sdnext.outer_job import look_inside
 from stablenew.backends.webui.server import CHECKPOINT, Flavour, Server
 from stablenew.errors import BackendError, BackendUnavailableError
 
@@ -40,7 +40,6 @@ _PUT_BACK_WITHIN = 5.0
 
 _CHECKPOINT = f"{API}/checkpoint"
 _LOOK = 1.0
-_QUESTION = msgspec.json.encode({"id_task": "", "id_live_preview": -1})
 
 
 class Session:
@@ -176,8 +175,8 @@ class Session:
         raise BackendUnavailableError(f"{url} has no model loaded{hint}", retryable=True)
 
     async def _idle(self) -> bool:
-        task = read_task(await self._client.send(TASK, _QUESTION))
-        return task is None or not task[1].busy
+        inner = await look_inside(self._client)
+        return inner is None or not inner.busy
 
     async def _load(self, title: str) -> None:
         content = msgspec.json.encode({CHECKPOINT: title})
