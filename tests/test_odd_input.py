@@ -34,6 +34,7 @@ ODD: list[Any] = [
 ]
 PLAN: dict[str, Any] = {"target_variable": "txt2img.steps", "sweep_values": [1]}
 CONFIG: dict[str, Any] = {"txt2img": {"prompt": "a"}}
+VARIED: dict[str, Any] = {"txt2img": {"prompt": "a {b|c}"}}
 ADAPTIVE = {**PLAN, "sweep_values": [1, 5, 9], "bounds": [1, 9], "max_pictures": 3}
 
 
@@ -93,6 +94,17 @@ FUNCTIONS: Mapping[str, Callable[[Any, Path], object]] = {
     "prompt": lambda odd, _: stablenew.axis_of_prompts([odd]),
     "prompt and another": lambda odd, _: stablenew.axis_of_prompts([(odd, odd)]),
     "paths set elsewhere": lambda odd, _: stablenew.axis_of_prompts([], without=odd),
+    "pictures": lambda odd, _: stablenew.axis_of_images(odd),
+    "picture": lambda odd, _: stablenew.axis_of_images([odd]),
+    "pictures that are looked at": lambda odd, _: stablenew.look_at_pictures(odd),
+    "picture that is looked at": lambda odd, _: stablenew.look_at_pictures(iter([odd])),
+    "start picture": lambda odd, _: PipelineConfig.from_dict({"img2img": {"image": odd}}),
+    "plan of variants": lambda odd, _: stablenew.with_variants(odd, VARIED),
+    "config of variants": lambda odd, _: stablenew.with_variants(None, odd),
+    "number of variants": lambda odd, _: stablenew.with_variants(None, VARIED, odd),
+    "wildcards of variants": lambda odd, _: stablenew.with_variants(None, VARIED, wildcards=odd),
+    "seed of variants": lambda odd, _: stablenew.with_variants(None, VARIED, 1, seed=odd),
+    "images of variants": lambda odd, _: stablenew.with_variants(None, VARIED, images_per_step=odd),
     "advice": lambda odd, _: stablenew.advise(odd),
     "advice of a prompt": lambda odd, out: stablenew.recommend(out, prompt=odd),
     "runs of feedback": lambda odd, out: stablenew.read_feedback(out, run_ids=odd),

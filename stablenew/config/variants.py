@@ -76,7 +76,8 @@ class Variants:
             number: How many.
             seed: What they are drawn with, beside the prompt itself.
         """
-        chance = random.Random(f"{seed}\n{self.prompt.positive}\n{self.prompt.negative}")
+        text = f"{seed}\n{self.prompt.positive}\n{self.prompt.negative}"
+        chance = random.Random(text.encode(errors="surrogatepass"))
         texts: dict[str, None] = {}
         misses = 0
         while len(texts) < number and misses < _MISSES:

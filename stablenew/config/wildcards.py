@@ -24,6 +24,7 @@ from stablenew._names import checked_path, suggestion
 from stablenew.config.pipeline_config import read_text
 from stablenew.config.structured_text import read_json, read_yaml
 from stablenew.errors import ConfigError
+from stablenew.storage.disk_errors import disk_errors
 
 _READERS = {".yaml": read_yaml, ".yml": read_yaml, ".json": read_json}
 _WEIGHT = re.compile(r"\s*(\d+\.?\d*|\.\d+)::")
@@ -100,6 +101,7 @@ def read_wildcards(folder: Path) -> Wildcards:
 
     Raises:
         ConfigError: It is no folder, or has none.
+        RecordError: The disk failed.
     """
     folder = checked_path("wildcards", folder)
     if not os.path.isdir(folder):  # noqa: PTH112  # Path.is_dir raises at a name that is too long
@@ -107,7 +109,9 @@ def read_wildcards(folder: Path) -> Wildcards:
             f"wildcards: given {shown(str(folder))}, expected a folder of .txt or .yaml"
         )
     found = Wildcards(folder)
-    if not found.names:
+    with disk_errors(folder):
+        names = found.names
+    if not names:
         raise ConfigError(f"wildcards: no .txt or .yaml file in {str(folder)!r}")
     return found
 

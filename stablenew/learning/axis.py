@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from functools import cached_property
+from pathlib import Path
 from types import NoneType
 
 import attrs
@@ -131,6 +132,7 @@ def axis_of_values(path: str, values: Iterable[Setting]) -> Axis:
     return Axis(path, tuple(Choice(label_of(value), {path: value}) for value in values))
 
 
+@takes(name=str)
 def axis_of_images(paths: Iterable[object], *, compare: bool = False, name: str = IMAGE) -> Axis:
     """Return pictures to start from, which are a condition unless they are to be compared.
 
@@ -142,7 +144,7 @@ def axis_of_images(paths: Iterable[object], *, compare: bool = False, name: str 
     Raises:
         ConfigError: One of them is no path.
     """
-    files = [str(image_path(path)) for path in paths]
+    files = [str(image_path(path)) for path in checked_list("paths", paths, (str, Path))]
     named = zip(short_names(files), files, strict=True)
     choices = tuple(Choice(label, {IMAGE: file}) for label, file in named)
     return Axis(name, choices, condition=not compare)

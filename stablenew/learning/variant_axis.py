@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import NoneType
 
 import attrs
 
+from stablenew._arguments import takes
 from stablenew.config.pipeline_config import PipelineConfig
 from stablenew.config.prompt import Prompt
 from stablenew.config.variants import VariantReader, Variants, check_count
@@ -18,6 +20,7 @@ from stablenew.learning.learning_plan import LearningPlan
 _PROMPT, _NEGATIVE = "txt2img.prompt", "txt2img.negative_prompt"
 
 
+@takes(wildcards=(Wildcards, NoneType))
 def with_variants(
     plan: LearningPlan | Mapping[str, object] | None,
     config: PipelineConfig | Mapping[str, object],

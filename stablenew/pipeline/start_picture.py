@@ -15,6 +15,8 @@ from pathlib import Path
 import anyio.to_thread
 import attrs
 
+from stablenew._arguments import checked_list
+from stablenew._names import checked_path
 from stablenew.config.image_files import ENDINGS, is_glob, pictures_in
 from stablenew.config.pipeline_config import Setting
 from stablenew.errors import ConfigError
@@ -56,8 +58,12 @@ async def look_at_pictures(paths: Iterable[str]) -> dict[str, StartPicture]:
     """Look at pictures, in a thread; none that is the same as before is read again.
 
     A picture that is missing, broken, too large or none is among them, with its problem.
+
+    Raises:
+        ConfigError: One of them is no path.
     """
-    return {path: await anyio.to_thread.run_sync(_look_at, path) for path in dict.fromkeys(paths)}
+    every = dict.fromkeys(str(checked_path("paths", path)) for path in checked_list("paths", paths))
+    return {path: await anyio.to_thread.run_sync(_look_at, path) for path in every}
 
 
 def read_start_picture(picture: StartPicture, *, flat: bool) -> bytes:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
 
 from stablenew.config.wildcards import Option, Wildcards, read_wildcards
-from stablenew.errors import ConfigError
+from stablenew.errors import ConfigError, StableNewError
+from tests.faults.failing_disk import FailingDisk
 
 YAML = """\
 animals:
@@ -67,3 +69,12 @@ def test_a_broken_folder_is_told_by_its_file(
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"wildcards: given '.*none', expected a folder"):
         read_wildcards(tmp_path / "none")
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error_that_names_it(tmp_path: Path) -> None:
+    disk = FailingDisk(tmp_path, code=errno.EIO)
+    (tmp_path / "colours.txt").write_text("red\nblue\n")
+    for disk.fails_at in (1, 2, 3):
+        disk.calls.clear()
+        with disk.inserted(), pytest.raises(StableNewError, match=str(tmp_path)):
+            read_wildcards(tmp_path).options("colours")
