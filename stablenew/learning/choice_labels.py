@@ -18,6 +18,8 @@ _WORD = re.compile(r"[^\s,/\\]*[\s,/\\]+|[^\s,/\\]+")
 
 _TAG = re.compile(r"<(?:lora|lyco|hypernet):([^:<>]+):([^:<>]+)[^<>]*>")
 
+_TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
+
 _SHORT = 8
 """Letters in common up to which they are not left out."""
 
@@ -98,7 +100,8 @@ def elided(text: str, letters: int, ellipsis: str = ELLIPSIS) -> str:
 
 
 def _text(value: object) -> str:
-    return "" if value is None else " ".join(str(value).split())
+    """Return a value on one line, without what would turn around the text beside it."""
+    return "" if value is None else " ".join(_TURNS.sub("", str(value)).split())
 
 
 def _are_long(texts: Sequence[str]) -> bool:

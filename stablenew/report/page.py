@@ -6,7 +6,7 @@ steps finish, and an open page follows it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,15 @@ from PIL import Image
 from stablenew._convert import json_line
 from stablenew.config.pipeline_config import Setting
 from stablenew.errors import ConfigError
-from stablenew.learning.axis import Axis, Choice
+from stablenew.learning.cells import places_of
+from stablenew.learning.choice_labels import distinct, elided, in_common
 from stablenew.learning.feedback_reader import ReportProblem, read_feedback
 from stablenew.learning.gallery import plan_runs
 from stablenew.learning.learning_adapter import build_learning_plan_from_dict
 from stablenew.learning.learning_plan import LearningPlan
 from stablenew.pipeline.run_metadata import final_outputs
+from stablenew.report.settings_table import SettingsTable
+from stablenew.report.shown_axes import ShownAxis, shown_axes
 from stablenew.storage import files
 from stablenew.storage.record_reader import NOT_JSON
 
@@ -33,6 +36,9 @@ THUMBNAIL = 256
 
 _SHOWN = 60
 """Settings of a picture that are shown at the most."""
+
+_LABEL_LETTERS = 80
+"""Of a row or a column at the most; pointing at it shows all."""
 
 
 @attrs.define(eq=False)
@@ -50,62 +56,62 @@ class Page:
     plan: Mapping[str, Any]
     steps: dict[int, dict[str, Any]] = attrs.field(factory=dict)
     explored: LearningPlan = attrs.field()
+    _settings: SettingsTable = attrs.field(factory=SettingsTable)
+    _added: list[Setting] = attrs.field(factory=list)
 
     @explored.default
     def _explored(self) -> LearningPlan:
         return build_learning_plan_from_dict(self.plan["plan"])
 
-    @property
-    def axes(self) -> list[dict[str, Any]]:
-        """What the plan varies, each with its values, those that were chosen on the way last."""
-        shown: list[dict[str, Any]] = []
-        for axis in self.explored.axes:
-            made = [step["values"][axis.name] for step in self.steps.values()]
-            values = list(dict.fromkeys([*_values(axis), *made]))
-            shown.append({"path": axis.name, "values": values})
-        return shown
-
     def add(self, index: int, run_id: str, outcome: str, error: str | None) -> None:
         """Add a step that has ended, with what its run's folder says; makes its thumbnails."""
         metadata = _metadata(self.folder.parent / run_id / "run_metadata.json")
-        tags = metadata.get("metadata") or {}
-        planned = index < self.explored.count
-        choices = self.explored.choices(self.explored.cells[index]) if planned else ()
-        told = {
-            axis.name: _value(axis, choice)
-            for axis, choice in zip(self.explored.axes, choices, strict=bool(choices))
-        } or {self.explored.axes[0].name: tags.get("variable_value")}
         outputs = final_outputs(metadata) if metadata else []
         self.steps[index] = {
             "index": index,
-            "values": told,
+            "at": self._places(index, metadata.get("metadata") or {}),
+            "run_id": run_id,
             "outcome": outcome,
-            "error": error,
-            "seconds": float(metadata.get("duration") or 0.0),
-            "pictures": [
-                self._picture(run_id, number, output)
-                for number, output in enumerate(outputs, start=1)
-            ],
+            **({"error": error} if error else {}),
+            "seconds": round(float(metadata.get("duration") or 0.0), 3),
+            "pictures": [self._picture(run_id, output) for output in outputs],
         }
 
-    def _picture(self, run_id: str, number: int, output: Mapping[str, Any]) -> dict[str, Any]:
+    def _places(self, index: int, tags: Mapping[str, Any]) -> tuple[int, ...]:
+        """Return which choice of each axis a step has; values that were added come last."""
+        plan = self.explored
+        if index < plan.count:
+            return places_of(plan.cells[index], plan.sizes)
+        value = tags.get("variable_value")
+        values = [*plan.axes[0].values, *self._added]
+        if value not in values:
+            self._added.append(value)
+            return (len(values),)
+        return (values.index(value),)
+
+    def _picture(self, run_id: str, output: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a picture as the page has it; what it has not is left out."""
         source = self.folder.parent / output["path"]
         thumb = f"{THUMBNAILS}/{run_id}-{output['image_id']}.jpg"
         small = max(output["width"], output["height"]) <= THUMBNAIL
         if not small and not (self.folder / thumb).exists():
             small = not _make_thumbnail(source, self.folder / thumb)
-        return {
-            "run_id": run_id,
-            "image_id": output["image_id"],
-            "number": number,
-            "path": f"../{output['path']}",
-            "thumb": None if small else thumb,
-            "width": output["width"],
-            "height": output["height"],
+        within = f"{run_id}/"
+        path = str(output["path"])
+        told = {
+            "thumb": not small,
             "reused_from": output.get("reused_from"),
-            "settings": dict(list((output.get("settings") or {}).items())[:_SHOWN]),
             "warnings": list(output.get("warnings") or []),
             "blank": bool(output.get("blank")),
+        }
+        settings = list((output.get("settings") or {}).items())[:_SHOWN]
+        return {
+            "image_id": output["image_id"],
+            "path": path.removeprefix(within) if path.startswith(within) else f"../{path}",
+            "width": output["width"],
+            "height": output["height"],
+            "settings": self._settings.places(settings),
+            **{name: value for name, value in told.items() if value},
         }
 
     def write(self, *, done: bool, written: str, report: ReportProblem | None = None) -> None:
@@ -129,36 +135,41 @@ class Page:
 
     def _data(self, *, done: bool, written: str, report: ReportProblem | None) -> dict[str, object]:
         steps = [self.steps[index] for index in sorted(self.steps)]
-        runs = [picture["run_id"] for step in steps for picture in step["pictures"][:1]]
+        runs = [step["run_id"] for step in steps if step["pictures"]]
         ratings = read_feedback(self.folder.parent, run_ids=runs, report=report).ratings
-        first = next((p for step in steps for p in step["pictures"]), None)
-        shown: list[list[Any]] = [step["pictures"] for step in steps]
-        most = max(shown, key=len, default=[])
         name = (self.plan.get("metadata") or {}).get("experiment_name")
-        varied = " × ".join(str(axis["path"]) for axis in self.axes)
-        seeds = [picture["settings"].get("seed") for picture in most]
-        same = all(path["path"] != "txt2img.seed" for path in self.axes)
+        axes = shown_axes(self.explored.axes, self._added)
+        varied = " × ".join(axis.path for axis in axes)
+        prompts = self._settings.values("prompt")
         return {
             "plan_id": self.plan["plan_id"],
             "title": f"{name}: {varied}" if name else varied,
-            "prompt": first["settings"].get("prompt", "") if first else "",
-            "axes": self.axes,
-            "images": self.plan["plan"].get("images_per_step", 1),
-            "seeds": seeds if same and None not in seeds else None,
+            "prompt": prompts[0] if len(prompts) == 1 else in_common(prompts),
+            "axes": [_plain(axis) for axis in axes],
+            "count": self.explored.count,
+            "images": self.explored.images_per_step,
+            "seeds": self._seeds(steps),
+            "settings": self._settings.plain,
             "steps": steps,
             "ratings": {f"{a}/{b}": each.rating for (a, b), each in ratings.items()},
             "done": done,
             "written": written,
         }
 
+    def _seeds(self, steps: Sequence[Mapping[str, Any]]) -> list[Setting] | None:
+        """Return the seeds of a step's pictures, where they are those of all steps."""
+        if any(path.endswith(".seed") for axis in self.explored.axes for path in axis.paths):
+            return None
+        most: list[Any] = max((step["pictures"] for step in steps), key=len, default=[])
+        seeds = [self._settings.value("seed", picture["settings"]) for picture in most]
+        return None if None in seeds else seeds
 
-def _values(axis: Axis) -> tuple[Setting, ...]:
-    return tuple(_value(axis, choice) for choice in axis.choices)
 
-
-def _value(axis: Axis, choice: Choice) -> Setting:
-    """Return a choice as the page has it: its value, where it is that of one path."""
-    return choice.overrides[axis.path] if axis.paths == (axis.name,) else choice.label
+def _plain(axis: ShownAxis) -> dict[str, object]:
+    """Return an axis as the page has it: labels that end as they do, and the whole texts."""
+    labels = distinct(axis.labels, lambda label: elided(label, _LABEL_LETTERS))
+    whole = attrs.asdict(axis, recurse=False)
+    return {**{name: whole[name] for name in ("path", "name", "texts", "order")}, "labels": labels}
 
 
 def open_page(folder: Path) -> Page | None:
@@ -196,7 +207,7 @@ def rebuild_page(
         index = int(run.name.rpartition("-")[2]) - 1
         metadata = _metadata(run / "run_metadata.json")
         if index in told:  # as it was told; a run's own metadata does not know of its deadline
-            page.add(index, run.name, told[index]["outcome"], told[index]["error"])
+            page.add(index, run.name, told[index]["outcome"], told[index].get("error"))
         elif metadata:
             error = metadata.get("error") or {}
             page.add(index, run.name, metadata["outcome"], error.get("message"))

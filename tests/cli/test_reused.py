@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from stablenew.run import main
+from tests.report.shown import steps_of
 
 Line = dict[str, Any]
 SWEEP = ("--backend", "fake", "--prompt", "a cat", "--seed", "3", "--images-per-step", "2")
@@ -88,11 +89,10 @@ def test_page_and_metadata_call_it_reused_and_a_record_is_kept(
     told(capfd, *sweep)
     *_, envelope = told(capfd, *sweep)
     plan = folder / "runs" / envelope["plan_id"]
-    text = (plan / "report_data.js").read_text().partition(" = ")[2].rstrip(";\n")
-    for step in json.loads(text)["steps"]:
+    for step in steps_of(plan):
         assert step["outcome"] == "reused"
         for picture in step["pictures"]:
-            assert picture["reused_from"] != f"{picture['run_id']}/{picture['image_id']}"
+            assert picture["reused_from"] != f"{step['run_id']}/{picture['image_id']}"
             assert picture["reused_from"].endswith(picture["image_id"])
     metadata = json.loads((plan.parent / f"{plan.name}-00001" / "run_metadata.json").read_text())
     assert [stage["outcome"] for stage in metadata["stages"]] == ["reused"]

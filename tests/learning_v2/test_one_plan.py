@@ -18,6 +18,7 @@ from stablenew.config.settings import Settings
 from stablenew.errors import ConfigError
 from stablenew.learning.learning_record_reader import read_records
 from stablenew.learning.learning_result import LearningExecutionResult
+from tests.report.shown import steps_of
 from tests.support import config
 
 PLAN = {"target_variable": "txt2img.steps", "sweep_values": [10, 20, 30], "images_per_step": 2}
@@ -146,10 +147,9 @@ async def test_a_step_shows_the_pictures_of_its_own_value(runs: Path) -> None:
     async with open_app(Settings(out=runs), backend=FakeBackend()) as app:
         await app.learning.resume_plan(plan_id)
         await app.reports.drained()
-    text = (runs / plan_id / "report_data.js").read_text()
-    steps = json.loads(text.partition(" = ")[2].rstrip(";\n"))["steps"]
+    steps = steps_of(runs / plan_id)
     shown = [(s["values"]["txt2img.steps"], s["pictures"][0]["settings"]["steps"]) for s in steps]
-    assert shown == [(30, 30), (10, 10), (20, 20)]
+    assert shown == [("30", 30), ("10", 10), ("20", 20)]
 
 
 async def test_a_picture_that_was_swapped_is_made_again(runs: Path) -> None:

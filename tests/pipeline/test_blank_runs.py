@@ -23,6 +23,7 @@ from stablenew.learning.learning_record_reader import read_records
 from stablenew.learning.learning_result import LearningExecutionResult
 from stablenew.pipeline.picture_index import INDEX_FILE
 from stablenew.pipeline.results import Outcome, PipelineRunResult
+from tests.report.shown import steps_of
 from tests.support import config
 
 PLAN = {"target_variable": "txt2img.cfg_scale", "sweep_values": [2, 4, 6], "images_per_step": 2}
@@ -163,6 +164,5 @@ async def test_an_adaptive_plan_asks_about_the_others_alone(runs: Path) -> None:
 
 async def test_the_page_marks_a_blank_picture(runs: Path) -> None:
     result = await explored(runs, blank_at(1), sweep_values=[2])
-    text = (runs / result.plan_id / "report_data.js").read_text()
-    data = json.loads(text.partition(" = ")[2].rstrip(";\n"))
-    assert [picture["blank"] for picture in data["steps"][0]["pictures"]] == [True, False]
+    (step,) = steps_of(runs / result.plan_id)
+    assert ["blank" in picture for picture in step["pictures"]] == [True, False]

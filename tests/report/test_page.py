@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
@@ -15,6 +14,8 @@ from stablenew.config.settings import Settings
 from stablenew.errors import BackendRejectedError
 from stablenew.learning.feedback_manager import record_feedback
 from stablenew.report.page import THUMBNAIL, Page, rebuild_page
+from stablenew.report.settings_table import MISSING, SettingsTable
+from tests.report.shown import data_of, steps_of
 
 PLAN = {
     "target_variable": "txt2img.cfg_scale",
@@ -24,13 +25,6 @@ PLAN = {
     "images_per_step": 2,
 }
 CONFIG = {"txt2img": {"prompt": "a cat </script>", "seed": 5}}
-
-
-def data_of(folder: Path) -> dict[str, Any]:
-    text = (folder / "report_data.js").read_text()
-    data = json.loads(text.removeprefix("window.STABLENEW_REPORT = ").removesuffix(";\n"))
-    assert isinstance(data, dict)
-    return data
 
 
 async def made(runs: Path, backend: FakeBackend | None = None) -> Path:
@@ -45,19 +39,64 @@ async def test_a_page_shows_every_picture_with_its_values_and_settings(runs: Pat
     folder = await made(runs)
     data = data_of(folder)
     assert data["done"]
-    assert data["axes"] == [
-        {"path": "txt2img.cfg_scale", "values": [3, 7]},
-        {"path": "txt2img.steps", "values": [10, 20]},
+    assert [(axis["path"], axis["labels"]) for axis in data["axes"]] == [
+        ("txt2img.cfg_scale", ["cfg_scale 3", "cfg_scale 7"]),
+        ("txt2img.steps", ["steps 10", "steps 20"]),
     ]
-    assert [list(step["values"].values()) for step in data["steps"]] == [
-        [3, 10], [7, 10], [3, 20], [7, 20],
+    steps = steps_of(folder)
+    assert [list(step["values"].values()) for step in steps] == [
+        ["3", "10"], ["7", "10"], ["3", "20"], ["7", "20"],
     ]  # fmt: skip
-    for step in data["steps"]:
-        for picture in step["pictures"]:
-            assert (folder / picture["path"]).exists()
-            assert picture["settings"]["cfg_scale"] == step["values"]["txt2img.cfg_scale"]
+    for step in steps:
+        for number, picture in enumerate(step["pictures"]):
+            assert (runs / step["run_id"] / picture["path"]).exists()
+            assert str(picture["settings"]["cfg_scale"]) == step["values"]["txt2img.cfg_scale"]
+            assert picture["settings"]["seed"] == 5 + number
     assert data["seeds"] == [5, 6]
     assert (folder / "report.html").read_text().startswith("<!doctype html>")
+
+
+async def test_a_setting_that_many_pictures_share_is_written_once(runs: Path) -> None:
+    folder = await made(runs)
+    assert (folder / "report_data.js").read_text().count("a cat </script>") == 2  # and as the title
+    settings = dict(data_of(folder)["settings"])
+    assert settings["cfg_scale"] == [3, 7]
+    assert settings["seed"] == [5, 6]
+    whole = json.loads((runs / f"{folder.name}-00002" / "run_metadata.json").read_text())
+    assert [each["settings"] for each in whole["stage_outputs"]] == [
+        each["settings"] for each in steps_of(folder)[1]["pictures"]
+    ]
+
+
+def test_values_that_only_look_the_same_are_kept_apart_and_what_is_missing_is_missing() -> None:
+    table = SettingsTable()
+    first = table.places([("a", 1), ("b", "x")])
+    second = table.places([("c", None), ("a", True)])
+    third = table.places([("a", 1.0), ("b", "x")])
+    assert (first, second, third) == ([0, 0], [1, MISSING, 0], [2, 0, MISSING])
+    assert json.dumps(table.plain) == '[["a", [1, true, 1.0]], ["b", ["x"]], ["c", [null]]]'
+    found = [table.value(name, second) for name in ("a", "b", "c", "d")]
+    assert found == [True, None, None, None]
+
+
+async def test_values_that_were_added_on_the_way_are_choices_as_well(runs: Path) -> None:
+    plan = {"target_variable": "txt2img.cfg_scale", "sweep_values": [9, 3]}
+    async with open_app(Settings(out=runs), backend=FakeBackend()) as app:
+        result = await app.learning.run_learning_plan(plan, CONFIG)
+        await app.reports.drained()
+    page = Page(runs / result.plan_id, {"plan_id": "p", "plan": plan})
+    page.add(0, f"{result.plan_id}-00001", "succeeded", None)
+    for index, value in ((2, 5), (3, 9), (4, 5)):
+        run = runs / f"{result.plan_id}-{index + 1:05d}"
+        run.mkdir()
+        told = {"metadata": {"variable_value": value}, "stages": [], "stage_outputs": []}
+        (run / "run_metadata.json").write_text(json.dumps(told))
+        page.add(index, run.name, "succeeded", None)
+    page.write(done=True, written="now")
+    data = data_of(runs / result.plan_id)
+    assert data["axes"][0]["labels"] == ["cfg_scale 9", "cfg_scale 3", "cfg_scale 5"]
+    assert data["axes"][0]["order"] == [1, 2, 0]
+    assert [step["at"] for step in data["steps"]] == [[0], [2], [0], [2]]
 
 
 async def test_failed_steps_are_shown_with_their_error(runs: Path) -> None:
@@ -112,7 +151,7 @@ def test_only_large_pictures_get_a_thumbnail(tmp_path: Path, side: int, small: b
                                                          "sweep_values": [1]}})  # fmt: skip
     page.add(0, "p-00001", "succeeded", None)
     (picture,) = page.steps[0]["pictures"]
-    assert (picture["thumb"] is None) == small
+    assert ("thumb" not in picture) == small
     if not small:
-        with Image.open(tmp_path / "p" / picture["thumb"]) as thumbnail:
+        with Image.open(tmp_path / "p" / "thumbnails" / "p-00001-txt2img_1.jpg") as thumbnail:
             assert max(thumbnail.size) == THUMBNAIL
