@@ -329,6 +329,13 @@ def _taking_numpy(hook: Callable[[object, type], object]) -> Callable[[object, t
     return lambda value, kind: hook(as_python(value), kind)
 
 
+_LOOKED_AT_THERE = (
+    Mapping[str, object],
+    Mapping[str, str | int | float | bool | None] | None,  # a stage's extra settings
+)
+"""What its class has a converter for."""
+
+
 def _unchanged(value: object, _: type) -> object:
     return value
 
@@ -338,7 +345,7 @@ for _kind, _hook in ((str, _to_str), (int, _to_int), (float, _to_float), (bool, 
     _strict.register_structure_hook(_kind, _taking_numpy(_hook))
 _strict.register_structure_hook(Path, _to_path)
 _strict.register_structure_hook_func(lambda kind: kind is object, _unchanged)
-_strict.register_structure_hook_func(lambda kind: kind == Mapping[str, object], _unchanged)
+_strict.register_structure_hook_func(lambda kind: kind in _LOOKED_AT_THERE, _unchanged)
 _strict.register_structure_hook_func(
     lambda kind: kind == str | int | float | bool | None, _taking_numpy(_to_scalar)
 )

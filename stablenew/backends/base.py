@@ -84,6 +84,8 @@ class Capabilities:
             it tells none.
         options: For each stage: what it is set to itself and what changes the stage's pictures,
             beside the settings.
+        extra: For each stage that takes more than what has a name: how the paths of that begin:
+            `override_settings.eta_noise_seed_delta`, `alwayson_scripts.ControlNet`, "" for any.
         ranges: For each setting that it takes less far than others: the least value and the
             greatest.
         plain_syntax: What of AUTOMATIC1111's prompt language it would take for plain words: some of
@@ -106,6 +108,7 @@ class Capabilities:
     options: Mapping[str, Mapping[str, Setting]] = attrs.field(
         factory=dict, converter=frozen_mapping
     )
+    extra: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict, converter=frozen_mapping)
     ranges: Mapping[str, tuple[float, float]] = attrs.field(factory=dict, converter=frozen_mapping)
     plain_syntax: tuple[str, ...] = ()
 

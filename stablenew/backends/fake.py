@@ -57,6 +57,7 @@ FAKE_CAPABILITIES = Capabilities(
     schedulers=("Automatic", "Karras"),
     models=("fake-model", "other-model"),
     upscalers=("Lanczos", "Nearest"),
+    extra=dict.fromkeys(("txt2img", "img2img", "adetailer", "upscale"), ("",)),
 )
 """Every stage, with a few names for each kind of choice."""
 

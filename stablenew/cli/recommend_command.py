@@ -10,6 +10,7 @@ from stablenew._convert import json_line
 from stablenew.advice.recommendation import Recommendation, recommend
 from stablenew.cli.exit_codes import ExitCode
 from stablenew.cli.printing import printable, say, say_all, write_json
+from stablenew.config.extra_settings import EXTRA, is_extra
 from stablenew.config.overrides import override
 from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
 from stablenew.errors import ConfigError, OverrideError
@@ -121,10 +122,17 @@ def config_lines(found: Sequence[Recommendation]) -> Iterator[str]:
         if stage != "txt2img" and any(each.enough for each in advised):
             yield "enabled = true"
         for each in advised:
-            name = each.parameter.partition(".")[2]
+            name = _key(each.parameter.partition(".")[2])
             shown = "" if each.mean is None else f"{each.mean:.1f} of 5, "
             mark = "" if each.enough else "# "
             yield f"{mark}{name} = {_toml(each.value)}  # {shown}{printable(each.why)}"
+
+
+def _key(name: str) -> str:
+    """Return what a setting is called in TOML, where dots and numbers would be tables."""
+    if not is_extra(name):
+        return name
+    return f"{EXTRA}.{json.dumps(name.removeprefix(f'{EXTRA}.'), ensure_ascii=False)}"
 
 
 def _fits(advice: Recommendation) -> bool:

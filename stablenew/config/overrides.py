@@ -4,6 +4,7 @@ Besides the settings themselves (`txt2img.cfg_scale`) there are paths that stand
 
 - `image`: the file of the picture to start from.
 - `txt2img.size`, `img2img.size`: width and height, as in `512x768`.
+- `txt2img.extra.…`: what else is sent with a stage; see `extra_settings`.
 - `lora.NAME`: the weight of that LoRA's tags in the positive prompts; a tag is added to that of
   txt2img where there is none.
 - `replace.WORD`, `replace_negative.WORD`, `replace_both.WORD`: what stands in place of a word, in
@@ -23,7 +24,8 @@ import attrs
 from stablenew._arguments import checked, takes
 from stablenew._convert import structure_field
 from stablenew._names import suggestion
-from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
+from stablenew.config.extra_settings import EXTRA, extra_path, extra_value, refusal
+from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting, stage_of
 from stablenew.config.prompt_edits import add_lora, replace_word, set_lora_weight
 from stablenew.errors import ConfigError, OverrideError
 
@@ -43,6 +45,8 @@ TEXT_EDITS = (*_REPLACED_IN, LORA)
 
 IMAGE = "image"
 """The path of the picture to start from."""
+
+_EXTRA = f"{EXTRA}."
 
 _SIZED = ("txt2img.size", "img2img.size")
 _SIZE = re.compile(r"\s*(\d+)\s*[xX×*]\s*(\d+)\s*")
@@ -112,6 +116,8 @@ def checked_settings(path: str, value: object) -> dict[tuple[str, str], Setting]
         }
     stage, name = ("", path) if path == IMAGE else split_path(path)
     try:
+        if name.startswith(_EXTRA):
+            return {(stage, name): extra_value(path, value)}
         kind = _kind(stage) if stage else PipelineConfig
         checked = structure_field(value, kind, name, stage)
         return {(stage, name): typing.cast(Setting, checked)}
@@ -126,9 +132,27 @@ def assign(config: PipelineConfig, values: Mapping[tuple[str, str], Setting]) ->
         stages.setdefault(stage, {})[name] = value
     changed: dict[str, typing.Any] = dict(stages.pop("", {}))
     changed |= {
-        stage: attrs.evolve(getattr(config, stage), **changes) for stage, changes in stages.items()
+        stage: _changed(getattr(config, stage), changes) for stage, changes in stages.items()
     }
     return attrs.evolve(config, **changed)
+
+
+def _changed(settings: typing.Any, changes: Mapping[str, Setting]) -> object:
+    """Return a stage's settings with others, among them perhaps extra ones.
+
+    Raises:
+        OverrideError: One of those is below another one.
+    """
+    extra = {path.removeprefix(_EXTRA): v for path, v in changes.items() if path.startswith(_EXTRA)}
+    if not extra:
+        return attrs.evolve(settings, **changes)
+    named = {name: value for name, value in changes.items() if not name.startswith(_EXTRA)}
+    before = getattr(settings, EXTRA) or {}
+    try:
+        return attrs.evolve(settings, **named, extra={**before, **extra})
+    except ConfigError as error:
+        stage = stage_of(settings)
+        raise OverrideError(*(f"{stage}.{problem}" for problem in error.problems)) from None
 
 
 def checked_edit(path: str, value: object) -> str | float:
@@ -202,6 +226,10 @@ def split_path(path: str) -> tuple[str, str]:
         OverrideError: No config has such a path; the nearest ones are named.
     """
     stage, dot, name = path.partition(".")
+    if stage in STAGES and name.startswith(_EXTRA):
+        return stage, _EXTRA + _extra_path(stage, name.removeprefix(_EXTRA))
+    if stage in STAGES and name == EXTRA:
+        raise OverrideError(f"{path}: of what? expected {path}.NAME")
     if stage in STAGES and name in setting_types(stage):
         return stage, name
     if stage in STAGES and not dot:
@@ -216,8 +244,23 @@ def split_path(path: str) -> tuple[str, str]:
     raise OverrideError(f"{path}: no such setting, {suggestion(path, (*STAGES, IMAGE))}")
 
 
+def _extra_path(stage: str, path: str) -> str:
+    """Return the path of an extra setting as it is kept.
+
+    Raises:
+        OverrideError: It is none, or a setting of the stage itself.
+    """
+    try:
+        kept = extra_path(path)
+    except ConfigError as error:
+        raise OverrideError(*(f"{stage}.{problem}" for problem in error.problems)) from None
+    if problem := refusal(stage, kept, tuple(setting_types(stage))):
+        raise OverrideError(f"{stage}.{EXTRA}.{path}: {problem}")
+    return kept
+
+
 def value_type(path: str) -> type:
-    """Return the type of a path's values: str, int, float or bool.
+    """Return the type of a path's values: str, int, float or bool; object where nobody knows.
 
     Raises:
         OverrideError: No such path.
@@ -227,7 +270,7 @@ def value_type(path: str) -> type:
     if edits_text(path):
         return float if path.partition(".")[0] == LORA else str
     stage, name = split_path(path)
-    return setting_types(stage)[name]
+    return object if name.startswith(_EXTRA) else setting_types(stage)[name]
 
 
 @cache
@@ -235,7 +278,8 @@ def setting_types(stage: str) -> Mapping[str, type]:
     """Map the names of a stage's settings to their types: str, int, float or bool."""
     kind = _kind(stage)
     hints = typing.get_type_hints(kind)
-    return {field.name: _bare(hints[field.name]) for field in attrs.fields(kind)}
+    names = (field.name for field in attrs.fields(kind) if field.name != EXTRA)
+    return {name: _bare(hints[name]) for name in names}
 
 
 @cache

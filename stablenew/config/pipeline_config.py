@@ -14,6 +14,7 @@ from typing import TypeVar
 import attrs
 
 from stablenew._convert import given, structure, takes_numpy
+from stablenew.config.extra_settings import extra_settings, refusal
 from stablenew.config.image_files import image_path
 from stablenew.errors import ConfigError
 
@@ -70,6 +71,37 @@ _fraction = bounded(0, 1)
 _seed = bounded(-1, 2**63 - 1)  # 2⁶⁴ is an overflow on AUTOMATIC1111
 
 
+def _unnamed(owner: object, field: attrs.Attribute[T], value: Mapping[str, object] | None) -> None:
+    """Check that no setting is given as an extra one that has a name (an attrs validator)."""
+    if owner is None or value is None:  # plain data is looked at once the class is made of it
+        return
+    stage, named = stage_of(owner), [each.name for each in attrs.fields(type(owner))]  # type: ignore[arg-type]
+    refused = ((path, refusal(stage, path, named)) for path in value)
+    problems = [f"{field.name}.{path}: {problem}" for path, problem in refused if problem]
+    if problems:
+        raise ConfigError(*problems)
+
+
+def _extra() -> Mapping[str, Setting] | None:
+    """Return the field of what else is sent as it is; see `extra_settings`."""
+    return attrs.field(  # type: ignore[return-value]
+        default=None, converter=extra_settings, validator=_unnamed, hash=False
+    )
+
+
+def stage_of(settings: object) -> str:
+    """Return the stage that settings are of."""
+    return _STAGE_OF[type(settings).__name__]
+
+
+_STAGE_OF = {
+    "Txt2ImgConfig": "txt2img",
+    "Img2ImgConfig": "img2img",
+    "ADetailerConfig": "adetailer",
+    "UpscaleConfig": "upscale",
+}
+
+
 @attrs.frozen(kw_only=True, field_transformer=takes_numpy)
 class Txt2ImgConfig:
     """Settings of `txt2img`, hires fix and refiner included.
@@ -79,6 +111,10 @@ class Txt2ImgConfig:
         seed: −1 draws one, which is then kept for the whole plan.
         clip_skip: Layers of the text encoder to leave out, 1 to 12.
         denoising_strength: Of the hires pass, 0 to 1.
+        distilled_cfg_scale: Of models that were trained with it, such as Flux.
+        styles: Names of the server's styles, separated by commas.
+        randn_source: Where noise comes from: `GPU`, `CPU` or `NV`.
+        extra: What else is sent as it is, by its path.
     """
 
     enabled: bool = True
@@ -109,6 +145,15 @@ class Txt2ImgConfig:
     denoising_strength: float | None = attrs.field(default=None, validator=_fraction)
     refiner_checkpoint: str | None = None
     refiner_switch_at: float | None = attrs.field(default=None, validator=_fraction)
+    distilled_cfg_scale: float | None = attrs.field(default=None, validator=_cfg_scale)
+    styles: str | None = None
+    restore_faces: bool | None = None
+    tiling: bool | None = None
+    eta: float | None = attrs.field(default=None, validator=bounded(0, 100))
+    s_churn: float | None = attrs.field(default=None, validator=bounded(0, 10_000))
+    s_noise: float | None = attrs.field(default=None, validator=bounded(0, 100))
+    randn_source: str | None = None
+    extra: Mapping[str, Setting] | None = _extra()
 
 
 @attrs.frozen(kw_only=True, field_transformer=takes_numpy)
@@ -120,6 +165,10 @@ class Img2ImgConfig:
     Attributes:
         denoising_strength: 0 keeps the picture, 1 makes another one.
         resize_mode: 0 stretch, 1 crop, 2 fill, 3 latent.
+        distilled_cfg_scale: Of models that were trained with it, such as Flux.
+        styles: Names of the server's styles, separated by commas.
+        randn_source: Where noise comes from: `GPU`, `CPU` or `NV`.
+        extra: What else is sent as it is, by its path.
     """
 
     enabled: bool = False
@@ -137,6 +186,15 @@ class Img2ImgConfig:
     height: int | None = attrs.field(default=None, validator=_side)
     denoising_strength: float | None = attrs.field(default=None, validator=_fraction)
     resize_mode: int | None = attrs.field(default=None, validator=bounded(0, 3))
+    distilled_cfg_scale: float | None = attrs.field(default=None, validator=_cfg_scale)
+    styles: str | None = None
+    restore_faces: bool | None = None
+    tiling: bool | None = None
+    eta: float | None = attrs.field(default=None, validator=bounded(0, 100))
+    s_churn: float | None = attrs.field(default=None, validator=bounded(0, 10_000))
+    s_noise: float | None = attrs.field(default=None, validator=bounded(0, 100))
+    randn_source: str | None = None
+    extra: Mapping[str, Setting] | None = _extra()
 
 
 @attrs.frozen(kw_only=True, field_transformer=takes_numpy)
@@ -148,6 +206,7 @@ class ADetailerConfig:
     Attributes:
         ad_model: The detector, such as `face_yolov8n.pt`.
         ad_confidence: How sure the detector must be, 0 to 1.
+        extra: What else is sent as it is, by its path.
     """
 
     enabled: bool = False
@@ -173,6 +232,7 @@ class ADetailerConfig:
     ad_cfg_scale: float | None = attrs.field(default=None, validator=_cfg_scale)
     ad_sampler: str | None = None
     ad_scheduler: str | None = None
+    extra: Mapping[str, Setting] | None = _extra()
 
 
 @attrs.frozen(kw_only=True, field_transformer=takes_numpy)
@@ -186,6 +246,7 @@ class UpscaleConfig:
             given.
         resize_mode: 0 by the factor `upscaling_resize`, 1 to `upscaling_resize_w` × `_h`.
         upscaling_crop: With a size: cut what does not fit instead of keeping all of it.
+        extra: What else is sent as it is, by its path.
     """
 
     enabled: bool = False
@@ -202,6 +263,7 @@ class UpscaleConfig:
     gfpgan_visibility: float | None = attrs.field(default=None, validator=_fraction)
     codeformer_visibility: float | None = attrs.field(default=None, validator=_fraction)
     codeformer_weight: float | None = attrs.field(default=None, validator=_fraction)
+    extra: Mapping[str, Setting] | None = _extra()
 
 
 @attrs.frozen(kw_only=True)

@@ -15,6 +15,8 @@ from stablenew.errors import OverrideError
 MOST = 10**30
 """A number beyond any that a setting could take."""
 
+_NUMBER = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*", re.ASCII)
+
 _BOOLS = {"true": True, "false": False}
 
 
@@ -54,9 +56,7 @@ def parse_values(path: str, text: str) -> tuple[Setting, ...]:
     kind = value_type(path)
     values: list[Setting] = []
     for item in items:
-        values.extend(
-            _numbers(path, item, kind) if kind in (int, float) else [_value(path, item, kind)]
-        )
+        values.extend(_values(path, item, kind))
         if len(values) > MOST_VALUES:
             raise OverrideError(f"{path}: given more than {MOST_VALUES:,} values")
     return tuple(values)
@@ -99,8 +99,24 @@ def _split(text: str) -> tuple[str, str]:
     return path.strip(), value.strip()
 
 
+def _values(path: str, item: str, kind: type) -> Iterable[Setting]:
+    """Return the values that an item stands for."""
+    if kind in (int, float) or (kind is object and _is_numbers(item)):
+        return _numbers(path, item, kind)
+    return (_value(path, item, kind),)
+
+
+def _is_numbers(item: str) -> bool:
+    """Return whether an item of no type that anybody knows is a number, or several."""
+    return all(map(_NUMBER.fullmatch, item.split(":"))) or is_webui_range(item.strip())
+
+
 def _value(path: str, text: str, kind: type) -> Setting:
     text = text.strip()
+    if kind is object:
+        if _NUMBER.fullmatch(text):
+            return _number(path, _decimal(path, text, kind), kind)
+        return _BOOLS.get(text.lower(), text)
     if kind is bool:
         if text.lower() not in _BOOLS:
             raise OverrideError(f"{path}: given {text!r}, expected true or false")

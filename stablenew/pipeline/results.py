@@ -11,6 +11,7 @@ import attrs
 from stablenew._clock import utc_now
 from stablenew._convert import frozen_mapping
 from stablenew.backends.base import InterruptReceipt
+from stablenew.config.extra_settings import EXTRA, extra_of, is_extra
 from stablenew.config.pipeline_config import PipelineConfig, Setting
 from stablenew.errors import BackendError, BackendUnavailableError
 from stablenew.pipeline.stage_plan import StagePlan
@@ -185,7 +186,8 @@ class PipelineRunResult:
         stages = {
             stage.name: {
                 "enabled": True,
-                **{name: value for name, value in stage.settings.items() if value is not None},
+                **{n: v for n, v in stage.settings.items() if v is not None and not is_extra(n)},
+                **({EXTRA: extra} if (extra := extra_of(stage.settings)) else {}),
             }
             for stage in self.stage_plan.stages
         }

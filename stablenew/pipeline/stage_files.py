@@ -12,6 +12,7 @@ from typing import Protocol
 
 from stablenew._names import suggestion
 from stablenew.backends.base import Capabilities
+from stablenew.config.extra_settings import style_names
 from stablenew.config.pipeline_config import Setting
 
 PROMPTS = (
@@ -55,6 +56,9 @@ def named_files(settings: Mapping[str, Setting], capabilities: Capabilities) -> 
             continue
         if name in PROMPTS:
             found |= _in_text(value, capabilities)
+        elif name == "styles":
+            known = capabilities.files.get("style", {})
+            found |= {file_key("style", s): known[s] for s in style_names(value) if s in known}
         else:
             kind = _KINDS.get(name, "")
             known = capabilities.files.get(kind, {})

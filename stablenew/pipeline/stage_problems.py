@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from stablenew._names import suggestion
 from stablenew.backends.base import Capabilities
+from stablenew.config.extra_settings import is_extra, style_names
 from stablenew.config.pipeline_config import PipelineConfig, Setting
+from stablenew.pipeline.extra_problems import extra_problems
 from stablenew.pipeline.stage_files import missing_loras
 from stablenew.pipeline.stage_limits import (
     prompt_problems,
@@ -84,6 +86,7 @@ def stage_problems(
             yield from range_problems(where, values, capabilities)
             yield from prompt_problems(where, values, capabilities)
     yield from _not_understood("txt2img", there, capabilities)
+    yield from extra_problems(stage, asked, capabilities)
     if {"width", "height"} & {*own, *there}:
         yield from size_problems(stage, settings, capabilities)
 
@@ -93,7 +96,7 @@ def _not_understood(
 ) -> Iterator[str]:
     understood = capabilities.stages[stage]
     for name, value in asked.items():
-        if name not in understood and value not in (False, ""):
+        if name not in understood and value not in (False, "") and not is_extra(name):
             has = suggestion(name, understood)
             yield (
                 f"{stage}.{name}: given {value!r}, but the {capabilities.title} has no such"
@@ -116,10 +119,20 @@ def _missing(stage: str, own: Mapping[str, Setting], capabilities: Capabilities)
 def _unknown_names(
     stage: str, own: Mapping[str, Setting], capabilities: Capabilities
 ) -> Iterator[str]:
+    yield from _unknown_styles(stage, own, capabilities)
     for name, value in own.items():
         names = capabilities.names_of(name)
         if name in capabilities.stages[stage] and value and names and value not in names:
             yield f"{stage}.{name}: given {value!r}, {_hint(name, value, names, capabilities)}"
+
+
+def _unknown_styles(
+    stage: str, own: Mapping[str, Setting], capabilities: Capabilities
+) -> Iterator[str]:
+    there = capabilities.files.get("style")
+    for name in style_names(str(own.get("styles") or "")):
+        if there is not None and name not in there:
+            yield f"{stage}.styles: given {name!r}, {suggestion(name, there)}"
 
 
 def _hint(name: str, value: Setting, names: tuple[str, ...], capabilities: Capabilities) -> str:

@@ -9,6 +9,7 @@ from functools import cache
 import attrs
 
 from stablenew.backends.base import Capabilities
+from stablenew.config.extra_settings import EXTRA
 from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
 from stablenew.pipeline.start_picture import StartPicture
 
@@ -22,8 +23,15 @@ _MULTIPLE = 8
 
 _SIDES = ("width", "height")
 _SAMPLED = {name: name for name in ("steps", "cfg_scale", "sampler_name", "scheduler")}
+_AS_TXT2IMG = {
+    name: name
+    for name in (
+        *("distilled_cfg_scale", "styles", "restore_faces", "tiling"),
+        *("eta", "s_churn", "s_noise", "randn_source"),
+    )
+}
 _INHERITED: Mapping[str, Mapping[str, str]] = {
-    "img2img": {**_FROM_TXT2IMG, **_SAMPLED, "width": "width", "height": "height"},
+    "img2img": {**_FROM_TXT2IMG, **_SAMPLED, **_AS_TXT2IMG, "width": "width", "height": "height"},
     "adetailer": {
         **_FROM_TXT2IMG,
         "ad_steps": "steps",
@@ -143,15 +151,17 @@ def asked_names(stage: str) -> tuple[str, ...]:
 
 
 def asked_settings(config: PipelineConfig, stage: str) -> dict[str, Setting]:
-    """Return the settings that a config gives a stage."""
-    values = {field.name: getattr(getattr(config, stage), field.name) for field in _fields(stage)}
-    return {name: value for name, value in values.items() if value is not None}
+    """Return the settings that a config gives a stage, extra ones by `extra.` and their paths."""
+    own = getattr(config, stage)
+    values = {field.name: getattr(own, field.name) for field in _fields(stage)}
+    extra = {f"{EXTRA}.{path}": value for path, value in (own.extra or {}).items()}
+    return {name: value for name, value in values.items() if value is not None} | extra
 
 
 @cache
 def _fields(stage: str) -> tuple[attrs.Attribute[object], ...]:
     kind = type(getattr(_DEFAULT, stage))
-    return tuple(field for field in attrs.fields(kind) if field.name != "enabled")
+    return tuple(field for field in attrs.fields(kind) if field.name not in ("enabled", EXTRA))
 
 
 def resolved_settings(

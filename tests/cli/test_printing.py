@@ -25,6 +25,8 @@ from stablenew.cli.log_format import LOG_FORMAT, OneLine, Whole
 from stablenew.cli.printing import printable
 from stablenew.cli.progress import BarDisplay
 from stablenew.cli.recommend_command import config_lines
+from stablenew.config.pipeline_config import PipelineConfig
+from stablenew.pipeline.stage_settings import asked_settings
 from stablenew.run import command, main
 
 MARKUP = ("[/x]", "[b]", "[cat|dog]", ":cat:", "[link=x]", "\\[", "\x1b[2J", "\u202e", "\r", "\n")
@@ -218,6 +220,23 @@ def test_any_text_is_written_into_a_config_that_can_be_read(value: str, why: str
     )
     table = tomllib.loads("\n".join(config_lines([advice])))
     assert table == {"txt2img": {"sampler_name": value}}
+
+
+def test_an_extra_setting_is_written_as_a_config_takes_it() -> None:
+    path = "extra.alwayson_scripts.soft inpainting.args.0.weight"
+    advice = Recommendation(
+        parameter=f"txt2img.{path}",
+        value=0.5,
+        mean=4.0,
+        low=3.0,
+        high=5.0,
+        ratings=9,
+        enough=True,
+        why="",
+    )
+    table = tomllib.loads("\n".join(config_lines([advice])))
+    config = PipelineConfig.from_dict(table)
+    assert asked_settings(config, "txt2img") == {path: 0.5}
 
 
 @pytest.mark.parametrize("verbose", [True, False])

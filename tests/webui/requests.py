@@ -13,6 +13,7 @@ from tests.webui.profiles import (
     MODELS,
     SAMPLERS,
     SCHEDULERS,
+    SCRIPTS,
     SDNEXT_SAMPLERS,
     UPSCALERS,
     Profile,
@@ -50,6 +51,13 @@ FORGE_ONLY: dict[str, object] = {"distilled_cfg_scale": 3.5}
 FORGE_HIRES: dict[str, object] = {
     "hr_additional_modules": None, "hr_cfg": 1.0, "hr_distilled_cfg": 3.5
 }  # fmt: skip
+
+EXTRAS = (
+    *("resize_mode", "show_extras_results", "gfpgan_visibility", "codeformer_visibility"),
+    *("codeformer_weight", "upscaling_resize", "upscaling_resize_w", "upscaling_resize_h"),
+    *("upscaling_crop", "upscaler_1", "upscaler_2", "extras_upscaler_2_visibility"),
+    *("upscale_first", "image"),
+)
 
 _INTS = (
     *("seed", "subseed", "steps", "width", "height", "batch_size", "n_iter"),
@@ -89,6 +97,24 @@ class Asked:
 
     def __getitem__(self, name: str) -> Any:
         return self.fields[name]
+
+
+def openapi(profile: Profile) -> dict[str, Any]:
+    """Return how a server describes its requests."""
+    schemas, paths = {}, {}
+    own = {"txt2img": TXT2IMG, "img2img": IMG2IMG, "extra-single-image": EXTRAS}
+    for kind, fields in own.items():
+        name = f"Request_{kind}"
+        properties: dict[str, Any] = {key: {} for key in fields}
+        if profile.forge and kind != "extra-single-image":
+            properties |= {key: {} for key in (*FORGE_ONLY, *FORGE_HIRES)}
+        if profile.sdnext:
+            for lacked in ("s_churn", "s_noise", "restore_faces", "scheduler"):
+                properties.pop(lacked, None)
+        schemas[name] = {"properties": properties}
+        body = {"content": {"application/json": {"schema": {"$ref": f"#/schemas/{name}"}}}}
+        paths[f"/sdapi/v1/{kind}"] = {"post": {"requestBody": body}}
+    return {"openapi": "3.0.2", "paths": paths, "components": {"schemas": schemas}}
 
 
 def understand(body: Mapping[str, Any], kind: str, profile: Profile) -> Asked:
@@ -187,6 +213,8 @@ def _choose_sampler(asked: Asked, profile: Profile) -> None:
 
 def _read_scripts(asked: Asked, profile: Profile) -> None:
     for name, script in asked["alwayson_scripts"].items():
+        if name.lower() in map(str.lower, SCRIPTS[asked.kind]):
+            continue
         if name.lower() != "adetailer" or not profile.adetailer:
             raise http(422, f"Script '{name}' not found")
         args = script.get("args", [])

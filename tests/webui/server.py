@@ -36,7 +36,7 @@ from tests.webui.profiles import (
     UPSCALERS,
     Profile,
 )
-from tests.webui.requests import Refusal, http, invalid, understand
+from tests.webui.requests import Refusal, http, invalid, openapi, understand
 from tests.webui.shelf import Shelf
 
 Reply = tuple[int, object]
@@ -291,11 +291,12 @@ class WebUI:
             ("POST", f"{api}/skip"): self._interrupt(skipped, skip=True),
             ("POST", f"{api}/options"): self._set_options,
             ("GET", f"{api}/scripts"): _always(scripts),
+            ("GET", "/openapi.json"): _always(openapi(self.profile)),
             ("GET", f"{api}/sd-vae"): self._list(self.shelf.vae_list),
             ("GET", f"{api}/embeddings"): self._list(self.shelf.embedding_list),
             ("POST", f"{api}/refresh-loras"): self._refresh_loras,
             ("GET", f"{api}/hypernetworks"): _always([]),
-            ("GET", f"{api}/prompt-styles"): _always([]),
+            ("GET", f"{api}/prompt-styles"): self._list(lambda: self.shelf.styles),
             ("GET", f"{api}/face-restorers"): _always(
                 [{"name": n, "cmd_dir": None} for n in ("CodeFormer", "GFPGAN")]
             ),

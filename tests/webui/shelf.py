@@ -23,6 +23,7 @@ class Shelf:
         in_metadata: Whether the LoRAs' own metadata holds their hashes, as that of some does.
         aliases: What LoRAs call themselves.
         modules: Of Forge: the VAEs and text encoders that there are, as files.
+        styles: As the server lists them.
         listed: The LoRAs as they were when the server last looked.
     """
 
@@ -32,6 +33,7 @@ class Shelf:
     in_metadata: bool = True
     aliases: Mapping[str, str] = attrs.field(factory=dict)
     modules: tuple[str, ...] = ("/srv/models/VAE/vae.safetensors",)
+    styles: list[dict[str, str]] = attrs.field(factory=list)
     listed: dict[str, str] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:

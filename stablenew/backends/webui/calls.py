@@ -17,6 +17,7 @@ from stablenew._convert import frozen_mapping
 from stablenew.backends.base import StageRequest
 from stablenew.backends.picture_sizes import hires_size, upscaled_size
 from stablenew.backends.webui.loaded import modules_for
+from stablenew.backends.webui.request_fields import RANDN_SOURCE
 from stablenew.backends.webui.sdnext.fields import hires_fields, resize_fields
 from stablenew.backends.webui.server import (
     CHECKPOINT,
@@ -26,12 +27,13 @@ from stablenew.backends.webui.server import (
     Flavour,
     Server,
 )
+from stablenew.config.extra_settings import extra_of, is_extra, placed, style_names
 from stablenew.config.pipeline_config import Setting
 from stablenew.errors import BackendProtocolError
 
 API = "/sdapi/v1"
 
-_OVERRIDES = ("model", "vae", "clip_skip")
+_OVERRIDES = ("model", "vae", "clip_skip", RANDN_SOURCE)
 _HIRES = "hr_"
 _NOT_SENT = (*_OVERRIDES, "enable_hr", "upscale_mode")
 
@@ -68,11 +70,13 @@ def build_call(request: StageRequest, server: Server, task_id: str | None = None
     Raises:
         BackendProtocolError: The picture to start from cannot be read.
     """
-    settings = {name: value for name, value in request.settings.items() if value is not None}
+    given = {name: value for name, value in request.settings.items() if value is not None}
+    settings = {name: value for name, value in given.items() if not is_extra(name)}
+    extra = extra_of(given)
     by_sampling = request.stage != "upscale" or settings.get("upscale_mode") == "img2img"
     kind = request.stage if request.stage != "upscale" else "img2img" if by_sampling else "extras"
     if kind == "extras":
-        return _extras(settings, _image(request))
+        return _extras(settings, extra, _image(request))
     if request.stage == "txt2img":
         body, size = _txt2img(settings, server)
     else:
@@ -85,10 +89,17 @@ def build_call(request: StageRequest, server: Server, task_id: str | None = None
         "do_not_save_samples": True,
         "do_not_save_grid": True,
     }
-    if overrides := _overrides(settings, server):
-        body["override_settings"] = overrides
+    if "styles" in settings:
+        body["styles"] = style_names(str(settings["styles"]))
+    overrides = _overrides(settings, server)
+    others = any(path.startswith("override_settings.") for path in extra)
+    if overrides:
+        body["override_settings"] = dict(overrides)
+    if overrides or others:
         # SD.Next would load its own model again after each picture: it gets that back in the end.
-        body["override_settings_restore_afterwards"] = server.flavour is not Flavour.SDNEXT
+        restored = others or server.flavour is not Flavour.SDNEXT
+        body["override_settings_restore_afterwards"] = restored
+    placed(body, extra)
     if task_id is not None and server.task_ids:
         body["force_task_id"] = task_id
     path = f"{API}/txt2img" if kind == "txt2img" else f"{API}/img2img"
@@ -96,7 +107,7 @@ def build_call(request: StageRequest, server: Server, task_id: str | None = None
         path=path,
         content=msgspec.json.encode(body),
         kind=kind,
-        settings=settings,
+        settings=given,
         size=size,
         overrides=overrides,
     )
@@ -179,7 +190,7 @@ def adetailer_args(settings: Mapping[str, Setting]) -> dict[str, Setting]:
     return args
 
 
-def _extras(settings: Mapping[str, Setting], image: bytes) -> Call:
+def _extras(settings: Mapping[str, Setting], extra: Mapping[str, Setting], image: bytes) -> Call:
     left_out = ("upscale_mode", "denoising_strength", "prompt", "negative_prompt", "seed")
     sent = {
         name: value
@@ -187,7 +198,8 @@ def _extras(settings: Mapping[str, Setting], image: bytes) -> Call:
         if name not in (*left_out, *_OVERRIDES)
         and name not in ("steps", "cfg_scale", "sampler_name", "scheduler")
     }
-    body = {**sent, "image": _encoded(image), "show_extras_results": True}
+    body: dict[str, object] = {**sent, "image": _encoded(image), "show_extras_results": True}
+    placed(body, extra)
     return Call(
         path=f"{API}/extra-single-image",
         content=msgspec.json.encode(body),
@@ -208,6 +220,8 @@ def _overrides(settings: Mapping[str, Setting], server: Server) -> dict[str, obj
         options[MODULES] = modules_for(server, settings["vae"])
     elif "vae" in settings and server.overridable(VAE):
         options[VAE] = settings["vae"]
+    if RANDN_SOURCE in settings and server.overridable(RANDN_SOURCE):
+        options[RANDN_SOURCE] = settings[RANDN_SOURCE]
     return options
 
 

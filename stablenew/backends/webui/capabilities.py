@@ -10,6 +10,7 @@ import attrs
 from stablenew.backends.base import Capabilities
 from stablenew.backends.webui.loaded import CHOSEN_BY_SERVER, loaded_settings
 from stablenew.backends.webui.options import picture_options
+from stablenew.backends.webui.request_fields import RANDN_SOURCE, extra_fields, named_fields
 from stablenew.backends.webui.sdnext.fields import UNKNOWN, hires_upscalers
 from stablenew.backends.webui.server import CHECKPOINT, MODULES, VAE, Flavour, Server
 from stablenew.config.pipeline_config import ADetailerConfig, Setting
@@ -68,6 +69,7 @@ def describe(server: Server) -> Capabilities:
         model_hashes={each.name: each.sha256[:10] for each in server.models if each.sha256},
         files=_files(server),
         options=picture_options(server),
+        extra=extra_fields(server),
         choices=choices,
         largest_seed=2**31 - 1 if server.flavour is Flavour.SDCPP else None,
         aliases=_aliases(server, choices["hr_upscaler"]),
@@ -84,6 +86,8 @@ def _choices(server: Server) -> dict[str, tuple[str, ...]]:
         choices["hr_upscaler"] = hires_upscalers(server.upscalers)
     if server.ad_models:
         choices["ad_model"] = server.ad_models
+    if server.overridable(RANDN_SOURCE):
+        choices[RANDN_SOURCE] = ("GPU", "CPU", "NV")
     if server.lora_names:
         choices["lora"] = server.lora_names
     if server.overridable(VAE) or server.overridable(MODULES):
@@ -140,6 +144,7 @@ def _files(server: Server) -> dict[str, dict[str, str]]:
         "detector": server.ad_models,
     }
     found = {kind: dict.fromkeys(names, "") for kind, names in files.items()}
+    found["style"] = dict(server.styles)
     found["model"] = {each.name: each.sha256[:10] for each in server.models}
     if server.loras is not None:
         found["lora"] = dict(server.loras)
@@ -159,9 +164,16 @@ def _stages(server: Server) -> dict[str, dict[str, Setting]]:
     if server.flavour in (Flavour.A1111, Flavour.FORGE):
         refiner = dict.fromkeys(("refiner_checkpoint", "refiner_switch_at"))
     stages: dict[str, dict[str, Setting]] = {
-        "txt2img": {**sampled, **variation, **hires, **refiner},
+        "txt2img": {
+            **sampled,
+            **variation,
+            **hires,
+            **refiner,
+            **named_fields(server, "txt2img"),
+        },
         "img2img": {
             **sampled,
+            **named_fields(server, "img2img"),
             "denoising_strength": 0.5 if server.flavour is Flavour.SDNEXT else 0.75,
             "resize_mode": 0,
         },

@@ -11,7 +11,7 @@ another list and then its own again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import anyio
 import msgspec
@@ -19,7 +19,9 @@ import msgspec
 from stablenew.backends.server_client import ServerClient
 from stablenew.backends.webui.idle_options import OPTIONS
 from stablenew.backends.webui.loaded import modules_for, own_modules
+from stablenew.backends.webui.request_fields import RANDN_SOURCE
 from stablenew.backends.webui.server import CLIP_SKIP, MODULES, VAE, Flavour, Server
+from stablenew.config.extra_settings import extra_of, parts_of
 from stablenew.config.pipeline_config import Setting
 from stablenew.errors import BackendError
 
@@ -40,13 +42,13 @@ class OwnOptions:
     def __init__(self, client: ServerClient, server: Server) -> None:
         self._client = client
         self._server = server
-        self._written = False
+        self._written: set[str] = set()
         self._modules_written = server.flavour is not Flavour.FORGE
         self._modules_sent: list[str] | None = None
 
     def due(self, settings: Mapping[str, Setting]) -> bool:
         """Return whether something has to be written before a request with these settings."""
-        return not self._written or self._asks_for_modules(settings)
+        return bool(self._unwritten(settings)) or self._asks_for_modules(settings)
 
     def sent(self, settings: Mapping[str, Setting]) -> None:
         """Note a request that is sent though it may change what is not written."""
@@ -60,8 +62,8 @@ class OwnOptions:
             settings: Of the request that comes next.
         """
         try:
-            if not self._written:
-                self._written = await self._write_values()
+            if (due := self._unwritten(settings)) and await self._write_values(due):
+                self._written |= due
             if self._asks_for_modules(settings):
                 await self._write_modules(modules_for(self._server, settings["vae"]))
                 self._modules_written = True
@@ -75,10 +77,17 @@ class OwnOptions:
         asked = modules_for(self._server, settings["vae"])
         return self._server.overridable(MODULES) and asked != own_modules(self._server)
 
-    async def _write_values(self) -> bool:
+    def _unwritten(self, settings: Mapping[str, Setting]) -> set[str]:
+        """Return the options that are not written yet, of those that requests override."""
+        paths = map(parts_of, extra_of(settings))
+        asked = {str(path[1]) for path in paths if path[0] == "override_settings" and path[1:]}
+        asked |= {CLIP_SKIP, VAE, *({RANDN_SOURCE} & settings.keys())}
+        return {name for name in asked if self._server.overridable(name)} - self._written
+
+    async def _write_values(self, names: Iterable[str]) -> bool:
         """Write the server's own values; return False if it shows others by now: whose are they?"""
         options = self._server.options
-        own = {name: options[name] for name in (CLIP_SKIP, VAE) if self._server.overridable(name)}
+        own = {name: options[name] for name in names}
         if own:
             told = await self._told()
             if any(told.get(name) != value for name, value in own.items()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Mapping
 
@@ -13,6 +14,7 @@ from stablenew.backends.webui.idle_options import OPTIONS, read_idle_options
 from stablenew.backends.webui.loaded import is_encoder
 from stablenew.backends.webui.progress import PROGRESS, TASK, read_snapshot, read_task
 from stablenew.backends.webui.prompt_files import LORAS, lora_names, read_embeddings, read_loras
+from stablenew.backends.webui.request_fields import OPENAPI, read_fields
 from stablenew.backends.webui.sdcpp_names import sdcpp_names
 from stablenew.backends.webui.server import (
     Flavour,
@@ -45,6 +47,8 @@ _LISTS = {
     "vaes": f"{API}/sd-vae",
     "modules": f"{API}/sd-modules",
     "scripts": f"{API}/scripts",
+    "styles": f"{API}/prompt-styles",
+    "openapi": OPENAPI,
     "ad_models": "/adetailer/v1/ad_model",
     "ad_schema": "/adetailer/v1/schema",
 }
@@ -158,6 +162,13 @@ def _server(
         embeddings=read_embeddings(found.get("embeddings")),
         ad_models=_adetailer(found["scripts"], detectors),
         ad_settings=tuple(map(str, schema.get("properties") or ())),
+        fields=read_fields(found["openapi"]),
+        scripts=_scripts(found["scripts"]),
+        styles={
+            str(each["name"]): _hash_of(each)
+            for each in entries(found["styles"])
+            if each.get("name")
+        },
         progress=read_snapshot(progress) is not None,
         interrupt=doors["interrupt"],
         extras=doors["extras"],
@@ -190,6 +201,22 @@ def _schedulers(data: object, flavour: Flavour) -> dict[str, tuple[str, ...]]:
     labelled = aliased(data, "label", "name", "aliases")
     listed = labelled or aliased(data, "name", "aliases")
     return sdcpp_names(listed) if flavour is Flavour.SDCPP else listed
+
+
+def _scripts(data: object) -> dict[str, tuple[str, ...]]:
+    if not isinstance(data, Mapping):
+        return {}
+    return {
+        str(kind): tuple(map(str, listed))
+        for kind, listed in data.items()
+        if isinstance(listed, list)
+    }
+
+
+def _hash_of(style: Mapping[str, object]) -> str:
+    """Return what stands for what a style writes into prompts."""
+    written = [style.get("prompt"), style.get("negative_prompt")]
+    return hashlib.sha256(msgspec.json.encode(written)).hexdigest()[:10]
 
 
 def _adetailer(scripts: object, detectors: Mapping[str, object]) -> tuple[str, ...]:

@@ -69,6 +69,9 @@ class Server:
         embeddings: The names that words in prompts may be.
         ad_models: The detectors of ADetailer; empty where it is not installed.
         ad_settings: The names that ADetailer knows; empty where it does not tell them.
+        fields: Of each kind of request, as it describes them; empty where it does not.
+        scripts: Of each kind of request: the scripts that can run with it.
+        styles: Names, each with a hash of its prompts.
         progress: Whether it tells its progress.
         interrupt: Whether a running job can be stopped.
         extras: Whether it has `extra-single-image`.
@@ -88,6 +91,9 @@ class Server:
     embeddings: tuple[str, ...] = ()
     ad_models: tuple[str, ...] = ()
     ad_settings: tuple[str, ...] = ()
+    fields: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict, converter=frozen_mapping)
+    scripts: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict, converter=frozen_mapping)
+    styles: Mapping[str, str] = attrs.field(factory=dict, converter=frozen_mapping)
     progress: bool = True
     interrupt: bool = True
     extras: bool = True
