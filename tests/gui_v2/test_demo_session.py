@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
+import demo_session
 import pytest
 from demo_session import THUMBNAIL, Row, Session, thumbnail
 from PIL import Image
@@ -127,12 +128,16 @@ async def test_a_plan_can_be_paused_and_goes_on(runs: Path) -> None:
         await until(lambda: notes.status[-1][0].startswith("succeeded"))
 
 
-async def test_quick_progress_is_shown_ten_times_a_second(runs: Path) -> None:
-    backend = FakeBackend(Behaviour(progress=tuple(n / 200 for n in range(1, 201)), delay=0.2))
+@pytest.mark.parametrize(("every", "fewest", "most"), [(0, 21, 200), (1_000, 0, 2)])
+async def test_progress_that_comes_quicker_than_a_person_sees_is_not_all_shown(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, every: float, fewest: int, most: int
+) -> None:
+    monkeypatch.setattr(demo_session, "SHOWN_EVERY", every)
+    backend = FakeBackend(Behaviour(progress=tuple(n / 200 for n in range(1, 201))))
     async with session(runs, backend) as (_, demo, notes):
         demo.start("a cat", "txt2img.cfg_scale=3", learn=False)
         await until(lambda: notes.status[-1][0].startswith("succeeded"))
-    assert 2 <= sum(state.startswith("txt2img") for _, state in notes.states) <= 20
+    assert fewest <= sum(state.startswith("txt2img") for _, state in notes.states) <= most
 
 
 async def test_without_a_sweep_it_is_a_single_run(runs: Path) -> None:
