@@ -12,6 +12,7 @@ import attrs
 import httpx2
 import pytest
 
+from stablenew.backends.webui import backend as backend_module
 from stablenew.backends.webui.backend import WebUIBackend
 from stablenew.backends.webui.holder import Holder
 from stablenew.backends.webui.sdnext.outer_job import Moment, _holder_of
@@ -99,6 +100,23 @@ async def test_a_job_is_stopped_whatever_it_is_at(during: str) -> None:
     assert receipt.call.startswith("POST /sdapi/v1/interrupt × ")
     assert webui.sdnext.interrupted_at
     assert "Load model" not in webui.sdnext.interrupted_at
+
+
+async def test_a_job_whose_model_takes_long_to_load_is_said_to_load_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(backend_module, "_INTERRUPT_WITHIN", 0.2)
+    with serve(SDNEXT, **TWO, step_seconds=0.01, load_seconds=0.8) as webui:
+        async with open_studio(webui.url) as studio:
+            await stopped(studio, webui, "Load model", model="tiny-b")
+            receipt = receipt_of(studio)
+            (left,) = studio.backend.left_behind
+            await studio.backend.drained()
+            assert webui.running is None
+    assert (receipt.confirmed, receipt.call) == (False, "")
+    assert "it loads its model, which nothing stops; it is stopped when" in receipt.detail
+    assert left.endswith("it loads its model, and will run to its 5000 steps")
+    assert "Load model" not in webui.sdnext.interrupted_at != []
 
 
 async def test_both_passes_of_hires_fix_are_stopped() -> None:

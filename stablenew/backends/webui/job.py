@@ -194,7 +194,9 @@ class Job:
         return {
             Holder.OTHERS: f"it waits behind another client's job; {becomes}",
             Holder.UNCLEAR: "what is running may be another client's; it is waited for",
-            Holder.OURS: "the server was asked, and is still at it",
+            Holder.OURS: "the server was asked, and is still at it"
+            if self.interrupts
+            else "it loads its model, which nothing stops; it is stopped when that is done",
             Holder.NOBODY: "the server does not show it",
         }[self.holder]
 
@@ -207,7 +209,9 @@ class Job:
         return {
             Holder.OTHERS: f"it waits behind another client's job, and will run to {whole}",
             Holder.UNCLEAR: f"it may be what is running, or come after it; it will run to {whole}",
-            Holder.OURS: "the server was asked to stop it, and is still at it",
+            Holder.OURS: "the server was asked to stop it, and is still at it"
+            if self.interrupts
+            else f"it loads its model, and will run to {whole}",
             Holder.NOBODY: f"the server does not show it; if it begins, it will run to {whole}",
         }[self.holder]
 
