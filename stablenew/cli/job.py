@@ -183,7 +183,7 @@ def drafted_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
     config = wrong.or_stop(lambda: _config(file, options, prompts, images, assigned))
     elsewhere = any(source.wildcards is not None for source in sources[:-1])
     beside_file = (Path(),) if elsewhere else folders
-    plan = wrong.unless(lambda: plan_of_variants(plan, config, options, beside_file), None)
+    plan = wrong.unless(lambda: plan_of_variants(plan, config, options, beside_file), plan)
     return Job(
         config=config,
         settings=wrong.or_stop(lambda: _settings(options, sources[0])),

@@ -133,10 +133,9 @@ class Steps(Sequence[LearningRunStep]):
         """
         return _changed(self._base_config, self._chosen(cell))
 
-    def unedited_config(self, cell: int) -> PipelineConfig:
-        """Return the same, but for the changes to its prompts."""
-        unedited = [attrs.evolve(each, edits=()) for each in self._chosen(cell)]
-        return _changed(self._base_config, unedited)
+    def possible_config(self, cell: int) -> PipelineConfig:
+        """Return the same, without the changes that its prompts cannot take."""
+        return _tried(self._base_config, self._chosen(cell))[0]
 
     @property
     def looked_at(self) -> Iterable[int]:
@@ -211,16 +210,28 @@ def _changed(config: PipelineConfig, chosen: Sequence[_Checked]) -> PipelineConf
     """Return a config with the settings of choices, then with their changes to its prompts.
 
     Raises:
-        OverrideError: A word to replace is not in its prompt.
+        OverrideError: Words to replace are not in its prompt.
     """
+    config, problems = _tried(config, chosen)
+    if problems:
+        raise OverrideError(*problems)
+    return config
+
+
+def _tried(config: PipelineConfig, chosen: Sequence[_Checked]) -> tuple[PipelineConfig, list[str]]:
+    """Return a config with what choices change and can; and what is wrong with the rest."""
     settings: dict[tuple[str, str], Setting] = {}
     for each in chosen:
         settings.update(each.settings)
     config = assign(config, settings) if settings else config
+    problems: list[str] = []
     for each in chosen:
         for path, value in each.edits:
-            config = edit_prompts(config, path, value)
-    return config
+            try:
+                config = edit_prompts(config, path, value)
+            except OverrideError as error:
+                problems += error.problems
+    return config, problems
 
 
 def derive_steps(

@@ -92,9 +92,9 @@ def _planned(
     for place, cell in enumerate(cells):
         try:
             config = steps.cell_config(cell)
-        except ConfigError as error:  # of a prompt: the settings may have some, too
+        except ConfigError as error:  # of a prompt: what else it says may have some, too
             problems.update(dict.fromkeys(error.problems))
-            config = steps.unedited_config(cell)
+            config = steps.possible_config(cell)
         try:
             stages = plan_stages(with_defaults(config, defaults), capabilities, pictures)
         except ConfigError as error:

@@ -170,6 +170,17 @@ def test_words_are_replaced_in_every_combination() -> None:
 
 
 @pytest.mark.usefixtures("here")
+def test_every_variant_of_a_prompt_is_made_once() -> None:
+    records = records_of('--prompt "a {red|blue} {cat|dog}" --variants all')
+    assert [record.outputs[0]["prompt"] for record in records] == [
+        "a red cat",
+        "a red dog",
+        "a blue cat",
+        "a blue dog",
+    ]
+
+
+@pytest.mark.usefixtures("here")
 def test_a_star_is_every_sampler_that_there_is() -> None:
     records = records_of('--prompt "a blue cat" --sweep "txt2img.sampler_name=*"')
     used = [record.outputs[0]["sampler_name"] for record in records]
@@ -238,8 +249,11 @@ def test_everything_that_is_wrong_is_told_at_once_before_anything_runs(
     here: Path, capsys: pytest.CaptureFixture[str], dry: list[str]
 ) -> None:
     (here / "bad.toml").write_text("[txt2img]\nstepz = 3\n")
+    (here / "words").mkdir()
+    (here / "words" / "colours.txt").write_text("red\n")
     words = (
-        '--prompt "a red cat" --replace "blue=red,green" --presets bad.toml,none.toml'
+        '--prompt "a __colour__ cat" --variants all --wildcards words'
+        ' --replace "blue=red,green" --replace "dog=cow" --presets bad.toml,none.toml'
         " --sweep txt2img.cfg_scale=3,5 --sweep txt2img.cfg_scale=7,9"
         ' --sweep "txt2img.sampler_name=Euler,Heun" --with txt2img.seed=20,12,8'
         ' --sweep "txt2img.model=xl_*" --sweep txt2img.scheduler=Karrass --sweep txt2img.steps=0'
@@ -259,7 +273,9 @@ def test_everything_that_is_wrong_is_told_at_once_before_anything_runs(
             "txt2img.model: given 'xl_*'",
             "txt2img.cfg_scale: is set by 2 axes (txt2img.cfg_scale",
             "txt2img.steps: given 0",
-            "replace.blue: 'blue' is not in the prompt 'a red cat'",
+            "prompt: __colour__: no such wildcard in 'words'",
+            "replace.blue: 'blue' is not in the prompt 'a __colour__ cat'",
+            "replace.dog: 'dog' is not in the prompt 'a __colour__ cat'",
             "txt2img.scheduler: given 'Karrass'",
             "txt2img.width",
         ]

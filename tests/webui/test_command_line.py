@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from stablenew.learning.learning_record_reader import read_records
+from stablenew.run import main
 from tests.cli.program import Done
 from tests.cli.program import run as run_program
 from tests.webui.driving import OtherClient
@@ -137,3 +138,33 @@ def test_lora_weights_and_models_with_the_settings_that_fit_them_are_explored(
     assert unknown.returncode == 2
     assert "<lora:flim:" in unknown.stderr
     assert "did you mean film?" in unknown.stderr
+
+
+def test_an_unknown_lora_is_told_with_all_else_that_is_wrong_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.png").write_text("no picture")
+    with serve(A1111) as webui:
+        webui.shelf.loras["film"] = "a" * 64
+        words = (
+            "--image notes.png --set img2img.enabled=true --set txt2img.enabled=false"
+            " --replace dog=cow --sweep lora.fim=0.5,1 --sweep img2img.steps=0,4"
+        )
+        prompt = "a cat <lora:flim:0.8>"
+        code = main(["--url", webui.url, "--prompt", prompt, *words.split()])
+        asked = webui.paths("txt2img"), webui.paths("img2img")
+    told = [line.removeprefix("stablenew: ") for line in capsys.readouterr().err.splitlines()]
+    assert (code, asked) == (2, ([], []))
+    lora = (
+        "txt2img.prompt: given <lora:{}:…>, but the webui backend (AUTOMATIC1111) has no such LoRA"
+    )
+    assert sorted(told) == sorted(
+        [
+            "img2img.steps: given 0, expected 1 to 10,000",
+            "replace.dog: 'dog' is not in the prompt 'a cat <lora:flim:0.8>'",
+            f"image: {tmp_path}/notes.png: is no picture,"
+            " expected one of PNG, JPEG, WEBP, AVIF, BMP, GIF, TIFF",
+            *(f"{lora.format(name)}, did you mean film?" for name in ("flim", "fim")),
+        ]
+    )
