@@ -300,7 +300,8 @@ def main() -> None:
     parser.add_argument("--no-speed", action="store_true")
     flags = parser.parse_args()
     pairs = [each.split("=") for each in flags.prior]
-    prior = attrs.evolve(read_priors(), **{name: float(value) for name, value in pairs})
+    changes: dict[str, Any] = {name: float(value) for name, value in pairs}
+    prior = attrs.evolve(read_priors(), **changes)
     if not flags.no_speed:
         for count, repeats in ((60, 7), (1_000, 5), (5_000, 3)):
             speed(count, repeats)

@@ -12,8 +12,10 @@ from importlib import import_module
 TYPE_CHECKING = False  # `typing` takes milliseconds in which the program takes no signal yet
 if TYPE_CHECKING:
     from stablenew._clock import Clock as Clock
+    from stablenew.advice.joint_advice import JointAdvice as JointAdvice
     from stablenew.advice.observations import Observations as Observations
     from stablenew.advice.observations import gather_observations as gather_observations
+    from stablenew.advice.recommend_jointly import recommend_jointly as recommend_jointly
     from stablenew.advice.recommendation import Recommendation as Recommendation
     from stablenew.advice.recommendation import ValueEstimate as ValueEstimate
     from stablenew.advice.recommendation import advise as advise

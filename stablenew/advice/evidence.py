@@ -71,13 +71,13 @@ def evidence_of(
         value=np.array([where[value_in(each, parameter)] for each in rated], dtype=np.intp),
         context=np.array([contexts[each.context] for each in rated], dtype=np.intp),
         rating=np.array([each.rating for each in rated], dtype=np.float64),
-        weight=np.array([_weight(each, prompt, model) for each in rated], dtype=np.float64),
+        weight=np.array([weight_of(each, prompt, model) for each in rated], dtype=np.float64),
         winner=np.array([where[value_in(one, parameter)] for one, _ in pairs], dtype=np.intp),
         loser=np.array([where[value_in(other, parameter)] for _, other in pairs], dtype=np.intp),
         same=np.array([one.context == other.context for one, other in pairs], dtype=np.bool_),
         choice_weight=np.array(
             [
-                min(_weight(one, prompt, model), _weight(other, prompt, model))
+                min(weight_of(one, prompt, model), weight_of(other, prompt, model))
                 for one, other in pairs
             ],
             dtype=np.float64,
@@ -85,7 +85,7 @@ def evidence_of(
     )
 
 
-def _weight(picture: Picture, prompt: str | None, model: str | None) -> float:
+def weight_of(picture: Picture, prompt: str | None, model: str | None) -> float:
     """Return how much a rating counts: less, the less its prompt and model are those asked for."""
     likeness = 1.0
     if prompt:

@@ -29,8 +29,8 @@ CLOSE, SURE = 0.25, 0.8
 _CHEAPER_LOSS = 0.1
 """What a cheaper configuration may be expected to lose and still be called as good."""
 
-_QUICKER = 0.97
-"""A change has to save a few per cent of the time to be worth a word."""
+_QUICKER = 0.9
+"""A change has to save a tenth of the time to be worth a word."""
 
 _CONSTANT = 3
 _IDLE, _MATTERS = 0.5, 0.8
@@ -195,7 +195,7 @@ def _silent(model: JointModel) -> str | None:
 
 
 def _why(enough: bool, sure: float, count: int) -> str:
-    said = f"nothing is clearly better, with a probability of {sure:.0%}"
+    said = f"nothing is {CLOSE} points better, with a probability of {sure:.0%}"
     return said if enough else f"not enough ratings ({count}): {said}"
 
 

@@ -5,7 +5,7 @@ A rated run that varied nothing stands for the settings that its config names.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -13,7 +13,8 @@ import msgspec
 
 from stablenew._clock import PLAN_ID_LENGTH, checked_id
 from stablenew._names import checked_path
-from stablenew.config.pipeline_config import STAGES, Setting
+from stablenew.advice.made_with import compared_paths, made_with, named_settings, seconds_each
+from stablenew.config.pipeline_config import Setting
 from stablenew.config.settings import RECORDS_FILE
 from stablenew.errors import RecordError
 from stablenew.learning.feedback_reader import (
@@ -26,12 +27,8 @@ from stablenew.learning.feedback_reader import (
 from stablenew.learning.gallery import plan_runs
 from stablenew.learning.learning_record import LearningRecord
 from stablenew.learning.learning_record_reader import read_records
-from stablenew.learning.record_shapes import older_rating, plain_setting, varied_settings
+from stablenew.learning.record_shapes import older_rating, varied_settings
 from stablenew.storage.record_reader import NOT_JSON
-
-_UNVARIED = ("cfg_scale", "steps", "sampler_name", "scheduler", "denoising_strength", "clip_skip")
-"""What a rated run that varied nothing says something about."""
-
 
 Key = tuple[str, str]
 """What names a picture: its run's id and its own."""
@@ -46,6 +43,11 @@ class Picture:
         context: What it shares with others that differ by those values alone: plan and seed.
         rating: 1 to 5, None where it was not rated.
         path: Where it is, relative to the folder of all runs.
+        seed: What it began with.
+        start: The picture that it was made from; "" for none.
+        made_with: Of every setting that any run varied, the value that its own run had.
+        seconds: How long it took, None where that is not known.
+        subscores: What was said of parts of it, 1 to 5.
     """
 
     run_id: str
@@ -56,6 +58,11 @@ class Picture:
     prompt: str = ""
     model: str = ""
     path: str = ""
+    seed: str = ""
+    start: str = ""
+    made_with: Mapping[str, Setting] = attrs.field(factory=dict)
+    seconds: float | None = None
+    subscores: Mapping[str, int] = attrs.field(factory=dict)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -148,10 +155,11 @@ def observe(records: Iterable[LearningRecord], feedback: Feedback) -> Observatio
     records = list(records)
     origins = _origins(records)
     feedback = _at_origins(feedback, origins)
+    paths = compared_paths(records)
     pictures = {
         (picture.run_id, picture.image_id): picture
         for record in records
-        for picture in _pictures(record, feedback)
+        for picture in _pictures(record, feedback, paths)
         if (picture.run_id, picture.image_id) not in origins
     }
     choices = tuple(
@@ -196,7 +204,9 @@ def _at_origins(feedback: Feedback, origins: Mapping[Key, Key]) -> Feedback:
     return Feedback(ratings=ratings, choices=choices)
 
 
-def _pictures(record: LearningRecord, feedback: Feedback) -> Iterator[Picture]:
+def _pictures(
+    record: LearningRecord, feedback: Feedback, paths: Sequence[str]
+) -> Iterator[Picture]:
     """Yield the pictures of a record's last stage, and others that were rated."""
     outputs = record.pictures
     last = (
@@ -210,37 +220,50 @@ def _pictures(record: LearningRecord, feedback: Feedback) -> Iterator[Picture]:
         key = record.run_id, str(output.get("image_id") or "")
         rated = feedback.ratings.get(key)
         if output.get("stage") == last or rated:
-            yield _picture(record, output, rated.rating if rated else older_rating(record))
+            yield _picture(record, output, rated, paths)
     if not outputs and older_rating(record) is not None:
         yield _older_picture(record)
 
 
-def _picture(record: LearningRecord, output: Mapping[str, object], rating: int | None) -> Picture:
+def _picture(
+    record: LearningRecord,
+    output: Mapping[str, object],
+    rated: Rating | None,
+    paths: Sequence[str],
+) -> Picture:
+    rating = rated.rating if rated else older_rating(record)
     varied = varied_settings(record, conditions=False)
     return Picture(
         run_id=record.run_id,
         image_id=_text(output, "image_id"),
-        settings=varied or (dict(_unvaried(record)) if rating is not None else {}),
+        settings=varied or (dict(named_settings(record)) if rating is not None else {}),
         context=f"{record.plan_id or record.run_id}/{output.get('seed')}",
         rating=rating,
         prompt=_text(output, "prompt"),
         model=_text(output, "model"),
         path=_text(output, "path"),
+        seed=_text(output, "seed"),
+        start=_text(_table(record.base_config), "image"),
+        made_with=made_with(record, paths, _text(output, "model")),
+        seconds=seconds_each(record),
+        subscores=rated.subscores if rated else {},
     )
 
 
 def _older_picture(record: LearningRecord) -> Picture:
     """Return what an older record stands for, which has its rating but not its pictures."""
     tags = record.tags
+    settings = varied_settings(record, conditions=False) or dict(named_settings(record))
     return Picture(
         run_id=record.run_id,
         image_id="",
-        settings=varied_settings(record, conditions=False) or dict(_unvaried(record)),
+        settings=settings,
         context=_text(tags, "experiment_name") or _text(tags, "pack_name"),
         rating=older_rating(record),
         prompt=_text(_table(record.base_config), "prompt"),
         model=_text(record.stage_config("txt2img"), "model"),
         path=_text(tags, "image_path"),
+        made_with=settings,
     )
 
 
@@ -250,12 +273,3 @@ def _table(value: object) -> Mapping[str, object]:
 
 def _text(table: Mapping[str, object], name: str) -> str:
     return str(table.get(name) or "")
-
-
-def _unvaried(record: LearningRecord) -> Iterator[tuple[str, Setting]]:
-    for stage in STAGES:
-        config = record.stage_config(stage)
-        if config.get("enabled", stage == "txt2img"):
-            for name in _UNVARIED:
-                if config.get(name) is not None:
-                    yield f"{stage}.{name}", plain_setting(config[name])

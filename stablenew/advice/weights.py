@@ -125,7 +125,10 @@ def _log_det(matrices: Array) -> Array:
 
 
 class _ByJudgement:
-    """In the space of the judgements: a covariance of each with each."""
+    """In the space of the judgements: a covariance of each with each.
+
+    There are few, and every prompt and seed has an effect of its own.
+    """
 
     def __init__(
         self,
@@ -142,7 +145,7 @@ class _ByJudgement:
         self._same = (rows.prompt[:, None] == rows.prompt[None, :]) & has & has[:, None]
         effects = prior.prompt**2 * rows.prompts @ rows.prompts.T
         effects += prior.take**2 * rows.takes @ rows.takes.T
-        self._effects = effects + np.diag(rows.extra)
+        self._effects = effects
         self._where = np.maximum(rows.prompt, 0)
 
     def solve(self, strengths: Strengths) -> Solved:
@@ -179,7 +182,6 @@ class _ByJudgement:
         sigma = solved.noise[:, None] * rows.scale
         noise = sigma * random.standard_normal((chains, n))
         prior_y = _dot(w, columns.T) + _dot(b, rows.prompts.T) + _dot(t, rows.takes.T) + noise
-        prior_y += np.sqrt(rows.extra) * random.standard_normal((chains, n))
         if prompts:
             prior_y += np.einsum("nm,cnm->cn", self._of_taste, tastes[:, self._where])
         z = _times(solved.inverse, y - prior_y)

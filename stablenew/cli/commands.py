@@ -89,10 +89,21 @@ def _recommend_parser() -> argparse.ArgumentParser:
         "Say which values the ratings recommend, how sure that is, and what to rate or try next.",
     )
     parser.add_argument("--stage", metavar="STAGE", help="for one stage's settings alone")
-    parser.add_argument("--prompt", metavar="TEXT", help="let similar prompts count more")
-    parser.add_argument("--model", metavar="NAME", help="let this model's pictures count more")
+    parser.add_argument("--prompt", "--for", metavar="TEXT", help="let similar prompts count more")
+    parser.add_argument("--model", metavar="NAME", help="for this model")
     parser.add_argument("--plan", metavar="PLAN_ID", help="from one plan's pictures alone")
-    parser.add_argument("--json", action="store_true", help="one JSON object per setting")
+    parser.add_argument(
+        "--subscore", metavar="PART", help="by a part: anatomy, composition, prompt_adherence"
+    )
+    parser.add_argument(
+        "--priors", metavar="FILE.toml", help="what to believe beforehand, over priors.toml"
+    )
+    parser.add_argument("--json", action="store_true", help="JSON: together, then each setting")
+    parser.add_argument(
+        "--cheapest",
+        action="store_true",
+        help="with --as-config: the quickest settings that are as good",
+    )
     parser.add_argument(
         "--as-config", metavar="FILE.toml", help="write a config that the next run takes"
     )
@@ -136,6 +147,9 @@ def _recommend(flags: argparse.Namespace) -> Callable[[], Work]:
         plan_id=flags.plan,
         as_json=flags.json,
         as_config=flags.as_config,
+        cheapest=flags.cheapest,
+        subscore=flags.subscore,
+        priors=flags.priors,
     )
 
 

@@ -7,8 +7,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from stablenew._convert import json_line
-from stablenew.advice.recommendation import Recommendation, recommend
+from stablenew.advice.joint_advice import JointAdvice
+from stablenew.advice.observations import gather_observations
+from stablenew.advice.priors import read_priors
+from stablenew.advice.recommend_jointly import advise_all
+from stablenew.advice.recommendation import Recommendation, advise
 from stablenew.cli.exit_codes import ExitCode
+from stablenew.cli.joint_answer import answer_lines, plain_advice
 from stablenew.cli.printing import printable, say, say_all, write_json
 from stablenew.config.extra_settings import EXTRA, is_extra
 from stablenew.config.overrides import override
@@ -27,33 +32,60 @@ def recommend_command(
     plan_id: str | None,
     as_json: bool,
     as_config: str | None,
+    cheapest: bool = False,
+    subscore: str | None = None,
+    priors: str | None = None,
 ) -> ExitCode:
-    """Print the advice that the ratings under a folder carry.
+    """Print the advice that the ratings under a folder carry: together, then setting by setting.
 
     Raises:
-        ConfigError: No such folder or stage, or a config file that cannot be written.
+        ConfigError: No such folder, stage or part, priors that are wrong, or a config file that
+            cannot be written.
     """
+    _check(out, stage, plan_id)
+    if cheapest and as_config is None:
+        raise ConfigError("--cheapest: of what? expected with --as-config FILE.toml")
+    bad = BadLines()
+    prior = read_priors(priors)
+    seen = gather_observations(out, plan_id=plan_id, report=bad)
+    found = advise(seen, stage=stage, prompt=prompt, model=model)
+    joint = advise_all(seen, prior, stage=stage, prompt=prompt, model=model, subscore=subscore)
+    _say_left_out(bad)
+    _tell(joint, found, as_json=as_json)
+    if as_config is not None:
+        lines = config_lines(found)
+        if joint is not None and joint.mean is not None:
+            lines = together_lines(joint, cheapest=cheapest)
+        _write(Path(as_config), "\n".join(lines) + "\n")
+        say(f"config: {as_config}", err=as_json)
+    return ExitCode.SUCCEEDED
+
+
+def _check(out: str, stage: str | None, plan_id: str | None) -> None:
     if stage is not None and stage not in STAGES:
         raise ConfigError(f"--stage: given {stage!r}, expected one of {', '.join(STAGES)}")
     if not Path(out).is_dir():
         raise ConfigError(f"--out: given {out!r}, expected the folder of all runs")
     if plan_id is not None and not Path(out, plan_id).is_dir():
         raise ConfigError(f"--plan: given {plan_id!r}, expected the id of a plan in {out!r}")
-    bad = BadLines()
-    found = recommend(out, stage=stage, prompt=prompt, model=model, plan_id=plan_id, report=bad)
+
+
+def _say_left_out(bad: BadLines) -> None:
     for line in bad.named:
         say(f"left out: {line}", err=True)
     if bad.count > len(bad.named):
         say(f"left out: {bad.count - len(bad.named)} more lines", err=True)
+
+
+def _tell(joint: JointAdvice | None, found: Sequence[Recommendation], *, as_json: bool) -> None:
     if as_json:
-        for each in found:
-            write_json(json_line(_plain(each)))
-    else:
-        say_all(_table(found))
-    if as_config is not None:
-        _write(Path(as_config), "\n".join(config_lines(found)) + "\n")
-        say(f"config: {as_config}", err=as_json)
-    return ExitCode.SUCCEEDED
+        data = [] if joint is None else [plain_advice(joint)]
+        for each in (*data, *map(_plain, found)):
+            write_json(json_line(each))
+        return
+    if joint is not None:
+        say_all([*map(printable, answer_lines(joint)), "", "each setting by itself:"])
+    say_all(_table(found))
 
 
 def _plain(advice: Recommendation) -> dict[str, object]:
@@ -115,7 +147,7 @@ def config_lines(found: Sequence[Recommendation]) -> Iterator[str]:
     yield "# What the ratings recommend. `stablenew run --prompt … FILE` takes it."
     for stage in STAGES:
         advised = [each for each in found if each.parameter.partition(".")[0] == stage]
-        advised = [each for each in advised if _fits(each)]
+        advised = [each for each in advised if _fits(each.parameter, each.value)]
         if not advised:
             continue
         yield f"\n[{stage}]"
@@ -135,13 +167,31 @@ def _key(name: str) -> str:
     return f"{EXTRA}.{json.dumps(name.removeprefix(f'{EXTRA}.'), ensure_ascii=False)}"
 
 
-def _fits(advice: Recommendation) -> bool:
+def together_lines(joint: JointAdvice, *, cheapest: bool) -> Iterator[str]:
+    """Yield a plan file's lines: the settings that are advised together, or as good and quicker."""
+    yield "# What the ratings recommend. `stablenew run --prompt … FILE` takes it."
+    yield from (f"# {printable(line)}" for line in answer_lines(joint))
+    chosen = joint.settings
+    if cheapest:
+        chosen = joint.cheaper.settings if joint.cheaper is not None else chosen
+        yield "# These are the quickest that are as good."
+    for stage in STAGES:
+        own = {path: each for path, each in chosen.items() if path.partition(".")[0] == stage}
+        if own:
+            yield f"\n[{stage}]"
+            yield from ["enabled = true"] if stage != "txt2img" else []
+            for path, value in own.items():
+                mark = "" if _fits(path, value) else "# "
+                yield f"{mark}{_key(path.partition('.')[2])} = {_toml(value)}"
+
+
+def _fits(path: str, value: Setting) -> bool:
     """Whether this program has such a setting, and it takes the value; older files have others."""
     try:
-        override(PipelineConfig(), advice.parameter, _whole(advice.value))
+        override(PipelineConfig(), path, _whole(value))
     except OverrideError:
         return False
-    return advice.parameter.partition(".")[2] != "enabled"
+    return path.partition(".")[2] not in ("enabled", "size")
 
 
 def _toml(value: Setting) -> str:

@@ -1,0 +1,99 @@
+"""From the folder of all runs to one advice for all settings together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import NoneType
+
+from stablenew._arguments import takes
+from stablenew._names import suggestion
+from stablenew.advice.candidates import grid_of
+from stablenew.advice.joint_advice import JointAdvice, advise_jointly
+from stablenew.advice.joint_evidence import joint_evidence
+from stablenew.advice.made_with import MODEL
+from stablenew.advice.observations import Observations, gather_observations
+from stablenew.advice.picture_seconds import picture_seconds
+from stablenew.advice.priors import Prior, read_priors
+from stablenew.config.pipeline_config import Setting
+from stablenew.errors import ConfigError
+from stablenew.learning.feedback_reader import SUBSCORES, ReportProblem
+
+FEWEST = 6
+"""Ratings and choices below which nothing is said of several settings together."""
+
+_TEXT = (str, NoneType)
+_LOOKED_AT = 5_000
+"""Pictures whose seconds count, the last ones."""
+
+
+@takes(stage=_TEXT, prompt=_TEXT, model=_TEXT, subscore=_TEXT)
+def recommend_jointly(
+    base_dir: str | Path = "runs",
+    *,
+    stage: str | None = None,
+    prompt: str | None = None,
+    model: str | None = None,
+    plan_id: str | None = None,
+    subscore: str | None = None,
+    priors: str | Path | None = None,
+    report: ReportProblem | None = None,
+) -> JointAdvice | None:
+    """Return the advice for all settings together that were varied and rated under a folder.
+
+    Args:
+        base_dir: The folder of all runs.
+        stage: For this stage's settings alone.
+        prompt: For prompts like this one.
+        model: For this model.
+        plan_id: From this plan's pictures alone.
+        subscore: By this part of the ratings: one of `SUBSCORES`.
+        priors: A file as `priors.toml` is, which beats it.
+        report: Told of every line that cannot be read.
+
+    Returns:
+        None where fewer than two settings were varied and rated, or with fewer than six ratings
+        and choices.
+
+    Raises:
+        ConfigError: The priors are wrong, or there is no such part of a rating.
+    """
+    prior = read_priors(priors)
+    observations = gather_observations(base_dir, plan_id=plan_id, report=report)
+    return advise_all(observations, prior, stage=stage, prompt=prompt, model=model,
+                      subscore=subscore)  # fmt: skip
+
+
+def advise_all(
+    observations: Observations,
+    prior: Prior,
+    *,
+    stage: str | None = None,
+    prompt: str | None = None,
+    model: str | None = None,
+    subscore: str | None = None,
+) -> JointAdvice | None:
+    """Return the advice for all settings together; see `recommend_jointly`. Pure."""
+    if subscore is not None and subscore not in SUBSCORES:
+        raise ConfigError(f"subscore: given {subscore!r}, {suggestion(subscore, SUBSCORES)}")
+    evidence = joint_evidence(observations, prior, stage=stage, prompt=prompt, subscore=subscore)
+    if len(evidence.axes) < 2 or len(evidence.ratings) + len(evidence.choices) < FEWEST:
+        return None
+    fixed: dict[str, Setting] = {}
+    if model is not None:
+        names = {str(name) for axis in evidence.axes if axis.path == MODEL for name in axis.names}
+        if model in names:
+            fixed[MODEL] = model
+    made = [
+        ({**picture.made_with, **picture.settings}, picture.seconds)
+        for picture in observations.pictures.values()
+        if picture.seconds
+    ]
+    fitted = evidence.model(prior)
+    draws = fitted.fit(asked=evidence.asked)
+    return advise_jointly(
+        fitted,
+        draws,
+        grid=grid_of(evidence.axes, fixed),
+        seconds=picture_seconds(evidence.axes, made[-_LOOKED_AT:], prior),
+        matters=fitted.matters(),
+    )
