@@ -133,5 +133,5 @@ def best_of(grid: Grid, draws: Draws, tried: Numbers) -> tuple[Numbers, Numbers]
     random = np.random.default_rng([len(tried), len(grid.axes), 11])
     numbers, columns = candidates(grid, draws, tried, random)
     mean = draws.mean
-    best = numbers[int((columns @ mean).argmax())]
-    return climbed(grid, draws.features, mean, best), numbers
+    best = numbers[[int((columns @ mean).argmax())]]
+    return climbed(grid, draws.features, mean[None, :], best)[0], numbers

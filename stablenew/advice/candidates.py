@@ -20,7 +20,7 @@ Numbers = NDArray[np.intp]
 _MOST = 400
 """Configurations up to which all are considered; else so many less a quarter, at random."""
 
-_CLIMBED = 4
+_CLIMBED = 2
 """Draws whose own best is looked for besides the best by their mean."""
 
 
@@ -114,24 +114,31 @@ def candidates(
     some = np.concatenate([grid.some(_MOST - _MOST // 4, random), tried])
     columns = features.of(grid.rows(some))
     picked = random.choice(len(draws.weights), _CLIMBED, replace=False)
-    weights = [draws.mean, *draws.weights[picked]]
-    near = [
-        grid.neighbours(climbed(grid, features, weight, some[int((columns @ weight).argmax())]))
-        for weight in weights
-    ]
-    every = np.unique(np.concatenate([some, *near]), axis=0)
+    weights = np.stack([draws.mean, *draws.weights[picked]])
+    tops = climbed(grid, features, weights, some[(columns @ weights.T).argmax(axis=0)])
+    every = np.unique(np.concatenate([some, *map(grid.neighbours, tops)]), axis=0)
     return every, features.of(grid.rows(every))
 
 
-def climbed(grid: Grid, features: Features, weights: Array, numbers: Numbers) -> Numbers:
-    """Return what is reached from a configuration by the best change of one setting, repeatedly."""
+def climbed(grid: Grid, features: Features, weights: Array, begun: Numbers) -> Numbers:
+    """Return what is reached by the best change of one setting, repeatedly.
+
+    Args:
+        grid: The configurations.
+        features: Their columns.
+        weights: For each climb a row.
+        begun: Likewise: where it begins.
+    """
+    tops = begun
     for _ in range(3 * max(len(grid.axes), 1)):
-        near = grid.neighbours(numbers)
-        best = near[int((features.of(grid.rows(near)) @ weights).argmax())]
-        if (best == numbers).all():
+        near = np.stack([grid.neighbours(each) for each in tops])
+        columns = features.of(grid.rows(near.reshape(-1, near.shape[2])))
+        quality = (columns.reshape(*near.shape[:2], -1) @ weights[:, :, None])[:, :, 0]
+        best = near[np.arange(len(tops)), quality.argmax(axis=1)]
+        if (best == tops).all():
             break
-        numbers = best
-    return numbers
+        tops = best
+    return tops
 
 
 def grid_of(axes: Sequence[SettingAxis], fixed: dict[str, Setting] | None = None) -> Grid:

@@ -245,7 +245,8 @@ def test_what_is_pending_is_counted_on() -> None:
 
 
 def test_what_is_pending_under_another_prompt_is_not_asked_for_its_promise_again() -> None:
-    model = told(some_ratings(24, prompts=1))
+    model = JointModel((CFG, SAMPLER))  # so few configurations that all are looked at
+    model.tell(some_ratings(24, prompts=1))
     draws = model.fit()
     (first,) = ask(model, draws, batch=1, prompts=(0,))
     waiting = attrs.evolve(first, prompt="another")
