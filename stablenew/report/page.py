@@ -27,6 +27,7 @@ from stablenew.learning.learning_plan import LearningPlan
 from stablenew.pipeline.run_metadata import final_outputs
 from stablenew.report.settings_table import SettingsTable
 from stablenew.report.shown_axes import ShownAxis, shown_axes
+from stablenew.report.start_thumbnails import StartThumbnails
 from stablenew.storage import files
 from stablenew.storage.record_reader import NOT_JSON
 
@@ -58,6 +59,11 @@ class Page:
     explored: LearningPlan = attrs.field()
     _settings: SettingsTable = attrs.field(factory=SettingsTable)
     _added: list[Setting] = attrs.field(factory=list)
+    _starts: StartThumbnails = attrs.field()
+
+    @_starts.default
+    def _no_starts(self) -> StartThumbnails:
+        return StartThumbnails(self.folder, THUMBNAILS, THUMBNAIL)
 
     @explored.default
     def _explored(self) -> LearningPlan:
@@ -67,6 +73,7 @@ class Page:
         """Add a step that has ended, with what its run's folder says; makes its thumbnails."""
         metadata = _metadata(self.folder.parent / run_id / "run_metadata.json")
         outputs = final_outputs(metadata) if metadata else []
+        self._starts.add(metadata.get("image"))
         self.steps[index] = {
             "index": index,
             "at": self._places(index, metadata.get("metadata") or {}),
@@ -150,6 +157,7 @@ class Page:
             "images": self.explored.images_per_step,
             "seeds": self._seeds(steps),
             "settings": self._settings.plain,
+            "starts": self._starts.by_path,
             "steps": steps,
             "ratings": {f"{a}/{b}": each.rating for (a, b), each in ratings.items()},
             "done": done,
@@ -165,11 +173,15 @@ class Page:
         return None if None in seeds else seeds
 
 
+_PLAIN = ("path", "name", "texts", "order")
+
+
 def _plain(axis: ShownAxis) -> dict[str, object]:
     """Return an axis as the page has it: labels that end as they do, and the whole texts."""
     labels = distinct(axis.labels, lambda label: elided(label, _LABEL_LETTERS))
     whole = attrs.asdict(axis, recurse=False)
-    return {**{name: whole[name] for name in ("path", "name", "texts", "order")}, "labels": labels}
+    images = {"images": axis.images} if any(axis.images) else {}
+    return {**{name: whole[name] for name in _PLAIN}, "labels": labels, **images}
 
 
 def open_page(folder: Path) -> Page | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -21,6 +21,7 @@ from stablenew.errors import BackendRejectedError
 from stablenew.learning.feedback_manager import record_feedback
 from stablenew.learning.feedback_reader import read_feedback
 from stablenew.report.page import rebuild_page
+from tests.pictures_to_start_from import noise, write
 
 T = TypeVar("T")
 CONFIG = {"txt2img": {"prompt": "a cat", "seed": 5}}
@@ -39,10 +40,15 @@ def apart(work: Coroutine[object, object, T]) -> T:
         return pool.submit(asyncio.run, work).result()
 
 
-def make(runs: Path, plan: dict[str, object], backend: FakeBackend | None = None) -> Path:
+def make(
+    runs: Path,
+    plan: Mapping[str, object],
+    backend: FakeBackend | None = None,
+    asked: Mapping[str, object] = CONFIG,
+) -> Path:
     async def run() -> Path:
         async with open_app(Settings(out=runs), backend=backend or FakeBackend()) as app:
-            result = await app.learning.run_learning_plan(plan, CONFIG)
+            result = await app.learning.run_learning_plan(plan, asked)
             await app.reports.drained()
         return runs / result.plan_id
 
@@ -83,6 +89,29 @@ def test_it_opens_from_disk_as_an_x_y_grid_with_its_axes_in_order(grid: tuple[Pa
     assert heads(page, "tbody") == ["steps 10", "steps 20"]
     assert page.locator(".shot").count() == 12
     assert page.locator(".shot img").first.evaluate("image => image.decode().then(() => true)")
+
+
+def test_what_pictures_started_from_stands_beside_labels_and_pictures(
+    runs: Path, tmp_path: Path, browser_page: Page
+) -> None:
+    photos = [str(write(tmp_path / f"{seed}.png", noise(seed=seed))) for seed in (1, 2)]
+    upscaled = {"txt2img": {"enabled": False}, "upscale": {"enabled": True}}
+    resized = {"path": "upscale.upscaling_resize", "values": [2, 3]}
+    folder = make(runs, {"axes": [{"images": photos}, resized]}, asked=upscaled)
+    page = browser_page
+    page.goto((folder / "report.html").as_uri())
+    whole = "images => images.every((image) => image.complete && image.naturalWidth === 40)"
+    assert heads(page, "thead")[1:] == ["image 1.png", "image 2.png"]
+    assert page.locator("thead th .start").count() == 2
+    assert page.locator(".start").evaluate_all(whole)
+    assert page.locator("#about .start").count() == 0
+    page.locator(".shot").first.click()
+    assert page.locator("figcaption .start").get_attribute("title") == photos[0]
+    page.keyboard.press("Escape")
+    folder = make(runs, {"axes": [resized]}, asked={**upscaled, "image": photos[1]})
+    page.goto((folder / "report.html").as_uri())
+    assert page.locator("#about").inner_text().startswith("from 2.png")
+    assert page.locator("#about .start").get_attribute("title") == photos[1]
 
 
 def test_pictures_of_earlier_runs_are_marked(runs: Path, browser_page: Page) -> None:

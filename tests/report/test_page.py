@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from stablenew.errors import BackendRejectedError
 from stablenew.learning.feedback_manager import record_feedback
 from stablenew.report.page import THUMBNAIL, Page, rebuild_page
 from stablenew.report.settings_table import MISSING, SettingsTable
+from tests.pictures_to_start_from import noise, turned, write
 from tests.report.shown import data_of, steps_of
 
 PLAN = {
@@ -155,3 +157,36 @@ def test_only_large_pictures_get_a_thumbnail(tmp_path: Path, side: int, small: b
     if not small:
         with Image.open(tmp_path / "p" / "thumbnails" / "p-00001-txt2img_1.jpg") as thumbnail:
             assert max(thumbnail.size) == THUMBNAIL
+
+
+async def test_what_runs_started_from_is_shown_small(runs: Path, tmp_path: Path) -> None:
+    photos = [turned(tmp_path / "photo.jpg", 6, noise(400, 300)), write(tmp_path / "b.png")]
+    plan = {"axes": [{"images": list(map(str, photos))}]}
+    asked = {"txt2img": {"enabled": False}, "upscale": {"enabled": True}}
+    async with open_app(Settings(out=runs), backend=FakeBackend()) as app:
+        result = await app.learning.run_learning_plan(plan, asked)
+        await app.reports.drained()
+    folder = runs / result.plan_id
+    data = data_of(folder)
+    assert data["axes"][0]["images"] == list(map(str, photos))
+    sizes = []
+    for photo in photos:
+        with Image.open(folder / data["starts"][str(photo)]) as image:
+            sizes.append(image.size)
+    assert sizes == [(192, 256), (40, 24)]  # turned as its EXIF says
+    assert steps_of(folder)[0]["pictures"][0]["settings"]["image"] == str(photos[0])
+    photos[0].unlink()  # its thumbnail stays
+    write(photos[1], noise(seed=9))
+    (folder / data["starts"][str(photos[1])]).unlink()
+    assert rebuild_page(folder, written="later")
+    again = data_of(folder)["starts"]
+    assert again == {str(photos[0]): data["starts"][str(photos[0])], str(photos[1]): ""}
+    shutil.rmtree(folder / "thumbnails")
+    assert rebuild_page(folder, written="later")
+    assert set(data_of(folder)["starts"].values()) == {""}
+
+
+async def test_a_page_of_runs_that_start_from_nothing_has_none(runs: Path) -> None:
+    data = data_of(await made(runs))
+    assert data["starts"] == {}
+    assert "images" not in data["axes"][0]
