@@ -107,6 +107,11 @@ def _recommend_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--as-config", metavar="FILE.toml", help="write a config that the next run takes"
     )
+    parser.add_argument(
+        "--plot",
+        metavar="FILE.png",
+        help="draw what is believed of each value, and of two settings",
+    )
     _add_out(parser)
     return parser
 
@@ -148,6 +153,7 @@ def _recommend(flags: argparse.Namespace) -> Callable[[], Work]:
         as_json=flags.json,
         as_config=flags.as_config,
         cheapest=flags.cheapest,
+        plot=flags.plot,
         subscore=flags.subscore,
         priors=flags.priors,
     )

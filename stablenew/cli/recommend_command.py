@@ -10,7 +10,7 @@ from stablenew._convert import json_line
 from stablenew.advice.joint_advice import JointAdvice
 from stablenew.advice.observations import gather_observations
 from stablenew.advice.priors import read_priors
-from stablenew.advice.recommend_jointly import advise_all
+from stablenew.advice.recommend_jointly import FEWEST, advise_all
 from stablenew.advice.recommendation import Recommendation, advise
 from stablenew.cli.exit_codes import ExitCode
 from stablenew.cli.joint_answer import answer_lines, plain_advice
@@ -33,6 +33,7 @@ def recommend_command(
     as_json: bool,
     as_config: str | None,
     cheapest: bool = False,
+    plot: str | None = None,
     subscore: str | None = None,
     priors: str | None = None,
 ) -> ExitCode:
@@ -56,8 +57,11 @@ def recommend_command(
         lines = config_lines(found)
         if joint is not None and joint.mean is not None:
             lines = together_lines(joint, cheapest=cheapest)
-        _write(Path(as_config), "\n".join(lines) + "\n")
+        _write("--as-config", as_config, ("\n".join(lines) + "\n").encode())
         say(f"config: {as_config}", err=as_json)
+    if plot is not None:
+        _plot(joint, plot)
+        say(f"plot: {plot}", err=as_json)
     return ExitCode.SUCCEEDED
 
 
@@ -206,10 +210,25 @@ def _whole(value: Setting) -> Setting:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _write(path: Path, text: str) -> None:
+def _plot(joint: JointAdvice | None, file: str) -> None:
+    """Draw the advice for all settings together.
+
+    Raises:
+        ConfigError: There is none, or it cannot be written.
+    """
+    if joint is None:
+        raise ConfigError(
+            f"--plot: nothing to draw: expected {FEWEST} ratings of two settings that were varied"
+        )
+    from stablenew.report.advice_plot import plot_advice  # pillow: only where it is needed
+
+    _write("--plot", file, plot_advice(joint))
+
+
+def _write(word: str, file: str, data: bytes) -> None:
     try:
-        write_whole(path, text.encode())
+        write_whole(Path(file), data)
     except OSError as error:
         raise ConfigError(
-            f"--as-config: cannot write to {str(path)!r} ({error.strerror}), expected a file name"
+            f"{word}: cannot write to {file!r} ({error.strerror}), expected a file name"
         ) from error

@@ -289,6 +289,10 @@ async def test_ratings_of_a_plan_give_an_answer_and_a_config(
         table = tomllib.loads(best.read_text())["txt2img"]
         assert table["sampler_name"] == "Euler"
         assert 2 <= table["cfg_scale"] <= 11
+    png = tmp_path / "advice.png"
+    shown(runs, plot=str(png))
+    assert png.read_bytes().startswith(b"\x89PNG")
+    assert capsys.readouterr().out.endswith(f"plot: {png}\n")
     shown(runs, as_json=True)
     first, *others = map(json.loads, capsys.readouterr().out.splitlines())
     assert first["together"] == dict(found.settings)
@@ -309,3 +313,8 @@ def test_the_cheapest_of_nothing_is_refused(tmp_path: Path) -> None:
 def test_priors_that_are_wrong_are_said_before_anything_is_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="priors: cannot read"):
         shown(tmp_path, priors=str(tmp_path / "none.toml"))
+
+
+def test_a_plot_of_nothing_or_to_nowhere_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--plot: nothing to draw: expected 6 ratings"):
+        shown(tmp_path, plot=str(tmp_path / "advice.png"))
