@@ -227,6 +227,10 @@ class LearningPlan:
         places = places_of(cell, self.sizes)
         return tuple(axis.choices[place] for axis, place in zip(self.axes, places, strict=True))
 
+    def places(self, index: int) -> tuple[int, ...]:
+        """Return which choice of each axis a step takes; none for one that was added on the way."""
+        return places_of(self.cells[index], self.sizes) if index < self.count else ()
+
     def _skipped_places(self, skip: Mapping[str, Setting]) -> dict[int, frozenset[int]]:
         """Return the places on each axis that an entry of `skip` names.
 
@@ -302,7 +306,6 @@ class LearningRunStep:
         y_variable: The second axis's path, None where there is none.
         y_value: Its value.
         label: What sets the step apart, in words: `cfg_scale=5, steps=20`.
-        places: Which choice of each axis it takes, from 0; empty for one that was added on the way.
         varied: Every path that the choices set, with its value.
         tags: Those of the choices.
     """
@@ -316,7 +319,6 @@ class LearningRunStep:
     y_variable: str | None = None
     y_value: Setting = None
     label: str = ""
-    places: tuple[int, ...] = ()
     varied: Mapping[str, Setting] = attrs.field(factory=dict, converter=frozen_mapping)
     tags: Mapping[str, object] = attrs.field(factory=dict, converter=frozen_mapping)
 

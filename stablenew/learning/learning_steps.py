@@ -19,7 +19,6 @@ from stablenew.config.overrides import (
 from stablenew.config.pipeline_config import PipelineConfig, Setting
 from stablenew.errors import ConfigError, OverrideError
 from stablenew.learning.axis import Axis, Choice, axis_names, axis_of_values, changes_text
-from stablenew.learning.cells import places_of
 from stablenew.learning.choice_labels import labels_apart
 from stablenew.learning.learning_plan import LearningPlan, LearningRunStep
 from stablenew.learning.plan_problems import plan_problems
@@ -84,8 +83,7 @@ class Steps(Sequence[LearningRunStep]):
 
     def _step(self, index: int) -> LearningRunStep:
         plan = self._plan
-        cell = self._cells[index]
-        chosen = self._chosen(cell)
+        chosen = self._chosen(self._cells[index])
         varied: dict[str, Setting] = {}
         tags: dict[str, object] = {}
         for each in chosen:
@@ -101,7 +99,6 @@ class Steps(Sequence[LearningRunStep]):
             y_variable=plan.y_variable,
             y_value=chosen[1].value if len(chosen) > 1 else None,
             label=", ".join([each.text for each in chosen]),
-            places=() if self._first else places_of(cell, plan.sizes),
             varied=varied,
             tags=tags,
         )

@@ -92,7 +92,7 @@ class PlanAnnouncer:
                 value=step.value,
                 y_value=step.y_value,
                 label=step.label,
-                places=step.places,
+                places=self._execution.context.plan.places(step.index),
             )
         )
 
@@ -109,7 +109,7 @@ class PlanAnnouncer:
                 value=step.value,
                 y_value=step.y_value,
                 label=step.label,
-                places=step.places,
+                places=self._execution.context.plan.places(step.index),
                 outcome=result.outcome,
                 error=result.error,
                 outputs=tuple(outputs),

@@ -18,7 +18,6 @@ from PIL import Image
 from stablenew._convert import json_line
 from stablenew.config.pipeline_config import Setting
 from stablenew.errors import ConfigError
-from stablenew.learning.cells import places_of
 from stablenew.learning.choice_labels import distinct, elided, in_common
 from stablenew.learning.feedback_reader import ReportProblem, read_feedback
 from stablenew.learning.gallery import plan_runs
@@ -87,8 +86,8 @@ class Page:
     def _places(self, index: int, tags: Mapping[str, Any]) -> tuple[int, ...]:
         """Return which choice of each axis a step has; values that were added come last."""
         plan = self.explored
-        if index < plan.count:
-            return places_of(plan.cells[index], plan.sizes)
+        if places := plan.places(index):
+            return places
         value = tags.get("variable_value")
         values = [*plan.axes[0].values, *self._added]
         if value not in values:

@@ -84,7 +84,10 @@ def test_values_and_labels_are_those_of_the_steps() -> None:
     assert steps.values(0) == tuple(step.value for step in steps)
     assert steps.values(1) == tuple(step.y_value for step in steps)
     assert list(steps.labels()) == [step.label for step in steps]
-    taken = [[plan.axes[n].choices[each] for n, each in enumerate(step.places)] for step in steps]
+    taken = [
+        [axis.choices[each] for axis, each in zip(plan.axes, plan.places(step.index), strict=True)]
+        for step in steps
+    ]
     assert [[choice.label for choice in choices] for choices in taken] == [
         [text.partition("=")[2] for text in step.label.split(", ")] for step in steps
     ]
@@ -92,8 +95,11 @@ def test_values_and_labels_are_those_of_the_steps() -> None:
 
 def test_a_step_that_is_added_on_the_way_takes_none_of_the_choices_there_were() -> None:
     plan = LearningPlan(axes=[CFG], bounds=(1, 9))
-    steps = extend_steps(plan, config(), [4, 7], first=2, images=1)
-    assert [(step.index, step.places) for step in steps] == [(2, ()), (3, ())]
+    steps = [
+        *derive_steps(plan, config()),
+        *extend_steps(plan, config(), [4, 7], first=2, images=1),
+    ]
+    assert [plan.places(step.index) for step in steps] == [(0,), (1,), (), ()]
 
 
 def test_a_step_of_long_prompts_is_called_by_what_differs_and_keeps_the_end() -> None:

@@ -165,6 +165,6 @@ def test_an_unknown_lora_is_told_with_all_else_that_is_wrong_before_anything_run
             "replace.dog: 'dog' is not in the prompt 'a cat <lora:flim:0.8>'",
             f"image: {tmp_path}/notes.png: is no picture,"
             " expected one of PNG, JPEG, WEBP, AVIF, BMP, GIF, TIFF",
-            *(f"{lora.format(name)}, did you mean film?" for name in ("flim", "fim")),
+            *(f"{lora.format(name)}; did you mean film?" for name in ("flim", "fim")),
         ]
     )
