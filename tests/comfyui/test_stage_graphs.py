@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from stablenew.backends.comfyui.stage_graphs import Source, StageGraph, build_gr
 from stablenew.config.pipeline_config import PipelineConfig, Setting
 from stablenew.errors import BackendProtocolError
 from stablenew.pipeline.stage_plan import plan_stages
+from tests.comfyui.nodes import object_info
 from tests.comfyui.test_capabilities import capabilities, info
+from tests.comfyui.validation import node_errors
 
 SMALL = {"prompt": "a cat", "negative_prompt": "dog", "seed": 7, "steps": 4, "cfg_scale": 7.0}
 SIZED = {**SMALL, "width": 64, "height": 64}
@@ -225,14 +228,25 @@ def test_adetailer_finds_and_draws_anew() -> None:
     )
 
 
-def test_every_link_leads_to_a_node() -> None:
-    for graph in (
-        drawn(enable_hr=True, hr_upscaler="4x-UltraSharp", refiner_checkpoint="refiner"),
-        drawn("adetailer", SOURCE, ad_model="face_yolov8n"),
-    ):
-        for name in graph.nodes:
-            links = [each for each in inputs(graph, name).values() if isinstance(each, tuple)]
-            assert all(there in graph.nodes for there, _ in links)
+@pytest.mark.parametrize(
+    ("stage", "settings"),
+    [
+        ("txt2img", {"prompt": "a<lora:film:1><lora:grain:0.5>", "vae": "vae-a", "clip_skip": 2}),
+        ("txt2img", {"enable_hr": True, "refiner_checkpoint": "refiner"}),
+        ("txt2img", {"enable_hr": True, "hr_upscaler": "4x-UltraSharp", "hr_prompt": "b"}),
+        ("img2img", {"denoising_strength": 0.5, "resize_mode": 1, "seed": 2**63 - 1}),
+        ("adetailer", {"ad_model": "person_yolov8m-seg"}),
+        ("upscale", {"upscale_mode": "img2img"}),
+        (
+            "upscale",
+            {"upscaler_1": "None", "upscaler_2": "bicubic", "extras_upscaler_2_visibility": 1.0},
+        ),
+    ],
+)
+def test_every_graph_is_one_that_the_server_takes(stage: str, settings: dict[str, Any]) -> None:
+    source = None if stage == "txt2img" else SOURCE
+    sent = json.loads(json.dumps(drawn(stage, source, **settings).nodes))
+    assert node_errors(sent, "picture", object_info(), lambda name: name == SOURCE.name) == {}
 
 
 def test_what_loads_is_kept_under_other_names() -> None:

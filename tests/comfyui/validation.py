@@ -60,23 +60,62 @@ def _look(
     node = prompt[node_id]
     errors: list[dict[str, Any]] = []
     good = True
+    if "inputs" not in node:
+        kind = node["class_type"]
+        errors = [general("exception_during_inner_validation", _INNER, "'inputs'")]
+        found[node_id] = {"errors": errors, "dependent_outputs": [output], "class_type": kind}
+        return False
     for name, described in info[node["class_type"]]["input"]["required"].items():
         value = node["inputs"].get(name)
         if name not in node["inputs"]:
             says = "Required input is missing"
             errors.append(general("required_input_missing", says, name, input_name=name))
         elif isinstance(value, list):
-            if value[0] not in prompt:
-                says = "Exception when validating inner node"
-                errors.append(general("exception_during_inner_validation", says, f"'{value[0]}'"))
-            else:
+            wrong = _link_error(prompt, name, value, described[0], info)
+            errors += wrong
+            if not wrong:
                 good &= _look(prompt, value[0], output, info, exists, found, seen)
         else:
-            errors += _value_errors(node["class_type"], name, value, described, exists)
+            node["inputs"][name], wrong = _number(name, value, described)
+            checked = node["inputs"][name]
+            errors += wrong or _value_errors(node["class_type"], name, checked, described, exists)
     if errors:
         kind = node["class_type"]
         found[node_id] = {"errors": errors, "dependent_outputs": [output], "class_type": kind}
     return good and not errors
+
+
+_INNER = "Exception when validating inner node"
+
+
+def _link_error(
+    prompt: Mapping[str, Any], name: str, link: list[Any], kind: str, info: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    if len(link) != 2:
+        says = "Bad linked input, must be a length-2 list of [node_id, slot_index]"
+        return [general("bad_linked_input", says, name)]
+    if link[0] not in prompt:
+        return [general("exception_during_inner_validation", _INNER, f"'{link[0]}'")]
+    outputs = info[prompt[link[0]]["class_type"]]["output"]
+    if link[1] >= len(outputs):
+        return [general("exception_during_inner_validation", _INNER, "tuple index out of range")]
+    if outputs[link[1]] != kind:
+        says = f"{name}, received_type({outputs[link[1]]}) mismatch input_type({kind})"
+        return [general("return_type_mismatch", "Return type mismatch between linked nodes", says)]
+    return []
+
+
+def _number(name: str, value: Any, described: Any) -> tuple[Any, list[dict[str, Any]]]:
+    """Return a value as the type that is wanted: text and fractions are taken for numbers."""
+    wanted = {"INT": int, "FLOAT": float, "STRING": str}
+    kind = described[0]
+    if not isinstance(kind, str) or kind not in wanted:
+        return value, []
+    try:
+        return wanted[kind](value), []
+    except (ValueError, TypeError) as error:
+        says = f"Failed to convert an input value to a {kind} value"
+        return value, [general("invalid_input_type", says, f"{name}, {value}, {error}")]
 
 
 def _value_errors(

@@ -102,7 +102,7 @@ def _shortest(files: tuple[str, ...]) -> Iterable[str]:
         yield short if spelled.get(short.lower()) == name else name
 
 
-def _aliases(server: Server) -> dict[str, dict[str, str]]:
+def _aliases(server: Server) -> dict[str, Mapping[str, str]]:
     samplers = sampler_names.spellings(server.samplers, sampler_names.SAMPLERS)
     listed = {*server.schedulers, *server.info.choices("FaceDetailer", "scheduler")}
     schedulers = sampler_names.spellings(sorted(listed), sampler_names.SCHEDULERS)
@@ -110,10 +110,11 @@ def _aliases(server: Server) -> dict[str, dict[str, str]]:
     upscalers = upscaler_names.spellings(server.upscale_models)
     latent = {name.lower(): name for name in upscaler_names.LATENT_MODES}
     own_vae = dict.fromkeys(("automatic", "none"), OWN_VAE)
+    models: Mapping[str, str] = file_names.spellings(server.checkpoints)
     return {
         **dict.fromkeys(_SAMPLER_NAMES, samplers),
         **dict.fromkeys(_SCHEDULERS, schedulers),
-        **dict.fromkeys(_MODELS, file_names.spellings(server.checkpoints)),
+        **dict.fromkeys(_MODELS, models),
         **dict.fromkeys(_UPSCALERS, upscalers),
         "hr_upscaler": {**upscalers, **latent},
         "vae": {**file_names.spellings(server.vaes), **own_vae},

@@ -6,31 +6,37 @@ slash of either kind, for on Windows the server's own are backslashes.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from pathlib import PurePosixPath
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from types import MappingProxyType
+
+_ENDING = re.compile(r"(?<=[^/])\.[^./]+$")
 
 
 def stem(name: str) -> str:
     """Return a file's name without its folder and ending."""
-    return PurePosixPath(_slashed(name)).stem
+    return _ENDING.sub("", _slashed(name).rpartition("/")[2])
 
 
-def spellings(files: Iterable[str]) -> dict[str, str]:
+@lru_cache(maxsize=16)  # thousands of names, asked for with every picture
+def spellings(files: tuple[str, ...]) -> Mapping[str, str]:
     """Return every spelling in lower case with the file that it stands for, and no other file."""
-    listed = list(files)
-    shared = Counter(each for name in listed for each in set(_spelled(name)))
-    found = {each: name for name in listed for each in _spelled(name) if shared[each] == 1}
-    return {**found, **{name.lower(): name for name in listed}}
+    spelled = {name: set(_spelled(name)) for name in files}
+    shared = Counter(each for those in spelled.values() for each in those)
+    found = {each: name for name, those in spelled.items() for each in those if shared[each] == 1}
+    return MappingProxyType({**found, **{name.lower(): name for name in files}})
 
 
 def _spelled(name: str) -> Iterator[str]:
-    path = PurePosixPath(_slashed(name).lower())
-    for each in (path, path.with_suffix("")):
-        yield str(each)
-        yield each.name
-        yield str(each).replace("/", "\\")
-    yield str(path.with_suffix("")).replace("/", "_")  # AUTOMATIC1111 names it so
+    path = _slashed(name).lower()
+    bare = _ENDING.sub("", path)
+    for each in (path, bare):
+        yield each
+        yield each.rpartition("/")[2]
+        yield each.replace("/", "\\")
+    yield bare.replace("/", "_")  # AUTOMATIC1111 names it so
 
 
 def _slashed(name: str) -> str:

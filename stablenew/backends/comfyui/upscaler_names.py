@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from stablenew.backends.comfyui import file_names
 
@@ -34,7 +34,7 @@ _FILES: Mapping[str, str] = {
 """AUTOMATIC1111's names of models, and what their files are called."""
 
 
-def spellings(models: Iterable[str]) -> dict[str, str]:
+def spellings(models: tuple[str, ...]) -> dict[str, str]:
     """Return every spelling of an upscaler in lower case with its name."""
     found = file_names.spellings(models)
     named = {name: found[file] for name, file in _FILES.items() if file in found}

@@ -91,7 +91,7 @@ def _choice(described: NodeInput, value: object) -> Setting:
         if described.is_file and ("/" in value or value.endswith(_STORED)):
             return value  # in a folder that is not listed
         texts = [each for each in choices if isinstance(each, str)]
-        found = file_names.spellings(texts).get(value.lower())
+        found = file_names.spellings(tuple(texts)).get(value.lower())
         if found is not None and "." in found:
             return found
     if described.is_file:
