@@ -69,8 +69,8 @@ async def open_studio(
         yield Studio(backend, bus, store, Listener(bus), PipelineRunner(backend, sequencer))
 
 
-def others_prompt(steps: int, seed: int = 900) -> dict[str, object]:
-    """Return a prompt of somebody else."""
+def others_prompt(steps: int, seed: int = 900, sampler: str = "3") -> dict[str, object]:
+    """Return a prompt of somebody else; its sampler may be called as ours is."""
     return {
         "4": {
             "class_type": "CheckpointLoaderSimple",
@@ -81,7 +81,7 @@ def others_prompt(steps: int, seed: int = 900) -> dict[str, object]:
             "inputs": {"width": 64, "height": 64, "batch_size": 1},
         },
         "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a dog", "clip": ["4", 1]}},
-        "3": {
+        sampler: {
             "class_type": "KSampler",
             "inputs": {
                 "seed": seed,
@@ -96,7 +96,7 @@ def others_prompt(steps: int, seed: int = 900) -> dict[str, object]:
                 "latent_image": ["5", 0],
             },
         },
-        "8": {"class_type": "VAEDecode", "inputs": {"samples": ["3", 0], "vae": ["4", 2]}},
+        "8": {"class_type": "VAEDecode", "inputs": {"samples": [sampler, 0], "vae": ["4", 2]}},
         "9": {
             "class_type": "SaveImage",
             "inputs": {"images": ["8", 0], "filename_prefix": "theirs"},
@@ -105,11 +105,19 @@ def others_prompt(steps: int, seed: int = 900) -> dict[str, object]:
 
 
 def ask_for_others(
-    comfyui: ComfyUI, steps: int, seed: int = 900, client_id: str | None = "other"
+    comfyui: ComfyUI,
+    steps: int,
+    seed: int = 900,
+    client_id: str | None = "other",
+    sampler: str = "3",
 ) -> str:
     """Put a prompt of somebody else into the queue and return its id."""
     prompt_id = str(uuid4())
-    body = {"prompt": others_prompt(steps, seed), "client_id": client_id, "prompt_id": prompt_id}
+    body = {
+        "prompt": others_prompt(steps, seed, sampler),
+        "client_id": client_id,
+        "prompt_id": prompt_id,
+    }
     answer = httpx2.post(f"{comfyui.url}/prompt", json=body)
     assert answer.status_code == 200, answer.text
     return prompt_id

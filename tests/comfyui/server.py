@@ -82,6 +82,8 @@ class ComfyUI:
         keeps_alive: Whether a connection stays: a wire knows only the first request on each.
         fail_at: The class of the node that fails, with its words.
         loads: Every checkpoint that was loaded from disk, in order.
+        waiting_for_prompt: POSTs of prompts that have no answer yet.
+        cancelled_before: How often one was cancelled while there was such a POST.
         requests: Everything that was asked: method, path, body.
         entries: Every prompt that was taken, in order.
     """
@@ -103,6 +105,8 @@ class ComfyUI:
     info: dict[str, Any] = attrs.field(factory=dict)
     loads: list[str] = attrs.field(factory=list)
     requests: list[tuple[str, str, Any]] = attrs.field(factory=list)
+    waiting_for_prompt: int = 0
+    cancelled_before: int = 0
     headers: list[Mapping[str, str]] = attrs.field(factory=list)
     entries: list[Entry] = attrs.field(factory=list)
     pending: list[Entry] = attrs.field(factory=list)
@@ -143,6 +147,10 @@ class ComfyUI:
         send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
     ) -> None:
         if scope["type"] == "websocket":
+            sent = dict(scope["headers"]).get(b"authorization", b"").decode()
+            if self.auth and sent != self.auth:
+                await send({"type": "websocket.close"})
+                return
             sid = parse_qs(scope["query_string"].decode()).get("clientId", [None])[0]
             await self.sockets.serve(sid, self._waiting(), receive, send)
             return
@@ -252,8 +260,11 @@ class ComfyUI:
             return 200, {"cancelled": self._stop(path.split("/")[3])}
         body = json.loads(raw) if raw or path != "/interrupt" else {}
         if path == "/prompt":
+            self.waiting_for_prompt += 1
             await asyncio.sleep(self.post_seconds)
+            self.waiting_for_prompt -= 1
             return self._prompt(body)
+        self.cancelled_before += bool(self.waiting_for_prompt)
         if path == "/queue":
             for each in body.get("delete", []):
                 self.pending[:] = [entry for entry in self.pending if entry.id != each]

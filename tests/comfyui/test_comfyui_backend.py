@@ -11,6 +11,7 @@ from PIL import Image
 
 from stablenew.app import open_app
 from stablenew.backends.comfyui.backend import ComfyUIBackend
+from stablenew.backends.comfyui.kept_nodes import KeptNodes
 from stablenew.backends.server_backend import ServerBackend
 from stablenew.config.settings import Settings
 from stablenew.errors import (
@@ -99,6 +100,21 @@ async def test_a_checkpoint_is_loaded_once_though_upscales_come_between() -> Non
             nodes = comfyui.entries[-1].prompt.values()
     named = [each["inputs"].get("ckpt_name") for each in nodes]
     assert [name for name in named if name] == ["sd15/full-b.safetensors"]
+
+
+def test_a_checkpoint_that_is_not_wanted_any_more_is_let_go() -> None:
+    def loading(name: str) -> dict[str, dict[str, object]]:
+        return {
+            "model": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": name}},
+            "positive": {"class_type": "CLIPTextEncode", "inputs": {"clip": ("model", 1)}},
+        }
+
+    kept = KeptNodes()
+    kept.beside("txt2img", loading("a"))
+    beside = kept.beside("img2img", loading("a"))
+    assert beside["kept txt2img positive"]["inputs"] == {"clip": ("kept txt2img model", 1)}
+    assert kept.beside("txt2img", loading("b")) == loading("b")
+    assert "kept txt2img model" in kept.beside("upscale", {})
 
 
 async def test_prompts_and_names_are_sent_as_the_server_has_them() -> None:
@@ -195,6 +211,7 @@ async def test_credentials_are_sent_and_their_lack_is_told() -> None:
     with serve(auth="Basic dTpw") as comfyui:
         async with ComfyUIBackend(comfyui.url, "u:p") as backend:
             await draw(backend)
+            assert comfyui.sockets.open
         async with ComfyUIBackend(comfyui.url) as backend:
             with pytest.raises(ConfigError, match="auth"):
                 await backend.capabilities()

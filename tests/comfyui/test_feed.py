@@ -115,7 +115,7 @@ async def test_what_others_do_is_not_taken_for_ours() -> None:
             async with anyio.create_task_group() as tasks:
                 await backend._listener()
                 await until(lambda: comfyui.sockets.open)
-                ask_for_others(comfyui, steps=60, client_id=None)
+                ask_for_others(comfyui, steps=60, client_id=None, sampler="sampler")
                 await until(lambda: comfyui.running)
                 tasks.start_soon(backend.run_stage, request, reports)
                 await until(lambda: reports.fractions)
@@ -125,7 +125,10 @@ async def test_what_others_do_is_not_taken_for_ours() -> None:
                 assert set(reports.fractions) == {0.0}
 
 
-async def test_a_sampler_that_stops_to_move_is_given_up_and_stopped() -> None:
+async def test_a_sampler_that_stops_to_move_is_given_up_and_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(job_module, "_LOOK_WHILE_HEARD", 0.05)
     with serve(step_seconds=0.005, hang_at_step=5) as comfyui:
         async with open_studio(comfyui.url, stall_timeout=0.6) as studio:
             result = await studio.run(txt2img={"steps": 20})
@@ -135,7 +138,10 @@ async def test_a_sampler_that_stops_to_move_is_given_up_and_stopped() -> None:
     assert result.stage_results[0].receipt.confirmed
 
 
-async def test_a_checkpoint_that_takes_long_to_load_is_waited_for() -> None:
+async def test_a_checkpoint_that_takes_long_to_load_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(job_module, "_LOOK_WHILE_HEARD", 0.05)
     with serve(load_seconds=1.2) as comfyui:
         async with open_studio(comfyui.url, stall_timeout=0.6) as studio:
             assert (await studio.run()).success

@@ -57,6 +57,7 @@ def same(one: list[tuple[str, float]], other: list[tuple[str, float]]) -> bool:
         ("((red:1.2) house:1.5)", "(red:1.8)( house:1.5)"),
         (r"a \(real\) [x\]]", r"a \(real\) (x]:0.909090909)"),
         ("(never closed", "(never closed:1.1)"),
+        (r"a\\(b)", r"(a\:1)(b:1.1)"),
         ("time 12:30", "time 12:30"),
         ("", ""),
     ],

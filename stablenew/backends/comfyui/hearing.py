@@ -55,7 +55,6 @@ class Hearing:
         }
         self._done = dict.fromkeys(self._weights, 0.0)
         self._node = ""
-        self._furthest = 0.0
         self._first: tuple[float, float] | None = None
 
     def hear(self, kind: str, data: Mapping[str, object]) -> None:
@@ -91,11 +90,9 @@ class Hearing:
 
     @property
     def fraction(self) -> float:
-        """How much of it is done; never less than before."""
+        """How much of it is done; never less than before, for no node goes back."""
         done = sum(self._weights[name] * part for name, part in self._done.items())
-        whole = sum(self._weights.values()) or 1.0
-        self._furthest = max(self._furthest, min(done / whole, _MOST))
-        return self._furthest
+        return min(done / sum(self._weights.values()), _MOST)
 
     @property
     def seconds_left(self) -> float | None:
