@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from stablenew.config.settings import Settings as Settings
     from stablenew.config.sweep import parse_sweep as parse_sweep
     from stablenew.config.wildcards import read_wildcards as read_wildcards
+    from stablenew.config.workflow_config import WorkflowConfig as WorkflowConfig
     from stablenew.controller.activity import State as State
     from stablenew.controller.interruption import Interruption as Interruption
     from stablenew.controller.learning_execution_controller import (

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import TextIO
 
+    from stablenew.backends.comfyui.object_info import ObjectInfo
     from stablenew.cli.commands import Work
     from stablenew.cli.json_lines import JsonLines
 
@@ -251,7 +252,7 @@ def _run(
         from stablenew.cli.job import drafted_job
         from stablenew.cli.run_command import dry_run, run_job
 
-        job = drafted_job(vars(flags), os.environ)
+        job = drafted_job(vars(flags), os.environ, _nodes(vars(flags), stops))
         stops.check()
         if flags.dry_run:
             return anyio.run(stops.cancelling, partial(dry_run, job, lines))
@@ -259,6 +260,25 @@ def _run(
         return anyio.run(stops.cancelling, run)
 
     return _reported(work, errors, verbose=flags.verbose)
+
+
+def _nodes(flags: dict[str, object], stops: Stops) -> ObjectInfo | None:
+    """Return the nodes of the server that a workflow needs to be read at all; mostly none."""
+    from stablenew.cli.workflow_options import needs_nodes, server_nodes
+
+    if not needs_nodes(flags, os.environ):
+        return None
+    import anyio
+
+    found: list[ObjectInfo] = []
+
+    async def ask() -> int:
+        found.append(await server_nodes(flags))
+        return 0
+
+    anyio.run(stops.cancelling, ask)
+    stops.check()
+    return found[0]
 
 
 def _reported(work: Callable[[], int], errors: list[str] | None, *, verbose: bool) -> int:

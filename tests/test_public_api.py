@@ -112,6 +112,7 @@ PUBLIC = [
     "UpscaleConfig",
     "ValueEstimate",
     "WebUIBackend",
+    "WorkflowConfig",
     "advise",
     "axis_in_step",
     "axis_of_images",

@@ -11,6 +11,7 @@ import attrs
 
 from stablenew._convert import as_python, frozen_mapping, takes_numpy
 from stablenew.config.pipeline_config import Setting
+from stablenew.config.workflow_config import WorkflowConfig
 
 
 class ReportProgress(Protocol):
@@ -59,6 +60,25 @@ _LISTED_AS = {
 }
 
 
+class Workflows(Protocol):
+    """What a backend does with workflows, where it runs some."""
+
+    def settings(
+        self, workflow: WorkflowConfig, given: Mapping[str, Setting], *, image: bool
+    ) -> Mapping[str, Setting]:
+        """Return the settings of a stage that makes one picture of a workflow.
+
+        Args:
+            workflow: What is asked for.
+            given: `prompt`, `negative_prompt` and `seed`, as far as they are.
+            image: Whether there is a picture to start from.
+
+        Raises:
+            ConfigError: With everything that is wrong.
+        """
+        ...
+
+
 @attrs.frozen(kw_only=True)
 class Capabilities:
     """What a backend can do.
@@ -90,6 +110,7 @@ class Capabilities:
             greatest.
         plain_syntax: What of AUTOMATIC1111's prompt language it would take for plain words: some of
             `prompt_syntax.SYNTAX`.
+        workflows: What it does with workflows; None where it runs none.
     """
 
     backend: str
@@ -111,6 +132,7 @@ class Capabilities:
     extra: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict, converter=frozen_mapping)
     ranges: Mapping[str, tuple[float, float]] = attrs.field(factory=dict, converter=frozen_mapping)
     plain_syntax: tuple[str, ...] = ()
+    workflows: Workflows | None = attrs.field(default=None, eq=False, repr=False)
 
     @property
     def title(self) -> str:

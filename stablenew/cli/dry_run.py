@@ -10,8 +10,10 @@ from itertools import pairwise, starmap
 import attrs
 
 from stablenew.backends.base import Capabilities
+from stablenew.backends.comfyui.workflows.workflow_stage import GRAPH
 from stablenew.cli.job import Job
 from stablenew.config.pipeline_config import Setting
+from stablenew.config.workflow_config import WORKFLOW
 from stablenew.controller.plan_progress import DEADLY, PlanProgress
 from stablenew.errors import ConfigError
 from stablenew.learning.axis import Axis
@@ -227,7 +229,7 @@ def describe(job: Job, dry: DryRun, estimate: Estimate | None) -> Iterator[str]:
         if (image := step.stages.image) is not None:
             yield f"  image: {image.path}, {image.width}x{image.height}"
         for stage in step.stages.stages:
-            yield f"  {stage.name}: {_settings(stage.settings)}"
+            yield f"  {stage.name}: {_settings(_without_graph(stage))}"
     if dry.count > _SHOWN:
         yield f"… and {dry.count - _SHOWN:,} more"
 
@@ -270,11 +272,17 @@ def plain(dry: DryRun, estimate: Estimate | None) -> dict[str, object]:
                 "state": step.state,
                 "backend_calls": step.calls,
                 "image": step.stages.image and step.stages.image.path,
-                "stages": {stage.name: dict(stage.settings) for stage in step.stages.stages},
+                "stages": {stage.name: _without_graph(stage) for stage in step.stages.stages},
             }
             for step in dry.first
         ],
     }
+
+
+def _without_graph(stage: PlannedStage) -> dict[str, Setting]:
+    """Return a stage's settings, without the graph of a workflow, which nobody could read."""
+    left_out = GRAPH if stage.name == WORKFLOW else ""
+    return {name: value for name, value in stage.settings.items() if name != left_out}
 
 
 def _settings(settings: Mapping[str, Setting]) -> str:

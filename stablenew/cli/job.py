@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import attrs
 
 from stablenew.backends.base import Capabilities
+from stablenew.backends.comfyui.object_info import ObjectInfo
 from stablenew.cli.image_options import chosen_images
 from stablenew.cli.options import (
     LearningSection,
@@ -24,12 +26,13 @@ from stablenew.cli.plan_options import plan_of, varied_axes
 from stablenew.cli.problems import Problems
 from stablenew.cli.prompt_options import chosen_prompts, notes_on
 from stablenew.cli.variant_options import notes_on_variants, plan_of_variants
+from stablenew.cli.workflow_options import base_config, given_workflow, read_given_file
 from stablenew.config.overrides import IMAGE, override_all
 from stablenew.config.pipeline_config import PipelineConfig, Setting, read_table
 from stablenew.config.prompt import Prompt
 from stablenew.config.prompt_pack import STDIN
 from stablenew.config.settings import WITH_SERVER, Settings
-from stablenew.config.sweep import parse_assignment
+from stablenew.config.sweep import Named, by_config, parse_assignment
 from stablenew.controller.pinned_plan import resumed_plan
 from stablenew.errors import ConfigError
 from stablenew.learning.learning_plan import LearningPlan
@@ -141,7 +144,9 @@ def read_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
     return job
 
 
-def drafted_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
+def drafted_job(
+    flags: Mapping[str, object], environ: Mapping[str, str], info: ObjectInfo | None = None
+) -> Job:
     """Put a job together of what is right, with what is wrong as its `problems`.
 
     So whoever has a backend can look for what else is wrong, and say it all at once.
@@ -149,14 +154,13 @@ def drafted_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
     Args:
         flags: What the parser returned.
         environ: The environment.
+        info: The nodes of the server, where the workflow needs them to be read.
 
     Raises:
         ConfigError: There is no such job: a word of no sense, a file that is none.
     """
     if flags.get("resume") is not None:
         return _read_resumed(flags, environ)
-    if flags.get("workflow") is not None or flags.get("output") is not None:
-        raise ConfigError("--workflow, --output: only to be looked at so far; give --list as well")
     if flags.get("only_failed"):
         raise ConfigError("--only-failed: of which plan? give --resume runs/PLAN_ID as well")
     file = _read_file(flags.get("file"))
@@ -167,9 +171,12 @@ def drafted_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
         raise ConfigError("--cancel-on-stdin-close: given with --pack -, which reads all of it")
     wrong = Problems()
     beside = Path(str(flags["file"])).parent if flags.get("file") else None
-    assigned = _assignments(flags.get("set"), wrong)
+    workflow = given_workflow(options, read_given_file(flags, environ), info)
+    named = by_config if workflow is None else workflow.named
+    assigned = _assignments(flags.get("set"), wrong, named)
     folders = (beside, Path()) if beside else (Path(),)  # of what the plan file names
-    axes = varied_axes(options, folders if options.varying == file.varying else (Path(),), wrong)
+    there = folders if options.varying == file.varying else (Path(),)
+    axes = varied_axes(options, there, wrong, named)
     prompts = wrong.or_stop(lambda: chosen_prompts(sources, beside))
     images = wrong.or_stop(lambda: chosen_images(sources, folders))
     wrong.unless(lambda: _check_twice(sources[0], assigned, prompts), None)
@@ -180,7 +187,11 @@ def drafted_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
         metadata |= prompts[0].tags
     what = (options, section, axes, prompts, images, assigned, folders)
     plan = wrong.unless(lambda: plan_of(*what), None)
-    config = wrong.or_stop(lambda: _config(file, options, prompts, images, assigned))
+    if plan is not None and workflow is not None:
+        plan = wrong.unless(partial(workflow.plan, plan), None)
+    base = base_config(file, workflow)
+    notes = () if workflow is None else workflow.notes()
+    config = wrong.or_stop(lambda: _config(base, options, prompts, images, assigned))
     elsewhere = any(source.wildcards is not None for source in sources[:-1])
     beside_file = (Path(),) if elsewhere else folders
     plan = wrong.unless(lambda: plan_of_variants(plan, config, options, beside_file), plan)
@@ -192,7 +203,7 @@ def drafted_job(flags: Mapping[str, object], environ: Mapping[str, str]) -> Job:
         images=options.images_per_step or 1,
         max_steps=options.max_steps,
         metadata=metadata,
-        notes=() if wrong.found else (*notes_on(prompts), *notes_on_variants(plan, config)),
+        notes=() if wrong.found else (*notes, *notes_on(prompts), *notes_on_variants(plan, config)),
         yes=bool(flags.get("yes")),
         problems=tuple(wrong.found),
     )
@@ -290,7 +301,8 @@ def _settings(options: RunOptions, flags: RunOptions) -> Settings:
     """Return what holds for the program; whoever names a server's URL means that server."""
     if flags.url is not None and options.backend not in (None, *WITH_SERVER):
         raise ConfigError(f"--url: given with the backend {options.backend!r}, which has no server")
-    implied = "embedded" if options.url is None else "server"
+    implied = "embedded" if options.workflow is None else "comfyui"
+    implied = implied if options.url is None else "server"
     backend = implied if options.backend is None else options.backend
     named = ("url", "auth", "wait_for_server", "step_timeout", "stall_timeout")
     values = {name: getattr(options, name) for name in named}
@@ -308,13 +320,13 @@ def _read_file(path: object) -> RunFile:
     return options_from_file(read_table(Path(str(path))), str(path)) if path else RunFile()
 
 
-def _assignments(texts: object, wrong: Problems) -> dict[str, Setting]:
+def _assignments(texts: object, wrong: Problems, named: Named) -> dict[str, Setting]:
     """Return what `--set` sets, and the problems of those that set nothing to the others."""
     assert isinstance(texts, Sequence)
     values: dict[str, Setting] = {}
     for text in texts:
         try:
-            path, value = parse_assignment(text)
+            path, value = parse_assignment(text, named)
             values[path] = value
         except ConfigError as error:
             wrong.found += [f"--set {problem}" for problem in error.problems]
@@ -322,15 +334,12 @@ def _assignments(texts: object, wrong: Problems) -> dict[str, Setting]:
 
 
 def _config(
-    file: RunFile,
+    config: PipelineConfig,
     options: RunOptions,
     prompts: Sequence[Prompt],
     images: Sequence[str],
     assigned: Mapping[str, Setting],
 ) -> PipelineConfig:
-    config = PipelineConfig(
-        txt2img=file.txt2img, img2img=file.img2img, adetailer=file.adetailer, upscale=file.upscale
-    )
     values: dict[str, object] = {
         "txt2img.negative_prompt": options.negative_prompt,
         "txt2img.seed": options.seed,

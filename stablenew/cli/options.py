@@ -63,6 +63,8 @@ class SharedOptions:
 
     prompt: object = attrs.field(default=None, validator=_texts)
     negative_prompt: str | None = None
+    workflow: str | None = None
+    output: str | None = None
     pack: str | None = None
     pack_format: str | None = None
     prompt_index: int | None = attrs.field(default=None, validator=bounded(1, 10**9))

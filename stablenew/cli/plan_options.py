@@ -16,7 +16,7 @@ from stablenew.config.image_files import find_images
 from stablenew.config.overrides import IMAGE
 from stablenew.config.pipeline_config import Setting
 from stablenew.config.prompt import Prompt
-from stablenew.config.sweep import parse_sweep, parse_values, split_items
+from stablenew.config.sweep import Named, by_config, parse_sweep, parse_values, split_items
 from stablenew.errors import ConfigError
 from stablenew.learning.axis import Axis, axis_in_step, axis_of_prompts, axis_of_values
 from stablenew.learning.learning_adapter import build_learning_plan_from_dict
@@ -50,6 +50,8 @@ def plan_of(
     plan = None if varies else section_plan(section, folders)
     axes = (*axes, *image_axes(images), *_prompt_axes(options, plan, axes, prompts, assigned))
     if options.explore is not None:
+        if options.workflow is not None:
+            raise ConfigError("explore: given with a workflow, whose inputs are only swept so far")
         if axes:
             names = ", ".join(axis.name for axis in axes)
             raise ConfigError(f"explore: given with {names}, expected one setting to explore")
@@ -118,20 +120,23 @@ def section_plan(
         raise ConfigError(*(f"learning.{problem}" for problem in error.problems)) from error
 
 
-def varied_axes(options: RunOptions, folders: Sequence[Path], wrong: Problems) -> tuple[Axis, ...]:
+def varied_axes(
+    options: RunOptions, folders: Sequence[Path], wrong: Problems, named: Named = by_config
+) -> tuple[Axis, ...]:
     """Return the axes that words make, in the order in which they were given.
 
     Args:
         options: Of all sources.
         folders: Where presets are looked for.
         wrong: Gets the problems of every word.
+        named: What paths stand for.
     """
     replaced_by = REPLACE_IN[options.replace_in or "prompt"]
     groups: list[_Group] = []
     axes: list[Axis] = []
     for word in options.varying or ():
         try:
-            _take(groups, word, replaced_by)
+            _take(groups, word, replaced_by, named)
         except ConfigError as error:
             wrong.found += [f"{word.word}: {problem}" for problem in error.problems]
     for group in groups:
@@ -143,7 +148,7 @@ _Group = dict[str, tuple[Setting, ...]] | list[str] | Axis
 """What makes an axis: the values of settings in step, the names of presets, or the axis itself."""
 
 
-def _take(groups: list[_Group], word: Varying, replaced_by: str) -> None:
+def _take(groups: list[_Group], word: Varying, replaced_by: str, named: Named) -> None:
     """Take up a word: most begin an axis, some go on with one."""
     last = groups[-1] if groups else None
     if word.word == "presets":
@@ -157,9 +162,9 @@ def _take(groups: list[_Group], word: Varying, replaced_by: str) -> None:
     elif word.word == "sweep":
         swept: dict[str, tuple[Setting, ...]] = {}
         groups.append(swept)  # what follows is in step with it, whatever becomes of it
-        swept.update([parse_sweep(word.text)])
+        swept.update([parse_sweep(word.text, named)])
     elif isinstance(last, dict):
-        path, values = parse_sweep(word.text)
+        path, values = parse_sweep(word.text, named)
         if path in last:
             raise ConfigError(f"{path}: is in step with itself, expected another setting")
         last[path] = values

@@ -9,19 +9,15 @@ import anyio.to_thread
 
 from stablenew._convert import unstructure
 from stablenew.backends.comfyui.object_info import ObjectInfo
-from stablenew.backends.comfyui.probe import probe
 from stablenew.backends.comfyui.workflows.workflow import Workflow
-from stablenew.backends.comfyui.workflows.workflow_file import WorkflowFile, read_workflow_file
 from stablenew.backends.comfyui.workflows.workflow_listing import listed_inputs, listing
 from stablenew.backends.comfyui.workflows.workflow_outputs import chosen_output
 from stablenew.backends.comfyui.workflows.workflow_problems import workflow_problems
-from stablenew.backends.server_client import ServerClient
 from stablenew.cli.exit_codes import ExitCode
 from stablenew.cli.json_lines import JsonLines
-from stablenew.cli.options import merged, options_from_environment, options_from_flags
 from stablenew.cli.printing import say, say_all
-from stablenew.config.server_url import DEFAULT_COMFYUI_URL, split_url
-from stablenew.errors import BackendUnavailableError, ConfigError
+from stablenew.cli.workflow_options import nodes_if_there, read_given_file
+from stablenew.errors import ConfigError
 
 
 async def list_workflow(flags: Mapping[str, object], lines: JsonLines | None) -> ExitCode:
@@ -33,10 +29,10 @@ async def list_workflow(flags: Mapping[str, object], lines: JsonLines | None) ->
         ConfigError: There is no workflow, or what is wrong with it.
         BackendUnavailableError: A server was named, or is needed, and does not answer.
     """
-    if flags.get("workflow") is None:
+    file = await anyio.to_thread.run_sync(read_given_file, flags, os.environ)
+    if file is None:
         raise ConfigError("--list: of what? give --workflow FILE as well")
-    file = await anyio.to_thread.run_sync(read_workflow_file, flags["workflow"])
-    info = await _info(flags, file)
+    info = await nodes_if_there(flags, file)
     workflow = await anyio.to_thread.run_sync(file.workflow, info)
     output, problems = _output(workflow, info, flags.get("output"))
     needed = workflow if output is None else workflow.ending_in(output)
@@ -61,17 +57,3 @@ def _output(
         return chosen_output(workflow, info, None if wanted is None else str(wanted)), []
     except ConfigError as error:
         return None, list(error.problems)
-
-
-async def _info(flags: Mapping[str, object], file: WorkflowFile) -> ObjectInfo | None:
-    """Return the server's nodes; None where it is not needed, nor named, nor there."""
-    given = merged(options_from_flags(flags), options_from_environment(os.environ))
-    url, auth = split_url(given.url or DEFAULT_COMFYUI_URL, given.auth)
-    try:
-        async with ServerClient(url, auth) as client:
-            server, _ = await probe(client)
-    except BackendUnavailableError:
-        if given.url is None and file.api is not None:
-            return None
-        raise
-    return server.info

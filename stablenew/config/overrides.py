@@ -3,6 +3,7 @@
 Besides the settings themselves (`txt2img.cfg_scale`) there are paths that stand for a change:
 
 - `image`: the file of the picture to start from.
+- `workflow.NODE.INPUT`: what stands in an input of a node of the workflow: `workflow.3.cfg`.
 - `txt2img.size`, `img2img.size`: width and height, as in `512x768`.
 - `txt2img.extra.…`: what else is sent with a stage; see `extra_settings`.
 - `lora.NAME`: the weight of that LoRA's tags in the positive prompts; a tag is added to that of
@@ -27,6 +28,7 @@ from stablenew._names import suggestion
 from stablenew.config.extra_settings import EXTRA, extra_path, extra_value, refusal
 from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting, stage_of
 from stablenew.config.prompt_edits import add_lora, replace_word, set_lora_weight
+from stablenew.config.workflow_config import WORKFLOW
 from stablenew.errors import ConfigError, OverrideError
 
 SEEDED = ("txt2img", "img2img", "adetailer")
@@ -114,6 +116,10 @@ def checked_settings(path: str, value: object) -> dict[tuple[str, str], Setting]
             **checked_settings(f"{stage}.width", width),
             **checked_settings(f"{stage}.height", height),
         }
+    if sets_input(path):
+        if value is None or not isinstance(value, str | int | float):
+            raise OverrideError(f"{path}: given {value!r}, expected text, a number, true or false")
+        return {(WORKFLOW, path.partition(".")[2]): value}
     stage, name = ("", path) if path == IMAGE else split_path(path)
     try:
         if name.startswith(_EXTRA):
@@ -125,12 +131,26 @@ def checked_settings(path: str, value: object) -> dict[tuple[str, str], Setting]
         raise OverrideError(*error.problems) from None
 
 
+def sets_input(path: str) -> bool:
+    """Return whether a path is that of an input of the workflow."""
+    return path.startswith(f"{WORKFLOW}.")
+
+
 def assign(config: PipelineConfig, values: Mapping[tuple[str, str], Setting]) -> PipelineConfig:
-    """Return a config with settings that were checked before."""
+    """Return a config with settings that were checked before.
+
+    Raises:
+        OverrideError: An input of a workflow, and there is none.
+    """
     stages: dict[str, dict[str, Setting]] = {}
     for (stage, name), value in values.items():
         stages.setdefault(stage, {})[name] = value
     changed: dict[str, typing.Any] = dict(stages.pop("", {}))
+    if inputs := stages.pop(WORKFLOW, None):
+        if config.workflow is None:
+            raise OverrideError(*(f"{WORKFLOW}.{name}: there is no workflow" for name in inputs))
+        inputs = {**config.workflow.inputs, **inputs}
+        changed[WORKFLOW] = attrs.evolve(config.workflow, inputs=inputs)
     changed |= {
         stage: _changed(getattr(config, stage), changes) for stage, changes in stages.items()
     }
@@ -269,6 +289,8 @@ def value_type(path: str) -> type:
         return str
     if edits_text(path):
         return float if path.partition(".")[0] == LORA else str
+    if sets_input(path):
+        return object  # known with the workflow alone
     stage, name = split_path(path)
     return object if name.startswith(_EXTRA) else setting_types(stage)[name]
 

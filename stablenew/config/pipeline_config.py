@@ -16,6 +16,7 @@ import attrs
 from stablenew._convert import given, structure, takes_numpy
 from stablenew.config.extra_settings import extra_settings, refusal
 from stablenew.config.image_files import image_path
+from stablenew.config.workflow_config import WorkflowConfig
 from stablenew.errors import ConfigError
 
 T = TypeVar("T")
@@ -272,6 +273,7 @@ class PipelineConfig:
 
     Attributes:
         image: The file of the picture to start from where `txt2img` is off, from the root.
+        workflow: Runs in place of the stages; None for none.
     """
 
     image: str | None = attrs.field(default=None, converter=image_path)
@@ -279,6 +281,7 @@ class PipelineConfig:
     img2img: Img2ImgConfig = Img2ImgConfig()
     adetailer: ADetailerConfig = ADetailerConfig()
     upscale: UpscaleConfig = UpscaleConfig()
+    workflow: WorkflowConfig | None = None
 
     @classmethod
     def from_dict(cls, data: Mapping[str, object]) -> PipelineConfig:

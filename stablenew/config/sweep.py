@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal, InvalidOperation
 
 from stablenew._arguments import checked
@@ -17,30 +17,44 @@ MOST = 10**30
 
 _NUMBER = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*", re.ASCII)
 
+Named = Callable[[str], tuple[str, type]]
+"""Returns what a path stands for: that of a config, and the type of its values."""
+
 _BOOLS = {"true": True, "false": False}
 
 
-def parse_assignment(text: str) -> tuple[str, Setting]:
+def by_config(path: str) -> tuple[str, type]:
+    """Return a config's path as it is, and the type of its values.
+
+    Raises:
+        OverrideError: No such path.
+    """
+    return path, value_type(path)
+
+
+def parse_assignment(text: str, named: Named = by_config) -> tuple[str, Setting]:
     """Read `img2img.enabled=true` as a path and a value of the setting's type.
 
     Raises:
         OverrideError: No `=`, an unknown path, or a value of another type.
     """
     path, value = _split(text)
-    return path, _value(path, value, value_type(path))
+    path, kind = named(path)
+    return path, _value(path, value, kind)
 
 
-def parse_sweep(text: str) -> tuple[str, tuple[Setting, ...]]:
+def parse_sweep(text: str, named: Named = by_config) -> tuple[str, tuple[Setting, ...]]:
     """Read `txt2img.steps=10,20,30:50:10` as a path and its values.
 
     Raises:
         OverrideError: An unknown path, a value of another type, a stray quote, or no value at all.
     """
     path, values = _split(text)
-    return path, parse_values(path, values)
+    path, kind = named(path)
+    return path, parse_values(path, values, kind)
 
 
-def parse_values(path: str, text: str) -> tuple[Setting, ...]:
+def parse_values(path: str, text: str, kind: type | None = None) -> tuple[Setting, ...]:
     """Read the values of a sweep over `path`: `1,3,5:9:2`.
 
     Values are separated by commas, in double quotes where they hold one; in those, `""` is a quote.
@@ -53,7 +67,7 @@ def parse_values(path: str, text: str) -> tuple[Setting, ...]:
     items = split_items(path, text)
     if not any(item.strip() for item in items):
         raise OverrideError(f"{path}: given no values, expected some: {path}=1,2 or 1:9:2")
-    kind = value_type(path)
+    kind = kind or value_type(path)
     values: list[Setting] = []
     for item in items:
         values.extend(_values(path, item, kind))

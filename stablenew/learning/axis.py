@@ -20,6 +20,7 @@ from stablenew.config.image_files import image_path, short_names
 from stablenew.config.overrides import IMAGE, TEXT_EDITS, edits_text, paths_set_by
 from stablenew.config.pipeline_config import STAGES, Setting
 from stablenew.config.prompt import Prompt
+from stablenew.config.workflow_config import WORKFLOW
 from stablenew.errors import ConfigError
 
 
@@ -261,7 +262,7 @@ def label_of_all(values: Mapping[str, Setting]) -> str:
 def without_stage(path: str) -> str:
     """Return a path without its stage: `cfg_scale`; whole where it begins with none."""
     stage, _, name = path.partition(".")
-    return name if stage in STAGES and name else path
+    return name if stage in (*STAGES, WORKFLOW) and name else path
 
 
 def changes_text(axis: Axis) -> bool:

@@ -13,6 +13,7 @@ from stablenew._arguments import checked, checked_list, shown
 from stablenew._convert import as_metadata, as_python, frozen_mapping, takes_numpy
 from stablenew._names import suggestion
 from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting, whole
+from stablenew.config.workflow_config import WORKFLOW
 from stablenew.errors import ConfigError
 from stablenew.learning.axis import (
     Axis,
@@ -159,7 +160,7 @@ class LearningPlan:
     def stage(self) -> str:
         """The stage that the first axis varies a setting of; txt2img where it is none of one."""
         stage = self.path.partition(".")[0]
-        return stage if stage in STAGES else STAGES[0]
+        return stage if stage in (*STAGES, WORKFLOW) else STAGES[0]
 
     @property
     def target_variable(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from stablenew.config.overrides import sets_input
 from stablenew.config.pipeline_config import Setting
 from stablenew.learning.axis import Axis, without_stage
 from stablenew.learning.learning_plan import LearningPlan, LearningRunStep
@@ -11,6 +12,9 @@ from stablenew.learning.learning_steps import Steps
 
 _LOADED = ("model", "vae", "refiner_checkpoint")
 """Settings that have a server load something large."""
+
+_LOADED_BY_NODES = (".ckpt_name", ".unet_name", ".model_name", ".vae_name", ".clip_name")
+"""How the inputs of workflows end that do."""
 
 
 def in_order(plan: LearningPlan, steps: Sequence[LearningRunStep]) -> Sequence[LearningRunStep]:
@@ -43,6 +47,7 @@ def _loaded(axis: Axis) -> Sequence[tuple[tuple[str, Setting], ...]]:
             (path, value)
             for path, value in choice.overrides.items()
             if without_stage(path) in _LOADED
+            or (sets_input(path) and path.endswith(_LOADED_BY_NODES))
         )
         for choice in axis.choices
     ]

@@ -27,6 +27,7 @@ _DRIVERS: Mapping[str, tuple[str, ...]] = {
     "img2img": ("model", "steps", "width", "height", "denoising_strength", "sampler_name"),
     "adetailer": ("ad_model", "ad_steps", "model"),
     "upscale": ("upscaler_1", "upscaling_resize", "upscaling_resize_w", "upscale_mode"),
+    "workflow": ("model", "steps", "sampler_name"),
 }
 """The settings of each stage that its time depends on; the first says what does the work."""
 

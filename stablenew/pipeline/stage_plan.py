@@ -11,10 +11,20 @@ from stablenew._arguments import takes
 from stablenew._convert import frozen_mapping
 from stablenew.backends.base import Capabilities
 from stablenew.config.fingerprint import fingerprint
-from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
+from stablenew.config.pipeline_config import (
+    STAGES,
+    PipelineConfig,
+    Setting,
+)
+from stablenew.config.workflow_config import WORKFLOW, WorkflowConfig
 from stablenew.errors import ConfigError
 from stablenew.pipeline.stage_files import named_files
-from stablenew.pipeline.stage_problems import stage_problems, start_problems
+from stablenew.pipeline.stage_problems import (
+    FOR_WORKFLOWS,
+    stage_problems,
+    start_problems,
+    workflow_problems,
+)
 from stablenew.pipeline.stage_settings import (
     asked_settings,
     by_img2img,
@@ -163,6 +173,8 @@ def plan_stages(
     Raises:
         ConfigError: With every problem: its path, what was given, the nearest valid names.
     """
+    if config.workflow is not None:
+        return _workflow_plan(config, config.workflow, capabilities, pictures)
     wanted = [name for name in STAGES if getattr(config, name).enabled]
     image = pictures.get(config.image) if config.image is not None else None
     problems = [*start_problems(config, wanted, image)]
@@ -191,6 +203,39 @@ def plan_stages(
         raise ConfigError(*dict.fromkeys(problems))
     return StagePlan(
         stages=tuple(planned),
+        backend=capabilities.backend,
+        version=capabilities.version,
+        image=image,
+    )
+
+
+def _workflow_plan(
+    config: PipelineConfig,
+    workflow: WorkflowConfig,
+    capabilities: Capabilities,
+    pictures: Mapping[str, StartPicture],
+) -> StagePlan:
+    """Return the plan of a workflow, which runs alone.
+
+    Raises:
+        ConfigError: With every problem.
+    """
+    image = pictures.get(config.image) if config.image is not None else None
+    problems = [*workflow_problems(config, capabilities, image)]
+    settings: Mapping[str, Setting] = {}
+    if capabilities.workflows is not None:
+        asked = asked_settings(config, "txt2img")
+        given = {name: asked[name] for name in FOR_WORKFLOWS if name in asked}
+        try:
+            settings = capabilities.workflows.settings(
+                workflow, given, image=config.image is not None
+            )
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(*dict.fromkeys(problems))
+    return StagePlan(
+        stages=(PlannedStage(name=WORKFLOW, settings=settings),),
         backend=capabilities.backend,
         version=capabilities.version,
         image=image,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from stablenew._names import suggestion
 from stablenew.backends.base import Capabilities
 from stablenew.config.extra_settings import is_extra, style_names
-from stablenew.config.pipeline_config import PipelineConfig, Setting
+from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
 from stablenew.pipeline.extra_problems import extra_problems
 from stablenew.pipeline.stage_files import missing_loras
 from stablenew.pipeline.stage_limits import (
@@ -16,7 +16,12 @@ from stablenew.pipeline.stage_limits import (
     seed_problems,
     size_problems,
 )
-from stablenew.pipeline.stage_settings import by_img2img, inherited_names, inherits
+from stablenew.pipeline.stage_settings import (
+    asked_settings,
+    by_img2img,
+    inherited_names,
+    inherits,
+)
 from stablenew.pipeline.start_picture import StartPicture
 
 REQUIRED: Mapping[str, tuple[str, ...]] = {
@@ -26,6 +31,35 @@ REQUIRED: Mapping[str, tuple[str, ...]] = {
     "upscale": ("upscaler_1",),
 }
 """What each stage cannot do without; None and "" count as missing, 0 and False do not."""
+
+
+FOR_WORKFLOWS = ("prompt", "negative_prompt", "seed")
+"""What of txt2img is given to a workflow."""
+
+
+def workflow_problems(
+    config: PipelineConfig, capabilities: Capabilities, image: StartPicture | None
+) -> Iterator[str]:
+    """Yield what is wrong with what is given beside a workflow.
+
+    Args:
+        config: What was asked for.
+        capabilities: What the backend has.
+        image: The picture that the config names.
+    """
+    if capabilities.workflows is None:
+        yield f"workflow: the {capabilities.title} runs none, expected a ComfyUI"
+    for stage in STAGES:
+        settings = getattr(config, stage)
+        if stage != "txt2img" and settings.enabled:
+            yield f"{stage}: given with a workflow, which runs alone"
+        elif stage == "txt2img":
+            for name in asked_settings(config, stage):
+                if name not in FOR_WORKFLOWS:
+                    instead = "name its own inputs (--list shows them)"
+                    yield f"{stage}.{name}: given with a workflow, which has no such; {instead}"
+    if config.image is not None:
+        yield from _of_start(config.image, image)
 
 
 def start_problems(
@@ -45,8 +79,12 @@ def start_problems(
     if "txt2img" in wanted:
         further = "" if wanted[1:] else ", and img2img.enabled or upscale.enabled=true"
         yield f"image: given, but txt2img starts from none; set txt2img.enabled=false{further}"
+    yield from _of_start(config.image, image)
+
+
+def _of_start(path: str, image: StartPicture | None) -> Iterator[str]:
     if image is None:
-        yield f"image: {config.image}: was not looked at, expected among the pictures"
+        yield f"image: {path}: was not looked at, expected among the pictures"
     elif image.problem:
         yield f"image: {image.path}: {image.problem}"
 

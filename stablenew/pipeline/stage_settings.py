@@ -87,7 +87,7 @@ def with_defaults(config: PipelineConfig, defaults: Mapping[str, Setting]) -> Pi
         config: What was asked for; left as it is.
         defaults: By path; settings that the config does not have are left out.
     """
-    for stage in STAGES:
+    for stage in STAGES if config.workflow is None else ():  # which has values of its own
         if not getattr(config, stage).enabled:
             continue
         asked = asked_settings(config, stage)

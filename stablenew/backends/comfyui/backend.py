@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import anyio
 import anyio.to_thread
+import attrs
 
 from stablenew.backends.base import (
     Capabilities,
@@ -31,10 +32,11 @@ from stablenew.backends.comfyui.probe import comfyui_version, probe
 from stablenew.backends.comfyui.reading import read_picture
 from stablenew.backends.comfyui.server import Server
 from stablenew.backends.comfyui.signs_of_life import SignsOfLife
-from stablenew.backends.comfyui.stage_graphs import OUTPUT, StageGraph, build_graph
+from stablenew.backends.comfyui.stage_graphs import StageGraph, build_graph
 from stablenew.backends.comfyui.transfer import fetch, upload
 from stablenew.backends.server_client import ServerClient
 from stablenew.config.server_url import DEFAULT_COMFYUI_URL, split_url
+from stablenew.config.workflow_config import WORKFLOW
 from stablenew.errors import (
     BackendError,
     BackendRejectedError,
@@ -188,15 +190,23 @@ class ComfyUIBackend:
     async def _make(self, request: StageRequest, server: Server, report: ReportProgress) -> Picture:
         source = None if request.image is None else await upload(self._client, request.image)
         graph = build_graph(request, server, source)
-        nodes = self._kept.beside(request.stage, graph.nodes)
+        nodes = graph.nodes
+        if request.stage != WORKFLOW:  # which says itself what is in it
+            nodes = self._kept.beside(request.stage, nodes)
         ending = await self._done(request, server, graph, nodes, report)
-        cached = OUTPUT in ending.cached
+        cached = graph.output in ending.cached
         if cached:  # its file may be gone, or be another picture by now
-            ending = await self._done(request, server, graph, _forced(nodes), report)
-        data = await fetch(self._client, ending)
-        return await anyio.to_thread.run_sync(
+            again = _forced(nodes, graph.output)
+            ending = await self._done(request, server, graph, again, report)
+        data = await fetch(self._client, ending, graph.output)
+        picture = await anyio.to_thread.run_sync(
             read_picture, data, request, graph, server.version, cached
         )
+        count = len(ending.files(graph.output))
+        if count > 1:
+            note = f"node {graph.output} gave {count} pictures, of which the first is kept"
+            picture = attrs.evolve(picture, warnings=(*picture.warnings, note))
+        return picture
 
     async def _done(
         self,
@@ -275,8 +285,10 @@ class ComfyUIBackend:
         return next((job for job in self._jobs.values() if job.prompt_id == prompt_id), None)
 
 
-def _forced(nodes: Mapping[str, Mapping[str, object]]) -> dict[str, Mapping[str, object]]:
+def _forced(
+    nodes: Mapping[str, Mapping[str, object]], node: str
+) -> dict[str, Mapping[str, object]]:
     """Return a graph whose picture the server has to write anew."""
-    output = nodes[OUTPUT]
+    output = nodes[node]
     inputs = {**inputs_of(output), _FORCED: uuid4().hex}
-    return {**nodes, OUTPUT: {**output, "inputs": inputs}}
+    return {**nodes, node: {**output, "inputs": inputs}}

@@ -9,6 +9,7 @@ from stablenew.backends.comfyui import file_names, sampler_names, upscaler_names
 from stablenew.backends.comfyui.loaded_graph import OWN_VAE
 from stablenew.backends.comfyui.sampling import SAME
 from stablenew.backends.comfyui.server import DETAILER, Server
+from stablenew.backends.comfyui.workflows.workflow_stage import ComfyUIWorkflows
 from stablenew.config.pipeline_config import Setting
 from stablenew.config.prompt_syntax import SYNTAX
 
@@ -61,6 +62,7 @@ def describe(server: Server) -> Capabilities:
         files=_files(server),
         ranges=_ranges(server),
         plain_syntax=SYNTAX,
+        workflows=ComfyUIWorkflows(server.info),
     )
 
 

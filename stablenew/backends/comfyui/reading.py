@@ -13,11 +13,13 @@ import msgspec
 from stablenew.backends.base import Picture, StageRequest
 from stablenew.backends.comfyui.picture_chunks import with_texts
 from stablenew.backends.comfyui.stage_graphs import StageGraph
+from stablenew.backends.comfyui.workflows.workflow_stage import GRAPH, OUTPUT
 from stablenew.backends.infotext import infotext
 from stablenew.backends.picture_header import read_picture_header
 from stablenew.config.pipeline_config import Setting
+from stablenew.config.workflow_config import WORKFLOW
 
-_DRAWS = ("txt2img", "img2img")
+_DRAWS = ("txt2img", "img2img", WORKFLOW)
 _UNTOUCHED = 1
 """Steps of 255 by which a picture may differ that was only read and written again."""
 
@@ -39,7 +41,12 @@ def read_picture(
     """
     header = read_picture_header(data)
     size = (header.width, header.height)
-    settings = {name: value for name, value in request.settings.items() if value is not None}
+    sent = (GRAPH, OUTPUT) if request.stage == WORKFLOW else ()
+    settings = {
+        name: value
+        for name, value in request.settings.items()
+        if value is not None and name not in sent
+    }
     nodes = msgspec.json.encode(graph.nodes).decode()
     parameters = _parameters(request, settings, size, f"ComfyUI {version}")
     return Picture(
@@ -64,7 +71,7 @@ def _parameters(
 def _warnings(
     data: bytes, request: StageRequest, graph: StageGraph, size: tuple[int, int], cached: bool
 ) -> Iterator[str]:
-    if graph.size != size:
+    if graph.size is not None and graph.size != size:
         asked, got = (f"{width}x{height}" for width, height in (graph.size, size))
         yield f"asked for {asked} pixels, got {got}"
     if cached:

@@ -17,8 +17,11 @@ from stablenew.backends.comfyui.loaded_graph import Loaded, load, translate_prom
 from stablenew.backends.comfyui.sampling import Pass, pass_of, sample
 from stablenew.backends.comfyui.server import Server
 from stablenew.backends.comfyui.upscaler_names import LATENT_MODES, METHODS
+from stablenew.backends.comfyui.workflows.workflow_stage import OUTPUT as WORKFLOW_OUTPUT
+from stablenew.backends.comfyui.workflows.workflow_stage import filled_graph, steps_of
 from stablenew.backends.picture_sizes import hires_size, upscaled_size
 from stablenew.config.pipeline_config import Setting
+from stablenew.config.workflow_config import WORKFLOW
 from stablenew.errors import BackendProtocolError
 
 OUTPUT = "picture"
@@ -47,15 +50,17 @@ class StageGraph:
 
     Attributes:
         nodes: By id, as they are sent.
-        size: Width and height that the picture should have.
+        size: Width and height that the picture should have; None for any.
         steps: For each node that counts, how many steps it makes.
         detailer: The node that may find nothing to do; None where there is none.
+        output: The node that gives the picture.
     """
 
     nodes: Mapping[str, Mapping[str, object]]
-    size: tuple[int, int]
+    size: tuple[int, int] | None
     steps: Mapping[str, int]
     detailer: str | None = None
+    output: str = OUTPUT
 
 
 def build_graph(request: StageRequest, server: Server, source: Source | None = None) -> StageGraph:
@@ -70,6 +75,11 @@ def build_graph(request: StageRequest, server: Server, source: Source | None = N
         BackendProtocolError: The server lacks a node, or there is no picture to start from.
         ValueError: A weight in a prompt is no number.
     """
+    if request.stage == WORKFLOW:
+        made = filled_graph(request.settings, None if source is None else source.name)
+        output = str(request.settings[WORKFLOW_OUTPUT])
+        nodes, steps = made.as_prompt(), steps_of(made)
+        return StageGraph(nodes=nodes, size=None, steps=steps, output=output)
     settings = {name: value for name, value in request.settings.items() if value is not None}
     drawing = _Drawing(server, settings)
     if request.stage == "txt2img":

@@ -15,7 +15,7 @@ import attrs
 
 from stablenew.backends.answers import Answer, read_json, refusal
 from stablenew.backends.comfyui.job_state import JobState
-from stablenew.backends.comfyui.stage_graphs import OUTPUT, Source
+from stablenew.backends.comfyui.stage_graphs import Source
 from stablenew.backends.picture_header import read_picture_header
 from stablenew.backends.server_client import ServerClient
 from stablenew.errors import BackendProtocolError, BackendRejectedError
@@ -84,14 +84,14 @@ async def upload(client: ServerClient, image: bytes) -> Source:
     return Source(name=f"{folder}/{name}" if folder else name, size=form.size)
 
 
-async def fetch(client: ServerClient, state: JobState) -> bytes:
-    """Return the picture that a job made.
+async def fetch(client: ServerClient, state: JobState, node: str) -> bytes:
+    """Return the picture that a job made, in one of its nodes.
 
     Raises:
         BackendProtocolError: There is none, or it is gone.
         BackendError: The server does not answer as it should.
     """
-    files = state.files(OUTPUT)
+    files = state.files(node)
     if not files:
         raise BackendProtocolError("asked for 1 picture, got 0: the server says success")
     named = {key: str(files[0].get(key) or "") for key in ("filename", "subfolder", "type")}
