@@ -353,6 +353,9 @@ class WebUI:
         if not self.profile.full:
             return await generate(Generation(self, None, body, kind, owner))
         asked = understand(_table(body), kind, self.profile)
+        for style in self.shelf.styles:
+            if style["name"] in (asked["styles"] or ()):
+                asked.fields["prompt"] += f", {style['prompt']}"
         if kind == "img2img" and asked["init_images"] is None:
             raise (
                 Refusal(400, "", "Init image is none")

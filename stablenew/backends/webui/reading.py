@@ -198,7 +198,8 @@ def _wrong_size(call: Call, size: tuple[int, int], server: Server) -> Iterator[s
 def _warnings(call: Call, info: Mapping[str, object], size: tuple[int, int]) -> Iterator[str]:
     if call.size and call.size != size:
         yield f"asked for {_shown(call.size)} pixels, got {_shown(size)}"
-    for name, told in _SHOWN.items():
+    # Styles are there to change prompts.
+    for name, told in _SHOWN.items() if "styles" not in call.settings else ():
         used = info.get(told)
         if call.kind != "extras" and isinstance(used, str) and used != call.settings.get(name, ""):
             yield f"the server changed the {name.replace('_', ' ')} to {used[:80]!r}"
