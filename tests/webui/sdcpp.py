@@ -29,6 +29,7 @@ SCHEDULERS = (
 UPSCALERS = ("None", "Lanczos", "Nearest")
 _UNDERSTOOD = {"euler a": "euler_a", "k_euler_a": "euler_a", "ddim": "ddim_trailing"}
 _LARGEST_SEED = 2**31 - 1
+_MOST_STEPS = 100
 _MULTIPLE = 64
 
 
@@ -76,7 +77,9 @@ def refused(refusal: Refusal) -> tuple[int, dict[str, object]]:
 async def run(made: Generation) -> object:
     """Make pictures: little is checked, an unknown name is ignored, nothing is told on the way."""
     body, webui = _checked(made.body), made.webui
-    for _ in range(max(int(body.get("steps", 20)), 0)):
+    body = {**body, "steps": min(max(int(body.get("steps", 20)), 1), _MOST_STEPS)}
+    made.body = body
+    for _ in range(body["steps"]):
         await asyncio.sleep(webui.step_seconds)
     first = _seed(body)
     seeds = [first + index for index in range(body.get("batch_size", 1))]

@@ -50,3 +50,12 @@ async def test_a_hash_that_every_model_has_is_none() -> None:
         async with WebUIBackend(webui.url) as backend:
             assert (await backend.capabilities()).model_hashes == {}
             assert (await draw(backend)).settings["model"] == "randsd15-tiny-a"
+
+
+async def test_more_steps_than_it_makes_are_refused_before_anything_runs() -> None:
+    with serve(SDCPP) as webui:
+        async with WebUIBackend(webui.url) as backend:
+            capabilities = await backend.capabilities()
+            with pytest.raises(ConfigError, match=r"steps: given 101, but .* takes 1 to 100"):
+                stage_request(capabilities, steps=101)
+            assert (await draw(backend, steps=100)).settings["steps"] == 100

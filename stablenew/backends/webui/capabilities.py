@@ -54,6 +54,9 @@ _DEFAULTS: Mapping[Flavour, Mapping[str, Setting]] = {
 }
 """What each takes where a request says nothing: the API's values, not those of its page."""
 
+_SDCPP_RANGES: Mapping[str, tuple[float, float]] = {"steps": (1, 100)}
+"""What sd-server takes; it makes 100 steps of any more, without a word."""
+
 
 def describe(server: Server) -> Capabilities:
     """Return what a server can do."""
@@ -71,6 +74,7 @@ def describe(server: Server) -> Capabilities:
         options=picture_options(server),
         extra=extra_fields(server),
         choices=choices,
+        ranges=_SDCPP_RANGES if server.flavour is Flavour.SDCPP else {},
         largest_seed=2**31 - 1 if server.flavour is Flavour.SDCPP else None,
         aliases=_aliases(server, choices["hr_upscaler"]),
     )
