@@ -84,6 +84,7 @@ class Explorer:
     _pictures: dict[tuple[str, str], Picture] = attrs.field(factory=dict)
     _made: set[Setting] = attrs.field(factory=set)
     _count: int = 0
+    _had_enough: bool = False
 
     async def next_values(
         self, results: Sequence[LearningRunResult], tell: Callable[[Event], Awaitable[None]]
@@ -117,8 +118,8 @@ class Explorer:
                     why=self.advice.why,
                 )
             )
-        if all(picture.rating is None for picture in rated):
-            return ()  # whoever rates has had enough
+        if self._had_enough:
+            return ()
         ratings = [picture.rating for picture in self._pictures.values() if picture.rating]
         if len(ratings) >= _ENOUGH_ALIKE and len(set(ratings)) == 1:
             return ()  # whatever is made is rated the same
@@ -144,8 +145,10 @@ class Explorer:
         if self.rate is None:
             return await self._rated_elsewhere(fresh)
         pictures = []
+        self._had_enough = True  # whoever says nothing of a single one
         for shown in fresh:
             rating = await _asked(self.rate, shown)
+            self._had_enough &= rating is None
             if rating is not None and rating.rating is not None:
                 await record_feedback(
                     *shown.key,

@@ -205,6 +205,11 @@ def _add_axes(axes: argparse._ArgumentGroup) -> None:
         help="let your ratings choose what to make next: txt2img.cfg_scale=1..12",
     )
     axes.add_argument("--max-pictures", metavar="N", help="of an exploration (24)")
+    axes.add_argument(
+        "--rater",
+        metavar="PROGRAM",
+        help="rates what an exploration makes: gets a picture's path, prints 1 to 5",
+    )
 
 
 def _add_how(how: argparse._ArgumentGroup) -> None:

@@ -24,6 +24,7 @@ from stablenew.cli.options import (
 )
 from stablenew.cli.plan_options import plan_of, varied_axes
 from stablenew.cli.problems import Problems
+from stablenew.cli.program_rater import ProgramRater, rater_of
 from stablenew.cli.prompt_options import chosen_prompts, notes_on
 from stablenew.cli.variant_options import notes_on_variants, plan_of_variants
 from stablenew.cli.workflow_options import base_config, given_workflow, read_given_file
@@ -59,6 +60,7 @@ class Job:
         max_seconds: Begin no step that would not be done by then.
         notes: What to say before it starts.
         yes: Whether it starts without a question, however long it takes.
+        rater: Rates what an exploration makes; None for a person.
         problems: What is wrong with what was asked for, and left out here.
         pictures: Those to start from, by path, once they were looked at.
     """
@@ -73,6 +75,7 @@ class Job:
     max_seconds: float | None = None
     notes: tuple[str, ...] = ()
     yes: bool = False
+    rater: ProgramRater | None = None
     problems: tuple[str, ...] = ()
     pictures: Mapping[str, StartPicture] = attrs.field(factory=dict)
 
@@ -205,6 +208,7 @@ def drafted_job(
         metadata=metadata,
         notes=() if wrong.found else (*notes, *notes_on(prompts), *notes_on_variants(plan, config)),
         yes=bool(flags.get("yes")),
+        rater=wrong.unless(lambda: rater_of(flags.get("rater"), plan), None),
         problems=tuple(wrong.found),
     )
 
@@ -243,7 +247,7 @@ _WITH_RESUME = (
     *("resume", "only_failed", "url", "auth", "wait_for_server", "step_timeout", "stall_timeout"),
     *("backend", "on_this_backend"),
     *("dry_run", "json", "quiet", "verbose", "cancel_on_stdin_close", "max_time"),
-    "yes",
+    *("yes", "rater"),
 )
 
 
@@ -289,6 +293,7 @@ def _read_resumed(flags: Mapping[str, object], environ: Mapping[str, str]) -> Jo
         ),
         max_seconds=_seconds(given.max_time),
         yes=bool(flags.get("yes")),
+        rater=rater_of(flags.get("rater"), stored.plan),
     )
 
 

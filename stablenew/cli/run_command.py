@@ -31,6 +31,7 @@ from stablenew.controller.plan_progress import PlanProgress, read_plan_progress
 from stablenew.errors import BackendError, ConfigError, ungrouped
 from stablenew.events.event import Event
 from stablenew.events.mailbox import Overflow
+from stablenew.learning.learning_execution import Rate
 from stablenew.pipeline.backend_border import asked_capabilities, entered
 from stablenew.pipeline.durations import Estimate
 from stablenew.pipeline.results import Outcome
@@ -192,7 +193,8 @@ async def _run(app: App, job: Job, *, asks: bool) -> Ended:
             summary="the run was reused" if run.reused else f"the run {run.outcome}{reason}",
         )
     # A person at a terminal is asked here; else the ratings come from `rate`, or from the page.
-    rate = asker() if job.plan.mode == "adaptive" and asks else None
+    rate: Rate | None = asker() if job.plan.mode == "adaptive" and asks else None
+    rate = job.rater or rate
     only_failed = job.resumed is not None and job.resumed.only_failed
     if job.resumed is not None:
         result = await app.learning.resume_plan(

@@ -48,7 +48,11 @@ class Rate(Protocol):
     """What an adaptive plan asks for ratings; any `async def` of one picture is one."""
 
     def __call__(self, picture: Shown, /) -> Awaitable[Rating | int | None]:
-        """Return a picture's rating, a whole number from 1 (bad) to 5 (good); None for none."""
+        """Return a picture's rating, a whole number from 1 (bad) to 5 (good).
+
+        None is none; where every picture of a round has none, that was enough. A `Rating` without
+        a number leaves a picture unrated, and the plan goes on.
+        """
         ...
 
 

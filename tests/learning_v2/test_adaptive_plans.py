@@ -291,3 +291,24 @@ async def test_a_plan_whose_scorer_failed_goes_on_with_a_better_one(runs: Path) 
     assert result.outcome is Outcome.SUCCEEDED
     assert result.error is None
     assert {step.outcome for step in result.step_results[:3]} == {Outcome.REUSED}
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+async def test_pictures_that_cannot_be_rated_end_no_plan_and_nothing_said_does(
+    runs: Path, goes_on: bool
+) -> None:
+    calls = 0
+
+    async def rate(shown: Shown) -> Rating | int | None:
+        nonlocal calls
+        calls += 1
+        if calls <= 3:
+            return calls + 1
+        return (
+            Rating(run_id=shown.run_id, image_id=shown.image_id, rating=None) if goes_on else None
+        )
+
+    result = await explored(runs, rate, max_pictures=8)
+    made = sum(step.run_result is not None for step in result.step_results)
+    assert made == 8 if goes_on else made < 8
+    assert len(read_feedback(runs).ratings) == 3
