@@ -130,9 +130,9 @@ class Steps(Sequence[LearningRunStep]):
         """
         return _changed(self._base_config, self._chosen(cell))
 
-    def possible_config(self, cell: int) -> PipelineConfig:
-        """Return the same, without the changes that its prompts cannot take."""
-        return _tried(self._base_config, self._chosen(cell))[0]
+    def possible_config(self, cell: int) -> tuple[PipelineConfig, list[str]]:
+        """Return the same without the changes that its prompts cannot take; and what these are."""
+        return _tried(self._base_config, self._chosen(cell))
 
     @property
     def looked_at(self) -> Iterable[int]:

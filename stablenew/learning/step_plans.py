@@ -90,17 +90,15 @@ def _planned(
 ) -> Iterator[tuple[int, StagePlan]]:
     """Yield place and stages of each cell without a problem; those of the rest join the others."""
     for place, cell in enumerate(cells):
-        try:
-            config = steps.cell_config(cell)
-        except ConfigError as error:  # of a prompt: what else it says may have some, too
-            problems.update(dict.fromkeys(error.problems))
-            config = steps.possible_config(cell)
+        config, wrong = steps.possible_config(cell)
+        problems.update(dict.fromkeys(wrong))
         try:
             stages = plan_stages(with_defaults(config, defaults), capabilities, pictures)
         except ConfigError as error:
             problems.update(dict.fromkeys(error.problems))
         else:
-            yield place, stages
+            if not wrong:
+                yield place, stages
 
 
 def spelled_plan(

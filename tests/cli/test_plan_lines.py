@@ -284,6 +284,22 @@ def test_everything_that_is_wrong_is_told_at_once_before_anything_runs(
 
 
 @pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("dry", [["--dry-run"], []])
+def test_a_word_that_a_step_lacks_hides_nothing_though_the_step_is_right_without_it(
+    capsys: pytest.CaptureFixture[str], dry: list[str]
+) -> None:
+    words = '--prompt "a cat" --replace "cat=cat,dog" --replace "cat=cow,bull" --replace "sun=moon"'
+    assert main([*shlex.split(words), *dry]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "stablenew: replace.cat: is set by 2 axes (replace.cat, replace.cat), expected one",
+        "stablenew: replace.sun: 'sun' is not in the prompt 'a cow'",
+        "stablenew: replace.cat: 'cat' is not in the prompt 'a dog'",
+        "stablenew: replace.sun: 'sun' is not in the prompt 'a dog'",
+        "stablenew: replace.sun: 'sun' is not in the prompt 'a bull'",
+    ]
+
+
+@pytest.mark.usefixtures("here")
 def test_what_is_wrong_is_told_also_where_the_backend_does_not_answer(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
