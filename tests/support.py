@@ -25,6 +25,7 @@ from stablenew.events.bus import EventBus
 from stablenew.events.event import Event
 from stablenew.events.mailbox import Overflow
 from stablenew.pipeline.picture_index import INDEX_FILE
+from stablenew.pipeline.pixel_digest import pixel_digest
 from stablenew.pipeline.results import PipelineRunResult, StageOutput
 from stablenew.pipeline.run_request import RunRequest
 
@@ -71,6 +72,7 @@ class MemoryStore:
             settings=picture.settings,
             ignored_words=picture.ignored_words,
             fingerprint=fingerprint,
+            pixels=pixel_digest(picture.data),
         )
 
     async def reuse(

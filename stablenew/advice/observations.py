@@ -17,6 +17,7 @@ from stablenew.advice.made_with import compared_paths, made_with, named_settings
 from stablenew.config.pipeline_config import Setting
 from stablenew.config.settings import RECORDS_FILE
 from stablenew.errors import RecordError
+from stablenew.learning.axis import label_of
 from stablenew.learning.feedback_reader import (
     FEEDBACK_FILE,
     Feedback,
@@ -28,6 +29,7 @@ from stablenew.learning.gallery import plan_runs
 from stablenew.learning.learning_record import LearningRecord
 from stablenew.learning.learning_record_reader import read_records
 from stablenew.learning.record_shapes import older_rating, varied_settings
+from stablenew.learning.same_pictures import SameFinder, SamePictures
 from stablenew.storage.record_reader import NOT_JSON
 
 Key = tuple[str, str]
@@ -48,6 +50,7 @@ class Picture:
         made_with: Of every setting that any run varied, the value that its own run had.
         seconds: How long it took, None where that is not known.
         subscores: What was said of parts of it, 1 to 5.
+        pixels: A digest of its pixels, "" where there is none.
     """
 
     run_id: str
@@ -63,6 +66,7 @@ class Picture:
     made_with: Mapping[str, Setting] = attrs.field(factory=dict)
     seconds: float | None = None
     subscores: Mapping[str, int] = attrs.field(factory=dict)
+    pixels: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -78,11 +82,23 @@ class Observations:
         pictures: By their run's id and their own.
         choices: Pairs of such keys, the better one first.
         origins: For pictures that a later run used again: the one that they are.
+        same: Settings that changed nothing, as the pixels show.
     """
 
     pictures: Mapping[Key, Picture]
     choices: tuple[tuple[Key, Key], ...] = ()
     origins: Mapping[Key, Key] = attrs.field(factory=dict)
+    same: tuple[SamePictures, ...] = ()
+
+    def same_by(self, parameter: str) -> list[SamePictures]:
+        """Return where a setting alone changed nothing."""
+        return [each for each in self.same if each.paths == (parameter,)]
+
+    def all_the_same(self, parameter: str, values: Iterable[Setting]) -> str | None:
+        """Return that some values, two or more, made the same picture, in words; None if not."""
+        said = {label_of(value) for value in values}
+        found = (str(each) for each in self.same_by(parameter) if said <= {*each.values})
+        return next(found, None) if len(said) > 1 else None
 
 
 def gather_observations(
@@ -167,7 +183,10 @@ def observe(records: Iterable[LearningRecord], feedback: Feedback) -> Observatio
         for choice in feedback.choices
         if choice.winner in pictures and choice.loser in pictures
     )
-    return Observations(pictures=pictures, choices=choices, origins=origins)
+    finder = SameFinder()
+    for each in pictures.values():
+        finder.add_picture(each.settings, each.pixels, (each.context, each.prompt))
+    return Observations(pictures=pictures, choices=choices, origins=origins, same=finder.found)
 
 
 def _origins(records: Iterable[LearningRecord]) -> dict[Key, Key]:
@@ -247,6 +266,7 @@ def _picture(
         made_with=made_with(record, paths, _text(output, "model")),
         seconds=seconds_each(record),
         subscores=rated.subscores if rated else {},
+        pixels=_text(output, "pixels"),
     )
 
 

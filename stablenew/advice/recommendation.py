@@ -187,7 +187,8 @@ def _advise(
     place = known.index(best)
     sure = float((drawn[:, place] >= drawn.max(axis=1) - _CLOSE).mean())
     matters = float((drawn[:, place] - drawn.min(axis=1) > _CLOSE).mean())
-    silent = _silent(evidence, posterior, matters)
+    all_the_same = observations.all_the_same(parameter, [values[index] for index in known])
+    silent = all_the_same or _silent(evidence, posterior, matters)
     backed = counts[best] + np.sum(evidence.winner == best) + np.sum(evidence.loser == best)
     carried = backed >= _FEWEST_OF_BEST and total >= _FEWEST and len(known) > 1
     enough = bool(silent is None and carried and min(sure, matters) >= _SURE)
@@ -202,7 +203,9 @@ def _advise(
         ratings=said,
         choices=len(evidence.winner),
         enough=enough,
-        why=silent or _why(enough, min(sure, matters), total, len(known), values[best], rate_next),
+        why=silent
+        or _why(enough, min(sure, matters), total, len(known), values[best], rate_next)
+        + "".join(f"; {each}" for each in observations.same_by(parameter)[:1]),
         values=tuple(estimates),
         try_next=_try_next(values, posterior, known),
         rate_next=rate_next,

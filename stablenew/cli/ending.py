@@ -32,6 +32,7 @@ class Ended:
         complete: Whether nothing is left that `--resume` would do.
         out_of_time: Whether steps were left because they would not have been done in time.
         error: What ended a plan, where that was none of its steps.
+        same_pictures: Settings that changed nothing, in words.
     """
 
     outcome: Outcome
@@ -41,6 +42,7 @@ class Ended:
     complete: bool = True
     out_of_time: bool = False
     error: Failure | None = None
+    same_pictures: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -121,6 +123,8 @@ def _closing_lines(files: list[tuple[str, Path]], ended: Ended, timing: Timing) 
         yield f"words that the model does not know: {', '.join(words)}"
     for warning in dict.fromkeys(w for output in pictures for w in output.warnings):
         yield f"note: {warning}"
+    for same in ended.same_pictures:
+        yield f"note: {same}"
     if not ended.complete and any(kind == "plan" for kind, _ in files):
         folder = next(path.parent for kind, path in files if kind == "plan")
         yield f"{'go on with':<14} {resume_line(folder)}"

@@ -37,6 +37,8 @@ from stablenew.pipeline.durations import Estimate
 from stablenew.pipeline.results import Outcome
 
 _CANCEL_EVERY = 0.02
+_SAME = 10
+"""Settings that changed nothing, at the most, which the closing lines tell."""
 
 
 async def dry_run(job: Job, lines: JsonLines | None) -> ExitCode:
@@ -227,4 +229,5 @@ async def _run(app: App, job: Job, *, asks: bool) -> Ended:
         complete=result.success and not result.out_of_time and not (only_failed and not_run),
         out_of_time=result.out_of_time,
         error=result.error,
+        same_pictures=tuple(map(str, result.same_pictures[:_SAME])),
     )

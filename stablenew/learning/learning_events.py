@@ -11,6 +11,7 @@ from stablenew._convert import frozen_mapping
 from stablenew.config.pipeline_config import Setting
 from stablenew.events.event import Event
 from stablenew.learning.axis import Axis
+from stablenew.learning.same_pictures import SamePictures
 from stablenew.pipeline.results import Failure, Outcome, StageOutput
 
 
@@ -108,6 +109,7 @@ class PlanFinished(PlanEvent):
         summary: How many steps there were, how they ended, and how many were not run.
         error: What ended the plan, where that was none of its steps.
         out_of_time: Whether steps were left because they would not have been done in time.
+        same_pictures: Settings that changed nothing, as the pixels show.
     """
 
     terminal: ClassVar[bool] = True
@@ -116,6 +118,7 @@ class PlanFinished(PlanEvent):
     summary: Mapping[str, object] = attrs.field(converter=frozen_mapping)
     error: Failure | None = None
     out_of_time: bool = False
+    same_pictures: tuple[SamePictures, ...] = ()
 
 
 @attrs.frozen(kw_only=True)

@@ -173,7 +173,7 @@ class LearningExecutionRunner:
         while to_run:
             for step in await anyio.to_thread.run_sync(in_order, execution.context.plan, to_run):
                 if (before := execution.passed_over(step)) is not None:
-                    execution.results.append(before[0])
+                    execution.end_step(*before)
                     await announcer.step_finished(*before)
                     continue
                 if only is not None and step.index not in only:
@@ -232,8 +232,8 @@ class LearningExecutionRunner:
         finally:
             duration = self._clock.monotonic() - started
             result = attrs.evolve(result, duration=duration, run_result=self._run_result(result))
-            execution.results.append(result)
             outputs = result.run_result.final_outputs if result.run_result else ()
+            execution.end_step(result, outputs)
             await announcer.step_finished(result, outputs)
 
     def _run_result(self, result: LearningRunResult) -> PipelineRunResult | None:

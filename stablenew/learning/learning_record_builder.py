@@ -80,12 +80,14 @@ def _output(output: StageOutput) -> dict[str, object]:
     if output.warnings:
         words["warnings"] = list(output.warnings)
     blank = {"blank": True} if output.blank else {}
+    pixels = {"pixels": output.pixels} if output.pixels else {}
     again = {"reused_from": output.reused_from} if output.reused_from else {}
     return {
         **settings,
         **words,
         **again,
         **blank,
+        **pixels,
         "stage": output.stage,
         "image_id": output.image_id,
         "path": output.path,

@@ -9,6 +9,7 @@ import attrs
 
 from stablenew._convert import frozen_mapping
 from stablenew.learning.learning_plan import LearningPlan, LearningRunStep
+from stablenew.learning.same_pictures import SamePictures
 from stablenew.pipeline.results import Failure, Outcome, PipelineRunResult
 
 
@@ -41,6 +42,7 @@ class LearningExecutionResult:
         summary: How many steps there were, how they ended, and how many were not run.
         error: What ended the plan, where that was none of its steps: a scorer, above all.
         out_of_time: Whether steps were left because they would not have been done in time.
+        same_pictures: Settings that changed nothing, as the pixels show.
     """
 
     plan: LearningPlan
@@ -51,6 +53,7 @@ class LearningExecutionResult:
     outcome: Outcome = Outcome.SUCCEEDED
     error: Failure | None = None
     out_of_time: bool = False
+    same_pictures: tuple[SamePictures, ...] = ()
 
     @property
     def steps_executed(self) -> int:

@@ -79,6 +79,7 @@ class PlanAnnouncer:
                 summary=execution.summary,
                 error=execution.error,
                 out_of_time=execution.out_of_time,
+                same_pictures=execution.same.found,
             )
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 import attrs
@@ -12,6 +12,7 @@ from stablenew.learning.execution_context import LearningExecutionContext
 from stablenew.learning.learning_plan import LearningRunStep, step_run_id
 from stablenew.learning.learning_result import LearningExecutionResult, LearningRunResult, summarize
 from stablenew.learning.learning_steps import extend_steps
+from stablenew.learning.same_pictures import SameFinder
 from stablenew.pipeline.results import Failure, Outcome, StageOutput
 from stablenew.pipeline.run_request import RunRequest
 
@@ -34,6 +35,7 @@ class PlanExecution:
         outcome: Of the plan as a whole; cancelled, unless it gets to say otherwise.
         error: What ended the plan, where that was none of its steps.
         out_of_time: Whether steps were left because they would not have been done in time.
+        same: Finds settings that change nothing.
     """
 
     context: LearningExecutionContext
@@ -43,6 +45,12 @@ class PlanExecution:
     outcome: Outcome = Outcome.CANCELLED
     error: Failure | None = None
     out_of_time: bool = False
+    same: SameFinder = attrs.field(factory=SameFinder)
+
+    def end_step(self, result: LearningRunResult, outputs: Iterable[StageOutput]) -> None:
+        """Note what became of a step, and the pictures that it has."""
+        self.results.append(result)
+        self.same.add(result.step.varied, outputs)
 
     @property
     def metadata(self) -> Mapping[str, object]:
@@ -144,4 +152,5 @@ class PlanExecution:
             summary=self.summary,
             error=self.error,
             out_of_time=self.out_of_time,
+            same_pictures=self.same.found,
         )

@@ -11,6 +11,7 @@ import attrs
 
 from stablenew.backends.base import Picture
 from stablenew.pipeline.picture_index import PictureIndex
+from stablenew.pipeline.pixel_digest import pixel_digest
 from stablenew.pipeline.results import BLANK, PipelineRunResult, StageOutput
 from stablenew.pipeline.run_metadata import METADATA_FILE, build_run_metadata, encode_metadata
 from stablenew.storage import files
@@ -69,6 +70,7 @@ class ImageStore:
                 hashes=picture.hashes,
                 seconds=seconds,
                 blank=blank,
+                pixels=pixel_digest(picture.data),
             )
             self._write(output, picture.data)
             return output
@@ -128,6 +130,7 @@ class ImageStore:
             path=path.as_posix(),
             reused_from=None if origin == f"{run_id}/{image_id}" else origin,
             seconds=None,
+            pixels=found.pixels or pixel_digest(source.read_bytes()),
         )
         if self._is_whole(output):  # in its place already: the run was cut, and goes on
             return output

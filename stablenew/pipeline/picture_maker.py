@@ -117,6 +117,7 @@ class PictureMaker:
             output = await self._made(run, stage, number, publisher)
         if run.plan.image is not None:  # it may lie elsewhere now than when it was used before
             output = attrs.evolve(output, settings={**output.settings, **run.plan.image.settings})
+        output = _compared(output, stage.source(number))
         stage.outputs.append(output)
         await publisher.publish(
             PictureSaved(stage=stage.name, output=output, image=number, images=stage.images)
@@ -245,6 +246,15 @@ def _reporter(stage: StageExecution, number: int, publisher: Publisher) -> Repor
             await publisher.publish(PreviewMade(stage=stage.name, image=number, data=preview))
 
     return report
+
+
+def _compared(output: StageOutput, source: StageOutput | None) -> StageOutput:
+    """Say of a picture that it is the one that its stage began with: nothing was done."""
+    if source is None or not output.pixels or output.pixels != source.pixels:
+        return output
+    found = " (it found nothing to detail)" if output.stage == "adetailer" else ""
+    note = f"{output.stage} changed nothing{found}: its picture is the one before it, to the pixel"
+    return attrs.evolve(output, warnings=tuple(dict.fromkeys((*output.warnings, note))))
 
 
 def _with_origin(picture: Picture, source: StageOutput) -> Picture:

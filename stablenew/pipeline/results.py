@@ -91,6 +91,7 @@ class StageOutput:
         reused_from: The picture that this one is, made by an earlier run: `<run_id>/<image_id>`.
         seconds: How long it took to make; None where it was not made here.
         blank: Whether it is one single colour, which says that something broke.
+        pixels: A digest of its pixels; "" in what was kept before there was one.
     """
 
     stage: str
@@ -107,6 +108,7 @@ class StageOutput:
     reused_from: str | None = None
     seconds: float | None = attrs.field(default=None, eq=False)
     blank: bool = False
+    pixels: str = ""
 
     @property
     def reused(self) -> bool:

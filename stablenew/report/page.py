@@ -23,6 +23,7 @@ from stablenew.learning.feedback_reader import ReportProblem, read_feedback
 from stablenew.learning.gallery import plan_runs
 from stablenew.learning.learning_adapter import build_learning_plan_from_dict
 from stablenew.learning.learning_plan import LearningPlan
+from stablenew.learning.same_pictures import SameFinder, conditions_of
 from stablenew.pipeline.run_metadata import final_outputs
 from stablenew.report.settings_table import SettingsTable
 from stablenew.report.shown_axes import ShownAxis, shown_axes
@@ -33,6 +34,9 @@ from stablenew.storage.record_reader import NOT_JSON
 PAGE, DATA, THUMBNAILS = "report.html", "report_data.js", "thumbnails"
 THUMBNAIL = 256
 """The longest side of a thumbnail in pixels."""
+
+_SAME = 10
+"""Settings that changed nothing that are told at the most."""
 
 _SHOWN = 60
 """Settings of a picture that are shown at the most."""
@@ -58,6 +62,7 @@ class Page:
     explored: LearningPlan = attrs.field()
     _settings: SettingsTable = attrs.field(factory=SettingsTable)
     _added: list[Setting] = attrs.field(factory=list)
+    _same: SameFinder = attrs.field(factory=SameFinder)
     _starts: StartThumbnails = attrs.field()
 
     @_starts.default
@@ -73,6 +78,7 @@ class Page:
         metadata = _metadata(self.folder.parent / run_id / "run_metadata.json")
         outputs = final_outputs(metadata) if metadata else []
         self._starts.add(metadata.get("image"))
+        self._compare((metadata.get("metadata") or {}).get("varied"), outputs)
         self.steps[index] = {
             "index": index,
             "at": self._places(index, metadata.get("metadata") or {}),
@@ -82,6 +88,14 @@ class Page:
             "seconds": round(float(metadata.get("duration") or 0.0), 3),
             "pictures": [self._picture(run_id, output) for output in outputs],
         }
+
+    def _compare(self, varied: object, outputs: Sequence[Mapping[str, Any]]) -> None:
+        """Hold a step's pictures against those of other steps."""
+        if isinstance(varied, dict):
+            for output in outputs:
+                if not output.get("blank"):
+                    under = conditions_of(output.get("settings") or {})
+                    self._same.add_picture(varied, str(output.get("pixels") or ""), under)
 
     def _places(self, index: int, tags: Mapping[str, Any]) -> tuple[int, ...]:
         """Return which choice of each axis a step has; values that were added come last."""
@@ -158,6 +172,7 @@ class Page:
             "settings": self._settings.plain,
             "starts": self._starts.by_path,
             "steps": steps,
+            "same": [str(each) for each in self._same.found[:_SAME]],
             "ratings": {f"{a}/{b}": each.rating for (a, b), each in ratings.items()},
             "done": done,
             "written": written,

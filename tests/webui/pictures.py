@@ -38,6 +38,13 @@ def converted(data: bytes, kind: str, text: str) -> bytes:
     return out.getvalue()
 
 
+def enlarged(image: Image.Image, size: tuple[int, int]) -> bytes:
+    """Return a picture enlarged with Lanczos, as a PNG."""
+    out = io.BytesIO()
+    image.convert("RGB").resize(size, Image.Resampling.LANCZOS).save(out, "PNG")
+    return out.getvalue()
+
+
 def opened(encoded: object) -> Image.Image:
     """Return a picture that came in base64."""
     try:

@@ -23,7 +23,7 @@ import uvicorn
 
 from tests.webui import sdcpp, sdnext
 from tests.webui.generation import Generation, generate
-from tests.webui.pictures import NoPictureError, opened, parameters, png
+from tests.webui.pictures import NoPictureError, enlarged, opened, parameters, png
 from tests.webui.profiles import (
     A1111,
     ALL,
@@ -98,6 +98,7 @@ class WebUI:
         load_seconds: How long loading another model takes.
         hang_at_step: The step at which sampling stops to move, for the next job.
         samples_format: `png`, `jpg` or `webp`.
+        without_weights: Upscalers whose files are not there: it takes Lanczos without a word.
         shelf: The files beside the models.
         sdnext: What only an SD.Next has.
         saved_options: Those in the settings file: only they are restored after a request.
@@ -117,6 +118,7 @@ class WebUI:
     fail_with: Refusal | None = None
     models: tuple[str, ...] = MODELS
     model: str = MODELS[0]
+    without_weights: frozenset[str] = frozenset()
     shelf: Shelf = attrs.field(factory=Shelf)
     sdnext: sdnext.Own = attrs.field(factory=sdnext.Own)
     options: dict[str, Any] = attrs.field(factory=dict)
@@ -249,7 +251,7 @@ class WebUI:
             ("GET", f"{api}/samplers"): _always(_samplers()),
             ("GET", f"{api}/schedulers"): _always(_schedulers(self.profile)),
             ("GET", f"{api}/sd-models"): self._get_models,
-            ("GET", f"{api}/upscalers"): _always(_upscalers()),
+            ("GET", f"{api}/upscalers"): _always(_upscalers(self.without_weights)),
             ("GET", f"{api}/latent-upscale-modes"): _always([{"name": n} for n in LATENT_MODES]),
             ("GET", f"{api}/loras"): self._list(self.shelf.lora_list),
         }
@@ -510,6 +512,8 @@ class WebUI:
         size, text = _upscaled_size(body, image.size)
         chunks = {"parameters": parameters(image)} if parameters(image) else {}
         made = png(*size, seed=1, text={**chunks, "postprocessing": text})
+        if upscaler in self.without_weights:
+            made = enlarged(image, size)
         return f"<p>{text}</p>", base64.b64encode(made).decode()
 
 
@@ -584,9 +588,16 @@ def _schedulers(profile: Profile) -> list[dict[str, object]]:
     ]
 
 
-def _upscalers() -> list[dict[str, object]]:
-    keys = ("model_name", "model_path", "model_url")
-    return [{"name": name, **dict.fromkeys(keys), "scale": 4.0} for name in UPSCALERS]
+def _upscalers(without_weights: frozenset[str]) -> list[dict[str, object]]:
+    def path(name: str) -> str | None:
+        if name in without_weights:
+            return f"https://github.com/somebody/{name}.pth"
+        return None if name in ("None", "Lanczos", "Nearest") else f"/srv/models/{name}.pth"
+
+    return [
+        {"name": name, "model_name": None, "model_path": path(name), "model_url": None, "scale": 4}
+        for name in UPSCALERS
+    ]
 
 
 def _table(body: Any) -> Mapping[str, Any]:

@@ -258,6 +258,16 @@ async def test_upscaling_by_an_upscaler() -> None:
     }  # fmt: skip
 
 
+async def test_an_upscaler_without_weights_is_an_error() -> None:
+    with serve(A1111, without_weights=frozenset({"R-ESRGAN 4x+", "SwinIR_4x"})) as webui:
+        async with WebUIBackend(webui.url) as backend:
+            with pytest.raises(BackendProtocolError, match=r"asked for upscaler_1 'R-ESRGAN 4x\+'"):
+                await draw(backend, "upscale", START, upscaler_1="R-ESRGAN 4x+")
+            webui.without_weights = frozenset()  # it was fetched when it was first used
+            await draw(backend, "upscale", START, upscaler_1="SwinIR_4x")
+            await draw(backend, "upscale", START, upscaler_1="Lanczos")
+
+
 @pytest.mark.parametrize("profile", [A1111, SDCPP], ids=lambda profile: profile.name)
 async def test_upscaling_by_img2img(profile: Profile) -> None:
     with serve(profile) as webui:

@@ -49,6 +49,7 @@ class Call:
         settings: What was asked for, without what was not.
         size: Width and height that the picture should have, None where the server decides.
         overrides: The server's options that it sets, as long as it runs.
+        image: The picture to start from, where it is to be held against what comes back.
     """
 
     path: str
@@ -57,6 +58,7 @@ class Call:
     settings: Mapping[str, Setting] = attrs.field(converter=frozen_mapping)
     size: tuple[int, int] | None
     overrides: Mapping[str, object] = attrs.field(factory=dict, converter=frozen_mapping)
+    image: bytes | None = attrs.field(default=None, repr=False)
 
 
 def build_call(request: StageRequest, server: Server, task_id: str | None = None) -> Call:
@@ -76,7 +78,7 @@ def build_call(request: StageRequest, server: Server, task_id: str | None = None
     by_sampling = request.stage != "upscale" or settings.get("upscale_mode") == "img2img"
     kind = request.stage if request.stage != "upscale" else "img2img" if by_sampling else "extras"
     if kind == "extras":
-        return _extras(settings, extra, _image(request))
+        return _extras(settings, extra, _image(request), server)
     if request.stage == "txt2img":
         body, size = _txt2img(settings, server)
     else:
@@ -190,7 +192,9 @@ def adetailer_args(settings: Mapping[str, Setting]) -> dict[str, Setting]:
     return args
 
 
-def _extras(settings: Mapping[str, Setting], extra: Mapping[str, Setting], image: bytes) -> Call:
+def _extras(
+    settings: Mapping[str, Setting], extra: Mapping[str, Setting], image: bytes, server: Server
+) -> Call:
     left_out = ("upscale_mode", "denoising_strength", "prompt", "negative_prompt", "seed")
     sent = {
         name: value
@@ -206,6 +210,7 @@ def _extras(settings: Mapping[str, Setting], extra: Mapping[str, Setting], image
         kind="extras",
         settings=sent,
         size=upscaled_size(sent, _size_of(image)),
+        image=image if sent.get("upscaler_1") in server.unfetched else None,
     )
 
 

@@ -12,7 +12,14 @@ from stablenew.backends.webui.loaded import CHOSEN_BY_SERVER, loaded_settings
 from stablenew.backends.webui.options import picture_options
 from stablenew.backends.webui.request_fields import RANDN_SOURCE, extra_fields, named_fields
 from stablenew.backends.webui.sdnext.fields import UNKNOWN, hires_upscalers
-from stablenew.backends.webui.server import CHECKPOINT, MODULES, VAE, Flavour, Server
+from stablenew.backends.webui.server import (
+    CHECKPOINT,
+    MODULES,
+    VAE,
+    WITHOUT_FILE,
+    Flavour,
+    Server,
+)
 from stablenew.config.pipeline_config import ADetailerConfig, Setting
 
 _PROMPTS: Mapping[str, Setting] = {"prompt": None, "negative_prompt": "", "seed": -1}
@@ -29,9 +36,6 @@ _HIRES: tuple[str, ...] = (
 )
 _RESTORING = ("gfpgan_visibility", "codeformer_visibility", "codeformer_weight")
 _SIZES = ("upscaling_resize_w", "upscaling_resize_h")
-
-_WITHOUT_FILE = ("Lanczos", "Nearest")
-"""Upscalers that are no more than arithmetic."""
 
 _AD_DEFAULTS: Mapping[str, Setting] = {
     "ad_prompt": "",
@@ -143,7 +147,7 @@ def _files(server: Server) -> dict[str, dict[str, str]]:
     """Return the files that names stand for, each with its hash where the server lists it."""
     files: dict[str, Iterable[str]] = {
         "vae": server.vaes,
-        "upscaler": [name for name in server.upscalers if name not in _WITHOUT_FILE],
+        "upscaler": [name for name in server.upscalers if name not in WITHOUT_FILE],
         "embedding": server.embeddings,
         "detector": server.ad_models,
     }

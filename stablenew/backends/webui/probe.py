@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import anyio
 import msgspec
@@ -17,6 +17,7 @@ from stablenew.backends.webui.prompt_files import LORAS, lora_names, read_embedd
 from stablenew.backends.webui.request_fields import OPENAPI, read_fields
 from stablenew.backends.webui.sdcpp_names import sdcpp_names
 from stablenew.backends.webui.server import (
+    WITHOUT_FILE,
     Flavour,
     Server,
     aliased,
@@ -151,6 +152,7 @@ def _server(
         schedulers=_schedulers(found["schedulers"], flavour),
         models=read_models(found["models"], flavour),
         upscalers=tuple(name for name in upscalers if name != "None"),
+        unfetched=tuple(_unfetched(found["upscalers"])),
         latent_modes=names(found["latent_modes"]),
         vaes={
             str(each["model_name"]): str(each.get("filename") or each["model_name"])
@@ -185,6 +187,14 @@ def _flavour(progress: object, found: Mapping[str, object]) -> Flavour:
     if "stopping_generation" not in progress["state"]:
         return Flavour.SDNEXT
     return Flavour.A1111
+
+
+def _unfetched(upscalers: object) -> Iterator[str]:
+    """Yield the upscalers of which a server lists an address, or nothing, in place of a file."""
+    for entry in entries(upscalers):
+        path = entry.get("model_path")
+        if entry.get("name") not in ("None", *WITHOUT_FILE) and (not path or "://" in str(path)):
+            yield str(entry["name"])
 
 
 def _samplers(data: object, flavour: Flavour) -> dict[str, tuple[str, ...]]:

@@ -6,6 +6,7 @@ a picture that somebody interrupted. What it really used stands in `info` and in
 
 from __future__ import annotations
 
+import io
 import itertools
 import re
 from collections.abc import Iterator, Mapping
@@ -76,6 +77,7 @@ def read_picture(answer: Answer, call: Call, server: Server) -> Made:
     size = (header.width, header.height)
     pairs = read_infotext(_infotext(info) or header.infotext)
     problems = [*_differences(call, info, pairs, server), *_wrong_size(call, size, server)]
+    problems += _without_weights(call, data)
     if problems:
         raise BackendProtocolError("; ".join(problems))
     picture = Picture(
@@ -193,6 +195,19 @@ def _wrong_size(call: Call, size: tuple[int, int], server: Server) -> Iterator[s
         yield f"somebody else interrupted the job, which SD.Next answers with {_shown(size)} pixels"
     elif call.size and any(abs(got - want) >= _ROUNDED for got, want in _sides(call, size)):
         yield f"asked for {_shown(call.size)} pixels, got {_shown(size)}"
+
+
+def _without_weights(call: Call, data: bytes) -> Iterator[str]:
+    """Yield that a picture was enlarged with Lanczos: so AUTOMATIC1111 does without weights."""
+    if call.image is None:
+        return
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data)) as made, Image.open(io.BytesIO(call.image)) as source:
+        plain = source.convert("RGB").resize(made.size, Image.Resampling.LANCZOS)
+        if made.size != source.size and plain.tobytes() == made.convert("RGB").tobytes():
+            name = call.settings["upscaler_1"]
+            yield f"asked for upscaler_1 {name!r}, the server has no weights of it and used Lanczos"
 
 
 def _warnings(call: Call, info: Mapping[str, object], size: tuple[int, int]) -> Iterator[str]:

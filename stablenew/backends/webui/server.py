@@ -17,6 +17,8 @@ CHECKPOINT = "sd_model_checkpoint"
 VAE = "sd_vae"
 MODULES = "forge_additional_modules"
 
+WITHOUT_FILE = ("Lanczos", "Nearest")
+"""Upscalers that are no more than arithmetic."""
 
 _HASH = re.compile(r" \[[0-9a-f]+\]$")
 """What stands behind a model's name in its title; a name may have brackets of its own."""
@@ -61,6 +63,7 @@ class Server:
         samplers: Names, each with its aliases.
         schedulers: Labels, each with its name and aliases; empty where it has none to choose.
         upscalers: Names, without the one that does nothing.
+        unfetched: Those of which it lists no file: it may have no weights of them.
         latent_modes: What hires fix has besides the upscalers.
         vaes: Names, each with its file.
         loras: The names that tags in prompts may have, each with the hash of the file, "" where
@@ -84,6 +87,7 @@ class Server:
     schedulers: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict, converter=frozen_mapping)
     models: tuple[Model, ...] = ()
     upscalers: tuple[str, ...] = ()
+    unfetched: tuple[str, ...] = ()
     latent_modes: tuple[str, ...] = ()
     vaes: Mapping[str, str] = attrs.field(factory=dict, converter=frozen_mapping)
     loras: Mapping[str, str] | None = None
