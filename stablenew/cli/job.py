@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +11,13 @@ import attrs
 from stablenew.backends.base import Capabilities
 from stablenew.backends.comfyui.object_info import ObjectInfo
 from stablenew.cli.image_options import chosen_images
+from stablenew.cli.job_values import (
+    assignments,
+    check_twice,
+    config_of,
+    seconds_of,
+    settings_of,
+)
 from stablenew.cli.options import (
     LearningSection,
     RunFile,
@@ -28,12 +34,10 @@ from stablenew.cli.program_rater import ProgramRater, rater_of
 from stablenew.cli.prompt_options import chosen_prompts, notes_on
 from stablenew.cli.variant_options import notes_on_variants, plan_of_variants
 from stablenew.cli.workflow_options import base_config, given_workflow, read_given_file
-from stablenew.config.overrides import IMAGE, override_all
-from stablenew.config.pipeline_config import PipelineConfig, Setting, read_table
-from stablenew.config.prompt import Prompt
+from stablenew.config.pipeline_config import PipelineConfig, read_table
 from stablenew.config.prompt_pack import STDIN
-from stablenew.config.settings import WITH_SERVER, Settings
-from stablenew.config.sweep import Named, by_config, parse_assignment
+from stablenew.config.settings import Settings
+from stablenew.config.sweep import by_config
 from stablenew.controller.pinned_plan import resumed_plan
 from stablenew.errors import ConfigError
 from stablenew.learning.learning_plan import LearningPlan
@@ -176,13 +180,13 @@ def drafted_job(
     beside = Path(str(flags["file"])).parent if flags.get("file") else None
     workflow = given_workflow(options, read_given_file(flags, environ), info)
     named = by_config if workflow is None else workflow.named
-    assigned = _assignments(flags.get("set"), wrong, named)
+    assigned = assignments(flags.get("set"), wrong, named)
     folders = (beside, Path()) if beside else (Path(),)  # of what the plan file names
     there = folders if options.varying == file.varying else (Path(),)
     axes = varied_axes(options, there, wrong, named)
     prompts = wrong.or_stop(lambda: chosen_prompts(sources, beside))
     images = wrong.or_stop(lambda: chosen_images(sources, folders))
-    wrong.unless(lambda: _check_twice(sources[0], assigned, prompts), None)
+    wrong.unless(lambda: check_twice(sources[0], assigned, prompts), None)
     metadata: dict[str, object] = dict(section.metadata)
     if options.experiment_name:
         metadata["experiment_name"] = options.experiment_name
@@ -194,14 +198,14 @@ def drafted_job(
         plan = wrong.unless(partial(workflow.plan, plan), None)
     base = base_config(file, workflow)
     notes = () if workflow is None else workflow.notes()
-    config = wrong.or_stop(lambda: _config(base, options, prompts, images, assigned))
+    config = wrong.or_stop(lambda: config_of(base, options, prompts, images, assigned))
     elsewhere = any(source.wildcards is not None for source in sources[:-1])
     beside_file = (Path(),) if elsewhere else folders
     plan = wrong.unless(lambda: plan_of_variants(plan, config, options, beside_file), plan)
     return Job(
         config=config,
-        settings=wrong.or_stop(lambda: _settings(options, sources[0])),
-        max_seconds=wrong.unless(lambda: _seconds(options.max_time), None),
+        settings=wrong.or_stop(lambda: settings_of(options, sources[0])),
+        max_seconds=wrong.unless(lambda: seconds_of(options.max_time), None),
         plan=plan,
         images=options.images_per_step or 1,
         max_steps=options.max_steps,
@@ -224,23 +228,6 @@ def _of_section(section: LearningSection) -> RunOptions:
         skip=section.skip,
         order=section.order,
     )
-
-
-def _seconds(text: str | None) -> float | None:
-    """Return how long `1h30m` is.
-
-    Raises:
-        ConfigError: It is no time.
-    """
-    if text is None:
-        return None
-    parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", text)
-    seconds = 0
-    for part in parts.groups() if parts else ():
-        seconds = 60 * seconds + int(part or 0)
-    if not seconds:
-        raise ConfigError(f"--max-time: given {text!r}, expected a time: 90s, 30m, 1h30m")
-    return float(seconds)
 
 
 _WITH_RESUME = (
@@ -291,7 +278,7 @@ def _read_resumed(flags: Mapping[str, object], environ: Mapping[str, str]) -> Jo
             only_failed=bool(flags.get("only_failed")),
             on_this_backend=bool(flags.get("on_this_backend")),
         ),
-        max_seconds=_seconds(given.max_time),
+        max_seconds=seconds_of(given.max_time),
         yes=bool(flags.get("yes")),
         rater=rater_of(flags.get("rater"), stored.plan),
     )
@@ -302,72 +289,5 @@ def _is_in(plan: object, out: object) -> bool:
     return bool(plan and out) and Path(str(plan)).resolve().parent == Path(str(out)).resolve()
 
 
-def _settings(options: RunOptions, flags: RunOptions) -> Settings:
-    """Return what holds for the program; whoever names a server's URL means that server."""
-    if flags.url is not None and options.backend not in (None, *WITH_SERVER):
-        raise ConfigError(f"--url: given with the backend {options.backend!r}, which has no server")
-    implied = "embedded" if options.workflow is None else "comfyui"
-    implied = implied if options.url is None else "server"
-    backend = implied if options.backend is None else options.backend
-    named = ("url", "auth", "wait_for_server", "step_timeout", "stall_timeout")
-    values = {name: getattr(options, name) for name in named}
-    given = {name: value for name, value in values.items() if value is not None}
-    return Settings(
-        out=Path(options.out or ""),
-        backend=backend,
-        learning_enabled=bool(options.learn),
-        reuse=not options.fresh,
-        **given,
-    )
-
-
 def _read_file(path: object) -> RunFile:
     return options_from_file(read_table(Path(str(path))), str(path)) if path else RunFile()
-
-
-def _assignments(texts: object, wrong: Problems, named: Named) -> dict[str, Setting]:
-    """Return what `--set` sets, and the problems of those that set nothing to the others."""
-    assert isinstance(texts, Sequence)
-    values: dict[str, Setting] = {}
-    for text in texts:
-        try:
-            path, value = parse_assignment(text, named)
-            values[path] = value
-        except ConfigError as error:
-            wrong.found += [f"--set {problem}" for problem in error.problems]
-    return values
-
-
-def _config(
-    config: PipelineConfig,
-    options: RunOptions,
-    prompts: Sequence[Prompt],
-    images: Sequence[str],
-    assigned: Mapping[str, Setting],
-) -> PipelineConfig:
-    values: dict[str, object] = {
-        "txt2img.negative_prompt": options.negative_prompt,
-        "txt2img.seed": options.seed,
-        IMAGE: images[0] if len(images) == 1 else None,
-    }
-    own: Mapping[str, Setting] = {}
-    if len(prompts) == 1:
-        (prompt,) = prompts
-        own = prompt.overrides
-        values["txt2img.prompt"] = prompt.positive
-        values["txt2img.negative_prompt"] = prompt.negative or options.negative_prompt
-    given = {path: value for path, value in values.items() if value is not None}
-    return override_all(config, {**own, **given, **assigned})
-
-
-def _check_twice(
-    flags: RunOptions, assigned: Mapping[str, Setting], prompts: Sequence[Prompt]
-) -> None:
-    """Refuse a flag and a `--set` that say the same thing differently."""
-    for name in ("prompt", "negative_prompt", "seed"):
-        path = f"txt2img.{name}"
-        if getattr(flags, name) is not None and path in assigned:
-            flag = name.replace("_", "-")
-            raise ConfigError(f"--{flag}, --set {path}: both are given, expected one of them")
-    if len(prompts) > 1 and "txt2img.prompt" in assigned:
-        raise ConfigError(f"--set txt2img.prompt: given with {len(prompts)} prompts to vary")
