@@ -24,7 +24,37 @@ _LABELS = {
     "model_hash": "Model hash",
     "model": "Model",
     "denoising_strength": "Denoising strength",
+    "clip_skip": "Clip skip",
+    "vae": "VAE",
+    "hr_scale": "Hires upscale",
+    "hr_resize": "Hires resize",
+    "hr_second_pass_steps": "Hires steps",
+    "hr_upscaler": "Hires upscaler",
+    "hr_sampler_name": "Hires sampler",
+    "hr_scheduler": "Hires schedule type",
+    "hr_prompt": "Hires prompt",
+    "hr_negative_prompt": "Hires negative prompt",
+    "refiner_checkpoint": "Refiner",
+    "refiner_switch_at": "Refiner switch at",
 }
+
+_ADETAILER = {
+    "ad_model": "ADetailer model",
+    "ad_prompt": "ADetailer prompt",
+    "ad_negative_prompt": "ADetailer negative prompt",
+    "ad_confidence": "ADetailer confidence",
+    "ad_dilate_erode": "ADetailer dilate erode",
+    "ad_mask_blur": "ADetailer mask blur",
+    "ad_denoising_strength": "ADetailer denoising strength",
+    "ad_inpaint_only_masked": "ADetailer inpaint only masked",
+}
+
+_SAYS_NOTHING: Mapping[str, tuple[Setting, ...]] = {
+    "clip_skip": (1,),
+    "vae": ("Automatic", "None"),
+    "hr_second_pass_steps": (0,),
+}
+"""Values that are written by leaving them out."""
 
 
 _LABEL = re.compile(r"(?<![\w \-/])[ \-/]*+(\w[\w \-/]++):")
@@ -43,11 +73,14 @@ def infotext(settings: Mapping[str, Setting], version: str) -> str:
         version: What made it.
     """
     values = {**settings, "size": f"{settings['width']}x{settings['height']}"}
-    pairs = [
-        f"{label}: {_quoted(values[name])}"
-        for name, label in _LABELS.items()
-        if values.get(name) is not None
-    ]
+    if settings.get("hr_resize_x") and settings.get("hr_resize_y"):
+        values["hr_resize"] = f"{settings['hr_resize_x']}x{settings['hr_resize_y']}"
+        values.pop("hr_scale", None)
+    if not settings.get("enable_hr"):
+        values = {name: value for name, value in values.items() if not name.startswith("hr_")}
+    if not settings.get("refiner_checkpoint"):
+        values.pop("refiner_switch_at", None)
+    pairs = _labelled(values, _LABELS)
     negative = settings.get("negative_prompt")
     lines = [
         str(settings.get("prompt") or ""),
@@ -55,6 +88,11 @@ def infotext(settings: Mapping[str, Setting], version: str) -> str:
         ", ".join([*pairs, f"Version: {version}"]),
     ]
     return "\n".join(lines)
+
+
+def with_adetailer(text: str, settings: Mapping[str, Setting]) -> str:
+    """Return a picture's infotext with what ADetailer did to the picture; "" where it has none."""
+    return ", ".join([text, *_labelled(settings, _ADETAILER)]) if text else ""
 
 
 def read_infotext(text: str) -> dict[str, str]:
@@ -68,6 +106,14 @@ def read_infotext(text: str) -> dict[str, str]:
 def read_pairs(line: str) -> dict[str, str]:
     """Return the pairs of a line that is known to be the last one of an infotext."""
     return {label: _unquoted(value) for label, value in _pairs(line)}
+
+
+def _labelled(values: Mapping[str, Setting], labels: Mapping[str, str]) -> list[str]:
+    return [
+        f"{label}: {_quoted(values[name])}"
+        for name, label in labels.items()
+        if values.get(name) not in (None, "", *_SAYS_NOTHING.get(name, ()))
+    ]
 
 
 def _pairs(line: str) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,9 @@ from PIL import Image
 from stablenew.app import open_app
 from stablenew.backends.comfyui.backend import ComfyUIBackend
 from stablenew.backends.comfyui.kept_nodes import KeptNodes
+from stablenew.backends.infotext import read_infotext
 from stablenew.backends.server_backend import ServerBackend
+from stablenew.config.infotext_settings import settings_of_infotext
 from stablenew.config.settings import Settings
 from stablenew.errors import (
     BackendProtocolError,
@@ -86,6 +88,25 @@ async def test_an_upscale_says_what_its_source_was_made_with() -> None:
             picture = await draw(backend, "upscale", START, upscaler_1="Lanczos")
     assert texts(picture.data)["parameters"].startswith("a dog\nSteps: 4")
     assert json.loads(texts(picture.data)["prompt"])["scale"]["inputs"]["width"] == 200
+
+
+async def test_a_picture_tells_all_that_it_takes_to_make_it_again() -> None:
+    given = {
+        "enable_hr": True, "hr_resize_x": 96, "hr_resize_y": 80, "hr_second_pass_steps": 3,
+        "hr_upscaler": "Latent (bicubic)", "denoising_strength": 0.5, "clip_skip": 2,
+        "vae": "vae-a.safetensors", "hr_prompt": 'a "lion", ü', "hr_scheduler": "Karras",
+        "refiner_checkpoint": "sdxl/refiner.safetensors", "refiner_switch_at": 0.7,
+    }
+    with serve() as comfyui:
+        async with ComfyUIBackend(comfyui.url) as backend:
+            picture = await draw(backend, **given)  # type: ignore[arg-type]
+            face = await draw(backend, "adetailer", picture.data, ad_model="face_yolov8n")
+    settings, left_out = settings_of_infotext(read_infotext(texts(face.data)["parameters"]))
+    assert left_out == ()
+    assert {name: settings[f"txt2img.{name}"] for name in given} == given
+    assert (settings["txt2img.width"], settings["txt2img.height"]) == (64, 64)
+    assert settings["adetailer.ad_model"] == "bbox/face_yolov8n.pt"
+    assert settings["adetailer.enabled"] is True
 
 
 async def test_a_checkpoint_is_loaded_once_though_upscales_come_between() -> None:

@@ -14,7 +14,7 @@ from stablenew.backends.base import Picture, StageRequest
 from stablenew.backends.comfyui.picture_chunks import with_texts
 from stablenew.backends.comfyui.stage_graphs import StageGraph
 from stablenew.backends.comfyui.workflows.workflow_stage import GRAPH, OUTPUT
-from stablenew.backends.infotext import infotext
+from stablenew.backends.infotext import infotext, with_adetailer
 from stablenew.backends.picture_header import read_picture_header
 from stablenew.config.pipeline_config import Setting
 from stablenew.config.workflow_config import WORKFLOW
@@ -61,11 +61,15 @@ def read_picture(
 def _parameters(
     request: StageRequest, settings: Mapping[str, Setting], size: tuple[int, int], version: str
 ) -> str:
-    """Return the infotext: what a stage does not draw says what its source was drawn with."""
+    """Return the infotext: what a stage does not draw says what its source was drawn with.
+
+    The size is that of the first pass, as AUTOMATIC1111 has it.
+    """
     drawn = request.stage in _DRAWS or settings.get("upscale_mode") == "img2img"
     if request.image is not None and not drawn:
-        return read_picture_header(request.image).infotext
-    return infotext({**settings, "width": size[0], "height": size[1]}, version)
+        told = read_picture_header(request.image).infotext
+        return with_adetailer(told, settings) if request.stage == "adetailer" else told
+    return infotext({"width": size[0], "height": size[1], **settings}, version)
 
 
 def _warnings(
