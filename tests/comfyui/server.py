@@ -60,7 +60,8 @@ class Entry:
     prompt: dict[str, Any]
     extra: dict[str, Any]
     outputs: list[str]
-    began: bool = False
+    began: float = 0.0
+    ended: float = 0.0
     interrupts: int = 0
     messages: list[list[Any]] = attrs.field(factory=list)
 
@@ -343,10 +344,11 @@ class ComfyUI:
             self._more.clear()
             while self.pending:
                 self.running = self.pending.pop(0)
-                self.running.began = True
+                self.running.began = time.perf_counter()
                 done = self.running
                 await self._execute(done)
                 self.running = None
+                done.ended = time.perf_counter()
                 self._status()
                 self._tell(done, "executing", keep=False, node=None)
             await self._more.wait()

@@ -92,10 +92,18 @@ async def test_an_upscale_says_what_its_source_was_made_with() -> None:
 
 async def test_a_picture_tells_all_that_it_takes_to_make_it_again() -> None:
     given = {
-        "enable_hr": True, "hr_resize_x": 96, "hr_resize_y": 80, "hr_second_pass_steps": 3,
-        "hr_upscaler": "Latent (bicubic)", "denoising_strength": 0.5, "clip_skip": 2,
-        "vae": "vae-a.safetensors", "hr_prompt": 'a "lion", ü', "hr_scheduler": "Karras",
-        "refiner_checkpoint": "sdxl/refiner.safetensors", "refiner_switch_at": 0.7,
+        "enable_hr": True,
+        "hr_resize_x": 96,
+        "hr_resize_y": 80,
+        "hr_second_pass_steps": 3,
+        "hr_upscaler": "Latent (bicubic)",
+        "denoising_strength": 0.5,
+        "clip_skip": 2,
+        "vae": "vae-a.safetensors",
+        "hr_prompt": 'a "lion", ü',
+        "hr_scheduler": "Karras",
+        "refiner_checkpoint": "sdxl/refiner.safetensors",
+        "refiner_switch_at": 0.7,
     }
     with serve() as comfyui:
         async with ComfyUIBackend(comfyui.url) as backend:
