@@ -196,7 +196,7 @@ def drafted_job(
     plan = wrong.unless(lambda: plan_of(*what), None)
     if plan is not None and workflow is not None:
         plan = wrong.unless(partial(workflow.plan, plan), None)
-    base = base_config(file, workflow)
+    base = wrong.or_stop(partial(base_config, file, workflow))
     notes = () if workflow is None else workflow.notes()
     config = wrong.or_stop(lambda: config_of(base, options, prompts, images, assigned))
     elsewhere = any(source.wildcards is not None for source in sources[:-1])

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import attrs
 from attrs.validators import optional
 
-from stablenew._convert import as_metadata, structure
+from stablenew._convert import as_metadata, frozen_mapping, structure
 from stablenew.config.pipeline_config import (
     ADetailerConfig,
     Img2ImgConfig,
+    Setting,
     Txt2ImgConfig,
     UpscaleConfig,
     bounded,
@@ -131,7 +132,11 @@ class LearningSection:
 
 @attrs.frozen(kw_only=True)
 class RunFile(SharedOptions):
-    """A whole plan file."""
+    """A whole plan file.
+
+    Attributes:
+        inputs: What stands in inputs of its workflow: `{"KSampler.cfg": 7}`.
+    """
 
     sweep: object = attrs.field(default=None, validator=_texts)
     replace: object = attrs.field(default=None, validator=_texts)
@@ -140,6 +145,7 @@ class RunFile(SharedOptions):
     img2img: Img2ImgConfig = Img2ImgConfig()
     adetailer: ADetailerConfig = ADetailerConfig()
     upscale: UpscaleConfig = UpscaleConfig()
+    inputs: Mapping[str, Setting] = attrs.field(factory=dict, converter=frozen_mapping)
     learning: LearningSection = LearningSection()
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from stablenew._convert import json_line
@@ -16,7 +16,7 @@ from stablenew.cli.exit_codes import ExitCode
 from stablenew.cli.joint_answer import answer_lines, plain_advice
 from stablenew.cli.printing import printable, say, say_all, write_json
 from stablenew.config.extra_settings import EXTRA, is_extra
-from stablenew.config.overrides import override
+from stablenew.config.overrides import override, sets_input
 from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
 from stablenew.errors import ConfigError, OverrideError
 from stablenew.learning.dataset_builder import BadLines
@@ -162,6 +162,7 @@ def config_lines(found: Sequence[Recommendation]) -> Iterator[str]:
             shown = "" if each.mean is None else f"{each.mean:.1f} of 5, "
             mark = "" if each.enough else "# "
             yield f"{mark}{name} = {_toml(each.value)}  # {shown}{printable(each.why)}"
+    yield from _input_lines((each.parameter, _toml(each.value), each.enough) for each in found)
 
 
 def _key(name: str) -> str:
@@ -187,6 +188,21 @@ def together_lines(joint: JointAdvice, *, cheapest: bool) -> Iterator[str]:
             for path, value in own.items():
                 mark = "" if _fits(path, value) else "# "
                 yield f"{mark}{_key(path.partition('.')[2])} = {_toml(value)}"
+    yield from _input_lines((path, _toml(value), True) for path, value in chosen.items())
+
+
+def _input_lines(values: Iterable[tuple[str, str, bool]]) -> Iterator[str]:
+    """Yield the lines of a workflow's inputs; the name of its file is for a person to put there.
+
+    Args:
+        values: Paths, each with its value as TOML and whether it is sure enough.
+    """
+    inputs = [each for each in values if sets_input(each[0])]
+    if inputs:
+        yield '\n# workflow = "FILE" goes above the first table, or --workflow FILE beside this'
+        yield "[inputs]"
+    for path, value, enough in inputs:
+        yield f"{'' if enough else '# '}{json.dumps(path.partition('.')[2])} = {value}"
 
 
 def _fits(path: str, value: Setting) -> bool:

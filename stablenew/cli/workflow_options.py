@@ -28,6 +28,7 @@ from stablenew.config.overrides import IMAGE, LORA, TEXT_EDITS, sets_input
 from stablenew.config.pipeline_config import (
     STAGES,
     PipelineConfig,
+    Setting,
     read_table,
 )
 from stablenew.config.server_url import DEFAULT_COMFYUI_URL, split_url
@@ -51,11 +52,26 @@ class GivenWorkflow:
     info: ObjectInfo | None = None
     output: str | None = None
 
-    @property
-    def config(self) -> WorkflowConfig:
-        """What a config has of it."""
+    def config_with(self, inputs: Mapping[str, Setting]) -> WorkflowConfig:
+        """Return what a config has of it.
+
+        Args:
+            inputs: What stands in some of its inputs, by whatever name.
+
+        Raises:
+            ConfigError: With every name that is none, or several.
+        """
+        problems: list[str] = []
+        found: dict[str, Setting] = {}
+        for name, value in inputs.items():
+            try:
+                found[str(find_input(self.workflow, name))] = value
+            except OverrideError as error:
+                problems += [f"inputs: {problem}" for problem in error.problems]
+        if problems:
+            raise ConfigError(*problems)
         graph = msgspec.json.encode(self.workflow.as_prompt()).decode()
-        return WorkflowConfig(graph=graph, output=self.output)
+        return WorkflowConfig(graph=graph, output=self.output, inputs=found)
 
     @property
     def prompts(self) -> dict[str, str]:
@@ -139,8 +155,14 @@ def given_workflow(
 
 
 def base_config(file: RunFile, workflow: GivenWorkflow | None) -> PipelineConfig:
-    """Return what a plan file and a workflow say, before all that is set besides."""
+    """Return what a plan file and a workflow say, before all that is set besides.
+
+    Raises:
+        ConfigError: The file sets inputs that the workflow does not have, or there is none.
+    """
     txt2img = file.txt2img
+    if workflow is None and file.inputs:
+        raise ConfigError('inputs: of which workflow? expected workflow = "FILE" beside them')
     if workflow is not None:  # so that words of them can be replaced, and choices in them made
         own = workflow.prompts
         txt2img = attrs.evolve(
@@ -153,7 +175,7 @@ def base_config(file: RunFile, workflow: GivenWorkflow | None) -> PipelineConfig
         img2img=file.img2img,
         adetailer=file.adetailer,
         upscale=file.upscale,
-        workflow=None if workflow is None else workflow.config,
+        workflow=None if workflow is None else workflow.config_with(file.inputs),
     )
 
 

@@ -139,9 +139,10 @@ def test_a_node_with_both_goes_on_by_the_slot_that_it_was_reached_through() -> N
 
 def test_what_was_emptied_holds_no_negative_prompt() -> None:
     nodes = txt2img()
-    nodes["10"] = node("ConditioningZeroOut", conditioning=["6", 0])
-    nodes["3"]["inputs"]["negative"] = ["10", 0]
-    assert texts(nodes) == (["6.text"], [])
+    for source in ("6", "7"):
+        nodes["10"] = node("ConditioningZeroOut", conditioning=[source, 0])
+        nodes["3"]["inputs"]["negative"] = ["10", 0]
+        assert texts(nodes) == (["6.text"], [])
 
 
 def test_a_guider_has_one_conditioning() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from stablenew.learning.learning_record_reader import read_records
+from stablenew.run import command
 from tests.cli.program import Done
 from tests.cli.program import run as run_program
 from tests.comfyui.server import V0_33, ComfyUI, serve
@@ -149,6 +151,38 @@ def test_a_plan_file_names_a_workflow_beside_it(tmp_path: Path, comfyui: ComfyUI
     run(tmp_path, comfyui, "plans/plan.toml")
     assert sorted(inputs(comfyui, "3", "cfg")) == [3, 3, 5, 5]
     assert inputs(comfyui, "4", "ckpt_name")[2:] == ["sd15/full-b.safetensors"] * 2
+
+
+def test_what_is_recommended_is_a_plan_file_that_a_workflow_takes(
+    tmp_path: Path, comfyui: ComfyUI
+) -> None:
+    words = (
+        "--sweep",
+        "KSampler.cfg=3,5",
+        "--sweep",
+        "KSampler.sampler_name=euler,heun",
+        "--learn",
+    )
+    run(tmp_path, comfyui, *words, flow=txt2img())
+    (plan,) = (path.parent for path in (tmp_path / "runs").glob("*/plan.json"))
+    ratings = {f"{plan.name}-0000{step}": rating for step, rating in enumerate((5, 1, 5, 1), 1)}
+    for run_id, rating in ratings.items():
+        line = {"run_id": run_id, "image_id": "workflow_1", "rating": rating}
+        feedback = tmp_path / "runs" / run_id / "feedback.jsonl"
+        feedback.write_text(json.dumps({**line, "at": "2026-01-01T00:00:00+00:00"}) + "\n")
+    done = run_program(
+        "recommend", "--as-config", "best.toml", cwd=tmp_path, expect=0, entry=command
+    )
+    assert "workflow.3.cfg" in done.stdout
+    table = tomllib.loads((tmp_path / "best.toml").read_text().replace('# "', '"'))
+    assert set(table["inputs"]) == {"3.cfg", "3.sampler_name"}
+    (tmp_path / "best.toml").write_text('[inputs]\n"KSampler.cfg" = 4.5\n')
+    run(tmp_path, comfyui, "best.toml", flow=txt2img())
+    assert inputs(comfyui, "3", "cfg")[-1] == 4.5
+    wrong = run(tmp_path, comfyui, "best.toml", flow=two_passes(), expect=2)
+    assert "inputs: KSampler.cfg: could be 3.cfg" in wrong.stderr
+    alone = run_program("best.toml", "--prompt", "a cat", cwd=tmp_path, expect=2)
+    assert "inputs: of which workflow?" in alone.stderr
 
 
 @pytest.mark.parametrize(

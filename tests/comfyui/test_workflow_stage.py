@@ -137,6 +137,12 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
     ]  # fmt: skip
 
 
+def test_files_are_sent_as_the_server_has_them() -> None:
+    nodes = txt2img()
+    nodes["4"]["inputs"]["ckpt_name"] = "full-b"
+    assert sent(planned(nodes))["4"]["ckpt_name"] == "sd15/full-b.safetensors"
+
+
 def test_the_files_own_values_are_looked_at_too() -> None:
     nodes = txt2img()
     nodes["3"]["inputs"]["sampler_name"] = "eulr"
