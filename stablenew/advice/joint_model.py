@@ -148,7 +148,7 @@ class JointModel:
         random = self._random(1)
         prior = StrengthPrior(self.features, self.prior, idle=True)
         chains = Chains(prior.drawn(CHAINS, random))
-        settling, rounds = (8, 12) if many else (_SETTLING, 30)
+        settling, rounds = (6, 10) if many else (_SETTLING, 30)
         found = self._run(chains, random, None, settling, rounds, idle=True)
         return np.asarray(found.matters.mean(axis=0))
 

@@ -24,8 +24,9 @@ from stablenew.advice.strengths import StrengthPrior, Strengths
 
 Array = NDArray[np.float64]
 
-_TASTES = 6
-"""Prompts that have a taste of their own in the larger space: those with the most judgements."""
+_TASTES, _TASTE_COLUMNS = 6, 120
+"""Prompts that have a taste of their own there: those with the most judgements; and how many
+columns that may take: forty names would be as many for each prompt."""
 
 _TASTE_WAVES = 2
 """Cosines of a taste there."""
@@ -209,10 +210,11 @@ class _ByColumn:
     ) -> None:
         self._rows, self._strengths, self._asked = rows, strengths, asked
         self._features = features
-        many = rows.prompts.shape[1] > 1
-        self._tasting = min(_TASTES, rows.prompts.shape[1]) if many else 0
         first = np.arange(features.count)[features.own]
         self._tasted = first[features.wave[features.own] < _TASTE_WAVES]
+        most = min(_TASTES, _TASTE_COLUMNS // max(len(self._tasted), 1))
+        many = rows.prompts.shape[1] > 1
+        self._tasting = min(most, rows.prompts.shape[1]) if many else 0
         tastes = [rows.columns[:, self._tasted] * (rows.prompt == p)[:, None]
                   for p in range(self._tasting)]  # fmt: skip
         self._X = np.concatenate([rows.columns, rows.prompts, rows.takes, *tastes], axis=1)
