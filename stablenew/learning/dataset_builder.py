@@ -22,7 +22,7 @@ from stablenew.learning.feedback_reader import (
 )
 from stablenew.learning.learning_record import LearningRecord
 from stablenew.learning.learning_record_reader import read_records
-from stablenew.learning.record_shapes import older_rating, varied_settings
+from stablenew.learning.record_shapes import older_rating, plain_setting, varied_settings
 from stablenew.storage.record_reader import NOT_JSON, read_lines
 
 logger = logging.getLogger(__name__)
@@ -193,7 +193,7 @@ def _rows(
             "timestamp": record.timestamp,
             "prompt_pack_id": record.prompt_pack_id,
             "experiment_name": record.tags.get("experiment_name") or None,
-            **_first_two(varied),
+            **_first_two(record.tags, varied),
         }
     )
     rated = older_rating(record)
@@ -218,14 +218,23 @@ def _rows(
         )
 
 
-def _first_two(varied: Mapping[str, Setting]) -> dict[str, object]:
-    if not varied:
+def _first_two(tags: Mapping[str, object], varied: Mapping[str, Setting]) -> dict[str, object]:
+    """Return what the first two axes of a run's plan had; `varied` is in no order."""
+    pairs = [*varied.items()][:2]
+    if "varied" in tags and isinstance(name := tags.get("variable_name"), str) and name:
+        whole = f"{tags.get('stage')}.{name}"
+        path = whole if whole in varied else name
+        pairs = [(path, varied.get(path, plain_setting(tags.get("variable_value"))))]
+        if isinstance(other := tags.get("y_variable"), str):
+            pairs.append((other, plain_setting(tags.get("y_value"))))
+    if not pairs:
         return {}
-    (path, value), *others = varied.items()
+    path, value = pairs[0]
+    second, second_value = pairs[1] if len(pairs) > 1 else (None, None)
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return {
-        "y_variable": others[0][0] if others else None,
-        "y_value": others[0][1] if others else None,
+        "y_variable": second,
+        "y_value": second_value,
         "variable": path,
         "value": value,
         "value_num": value if number else None,

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from stablenew.app import open_app
+from stablenew.backends.fake import FakeBackend
+from stablenew.config.settings import Settings
 from stablenew.errors import ConfigError
+from stablenew.learning.axis import (
+    axis_in_step,
+    axis_of_presets,
+    axis_of_prompts,
+    axis_of_values,
+)
 from stablenew.learning.dataset_builder import COLUMNS, build_learning_dataset, iter_dataset
 from stablenew.learning.dataset_export import export_csv, export_folder
 from stablenew.learning.feedback_manager import (
@@ -17,6 +26,7 @@ from stablenew.learning.feedback_manager import (
     withdraw_feedback,
 )
 from stablenew.learning.feedback_reader import read_feedback
+from stablenew.learning.learning_plan import LearningPlan
 from stablenew.learning.learning_record import LearningRecord
 from stablenew.learning.learning_record_writer import LearningRecordWriter
 from tests.support import lines
@@ -169,6 +179,38 @@ async def test_rows_are_flat_with_the_value_by_its_kind_and_the_rating(runs: Pat
     assert all(tuple(row) == (*COLUMNS, "txt2img.x") for row in rows)
     assert [row["txt2img.x"] for row in rows] == ["Euler", True, 8]
     assert (rows[2]["rating"], rows[2]["anatomy"]) == (4, 2)
+
+
+async def test_each_path_that_some_run_varied_has_a_column_and_the_first_two_axes_are_named(
+    runs: Path,
+) -> None:
+    crisp = {"txt2img.steps": 30, "txt2img.cfg_scale": 8}
+    films = axis_of_values("lora.film", [0.5, 1])
+    samplers = axis_in_step({"txt2img.sampler_name": ["Euler a"], "txt2img.width": [64]})
+    prompts = axis_of_prompts(["a red cat", ("a cat, red", "blurry")])
+    words = axis_of_values("replace.red", ["blue"])
+    plans = [[words, films, samplers], [samplers, prompts], [axis_of_presets({"crisp": crisp})]]
+    config = {"txt2img": {"prompt": "a red cat", "negative_prompt": "", "seed": 1}}
+    async with open_app(Settings(out=runs, learning_enabled=True), backend=FakeBackend()) as app:
+        for axes in plans:
+            await app.learning.run_learning_plan(LearningPlan(axes=axes), config)
+    rows = list(iter_dataset(runs))
+    added = [tuple(row)[len(COLUMNS) :] for row in rows]
+    assert {*added} == {
+        (*("lora.film", "replace.red", "txt2img.sampler_name", "txt2img.width"),
+         *("txt2img.prompt", "txt2img.negative_prompt", "txt2img.cfg_scale", "txt2img.steps"))
+    }  # fmt: skip
+    assert rows[1]["lora.film"] == 1
+    assert (rows[3]["txt2img.negative_prompt"], rows[3]["lora.film"]) == ("blurry", None)
+    assert rows[4]["txt2img.cfg_scale"] == 8
+    named = ("variable", "value", "value_num", "value_text", "y_variable", "y_value")
+    assert [tuple(row[name] for name in named) for row in rows] == [
+        ("replace.red", "blue", None, "blue", "lora.film", 0.5),
+        ("replace.red", "blue", None, "blue", "lora.film", 1),
+        ("txt2img.sampler_name", "Euler a", None, "Euler a", "txt2img.prompt", "a red cat"),
+        ("txt2img.sampler_name", "Euler a", None, "Euler a", "txt2img.prompt", "a cat, red"),
+        ("preset", "crisp", None, "crisp", None, None),
+    ]
 
 
 def test_older_records_are_rows_without_a_picture(tmp_path: Path) -> None:
