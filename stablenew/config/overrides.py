@@ -25,7 +25,7 @@ import attrs
 from stablenew._arguments import checked, takes
 from stablenew._convert import structure_field
 from stablenew._names import suggestion
-from stablenew.config.extra_settings import EXTRA, extra_path, extra_value, refusal
+from stablenew.config.extra_settings import EXTRA, extra_path, extra_value, is_extra, refusal
 from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting, stage_of
 from stablenew.config.prompt_edits import add_lora, replace_word, set_lora_weight
 from stablenew.config.workflow_config import WORKFLOW
@@ -277,6 +277,11 @@ def _extra_path(stage: str, path: str) -> str:
     if problem := refusal(stage, kept, tuple(setting_types(stage))):
         raise OverrideError(f"{stage}.{EXTRA}.{path}: {problem}")
     return kept
+
+
+def with_stage(name: str, stage: str = STAGES[0]) -> str:
+    """Return the path of a setting that may have been given with its stage, or without it."""
+    return f"{stage}.{name}" if "." not in name or is_extra(name) else name
 
 
 def value_type(path: str) -> type:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 
 from stablenew._names import suggestion
 from stablenew.config.infotext_settings import settings_of_text
-from stablenew.config.overrides import checked_settings, setting_types
+from stablenew.config.overrides import checked_settings, setting_types, with_stage
 from stablenew.config.pipeline_config import Setting
 from stablenew.config.prompt import Prompt
 from stablenew.config.structured_text import read_json, read_yaml
@@ -142,7 +142,7 @@ def _settings(key: object, value: object) -> dict[str, Setting]:
     if "." not in name and name not in names:
         near = suggestion(name, [*_PROMPT[:1], *_NEGATIVE[:1], *names])
         raise ConfigError(f"{name}: no such setting, {near} (a text with a colon needs quotes)")
-    path = name if "." in name else f"txt2img.{name}"
+    path = with_stage(name)
     if isinstance(value, str):
         return settings_of_text(path, value)
     settings = checked_settings(path, value)

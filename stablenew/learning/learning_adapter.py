@@ -11,6 +11,7 @@ import attrs
 from stablenew._arguments import takes
 from stablenew._convert import structure
 from stablenew._names import suggestion
+from stablenew.config.overrides import with_stage
 from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
 from stablenew.errors import ConfigError
 from stablenew.learning.axis import Axis, axis_of_values
@@ -75,7 +76,7 @@ def _one_setting(flat: dict[str, Any]) -> tuple[Axis, ...]:
     """Return the axes of a plan that names one setting, or two, and their values."""
     target = flat.get("target_variable")
     stage = flat.get("stage") or STAGES[0]
-    if isinstance(target, str) and "." in target:
+    if isinstance(target, str) and with_stage(target) == target:
         named, _, target = target.partition(".")
         if flat.get("stage") not in (None, named):
             raise ConfigError(

@@ -12,6 +12,7 @@ import attrs
 from stablenew._arguments import checked, checked_list, shown
 from stablenew._convert import as_metadata, as_python, frozen_mapping, takes_numpy
 from stablenew._names import suggestion
+from stablenew.config.overrides import with_stage
 from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting, whole
 from stablenew.config.workflow_config import WORKFLOW
 from stablenew.errors import ConfigError
@@ -132,7 +133,7 @@ class LearningPlan:
         axes = _checked_axes(axes)
         if target_variable is not None:
             checked("target_variable", target_variable, str)
-            path = target_variable if "." in target_variable else f"{stage}.{target_variable}"
+            path = with_stage(target_variable, stage)
             axes = (axis_of_values(path, as_values(sweep_values)), *axes)
             if y_variable is not None:
                 axes = (axes[0], axis_of_values(y_variable, as_values(y_values)), *axes[1:])

@@ -17,9 +17,12 @@ from stablenew.config.extra_settings import (
     placed,
 )
 from stablenew.config.overrides import override, override_all, value_type
+from stablenew.config.pack_tables import prompts_from
 from stablenew.config.pipeline_config import PipelineConfig
 from stablenew.config.sweep import parse_assignment, parse_sweep
 from stablenew.errors import ConfigError, OverrideError
+from stablenew.learning.learning_adapter import build_learning_plan_from_dict
+from stablenew.learning.learning_plan import LearningPlan
 from stablenew.pipeline.stage_settings import asked_settings
 
 DELTA = "override_settings.eta_noise_seed_delta"
@@ -201,3 +204,13 @@ def test_numbers_are_places_in_lists_and_quoted_ones_names() -> None:
         "extra.args.2.x: given, but not extra.args.1 before it"
     ]
     assert not [*missing_places({"alwayson_scripts.ADetailer.args.2.ad_x": 1})]
+
+
+def test_an_extra_setting_may_be_given_without_its_stage_where_others_may() -> None:
+    path = f"txt2img.extra.{DELTA}"
+    plan = LearningPlan(stage="txt2img", target_variable=f"extra.{DELTA}", sweep_values=[1, 2])
+    assert (plan.path, plan.target_variable) == (path, f"extra.{DELTA}")
+    flat = {"stage": "img2img", "target_variable": "extra.x", "sweep_values": [1]}
+    assert build_learning_plan_from_dict(flat).path == "img2img.extra.x"
+    (prompt,) = prompts_from([{"prompt": "a cat", f"extra.{DELTA}": 3}])
+    assert prompt.overrides == {path: 3}
