@@ -83,6 +83,7 @@ class ComfyUI:
         keeps_alive: Whether a connection stays: a wire knows only the first request on each.
         fail_at: The class of the node that fails, with its words.
         loads: Every checkpoint that was loaded from disk, in order.
+        prefix: What a proxy has put before every path.
         waiting_for_prompt: POSTs of prompts that have no answer yet.
         cancelled_before: How often one was cancelled while there was such a POST.
         requests: Everything that was asked: method, path, body.
@@ -99,6 +100,7 @@ class ComfyUI:
     fail_at: tuple[str, str] | None = None
     embeddings: tuple[str, ...] = ()
     auth: str | None = None
+    prefix: str = ""
     max_upload: int = 100 * 1024 * 1024
     without_pictures: bool = False
     keeps_alive: bool = True
@@ -147,7 +149,10 @@ class ComfyUI:
         receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
         send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
     ) -> None:
-        if scope["type"] == "websocket":
+        if not scope["path"].startswith(self.prefix):
+            scope["path"] = "/nothing"
+        scope["path"] = scope["path"].removeprefix(self.prefix)
+        if scope["type"] == "websocket" and scope["path"] == "/ws":
             sent = dict(scope["headers"]).get(b"authorization", b"").decode()
             if self.auth and sent != self.auth:
                 await send({"type": "websocket.close"})

@@ -122,6 +122,15 @@ def test_other_backends_take_what_this_one_does_not() -> None:
     assert plan_stages(config, other).stages
 
 
+def test_on_windows_a_folder_is_named_with_either_slash() -> None:
+    told = json.loads(json.dumps(object_info()).replace("sd15/full-b", r"sd15\\full-b"))
+    server = Server(version="0.33.0", info=read_object_info(json.dumps(told).encode()))
+    windows = describe(server)
+    named = [windows.spelled("model", each) for each in ("full-b", "sd15/full-b", r"SD15\full-b")]
+    assert named == [r"sd15\full-b.safetensors"] * 3
+    assert named[0] in windows.models
+
+
 def test_a_name_of_two_files_is_none_without_its_folder() -> None:
     spelled = file_names.spellings(LORAS)
     assert "same" not in spelled

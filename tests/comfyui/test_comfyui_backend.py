@@ -246,6 +246,15 @@ async def test_credentials_are_sent_and_their_lack_is_told() -> None:
                 await backend.capabilities()
 
 
+async def test_below_a_path_of_a_proxy_it_is_found_and_heard() -> None:
+    with serve(prefix="/comfy") as comfyui:
+        async with ServerBackend(f"{comfyui.url}/comfy/") as backend:
+            request = stage_request(await backend.capabilities())
+            assert backend.name == "comfyui"
+            await backend.run_stage(request, Reports())
+            assert comfyui.sockets.open
+
+
 async def test_what_is_no_comfyui_is_said_to_be_none() -> None:
     with serve_webui(A1111) as webui:
         async with ComfyUIBackend(webui.url) as backend:

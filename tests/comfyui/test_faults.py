@@ -160,6 +160,17 @@ async def test_a_job_that_outlived_the_way_to_it_is_not_made_twice() -> None:
     assert len(comfyui.entries) == 1
 
 
+async def test_a_job_that_was_lost_and_is_not_wanted_any_more_is_stopped() -> None:
+    with serve(step_seconds=0.01, keeps_alive=False) as comfyui:
+        with wired(comfyui.url, Fault.RESET_BEFORE, path="/api/jobs/", left=3) as wire:
+            async with open_studio(wire.url, wait_for_backend=0) as studio:
+                result = await studio.run(txt2img={"steps": 2_000})
+                assert comfyui.running
+        await until(lambda: comfyui.running is None)
+    assert result.outcome is Outcome.FAILED
+    assert len(comfyui.entries) == 1
+
+
 async def test_a_picture_that_is_not_there_any_more_is_told() -> None:
     with serve() as comfyui:
         async with ComfyUIBackend(comfyui.url) as backend:

@@ -53,6 +53,9 @@ _REPORT_AFTER_NEWS = 0.05
 _INTERRUPT_WITHIN = 4.5
 """Seconds after which an interrupt says what it knows; the job is hunted on."""
 
+_LEAVE_WITHIN = 1.0
+"""Seconds to tell the server what nobody wants any more, when all is left."""
+
 _FORCED = "made_again"
 """An input that no node has: the server ignores it, but for that its cache has no such node."""
 
@@ -84,7 +87,7 @@ class ComfyUIBackend:
         self._client = ServerClient(self.url, auth, answer_timeout=answer_timeout)
         self._server: Server | None = None
         self._jobs: dict[str, Job] = {}
-        self._lost: dict[str, str] = {}
+        self._lost: dict[str, Job] = {}
         self._kept = KeptNodes()
         self._load_timeout = load_timeout
         self._feed: Feed | None = None
@@ -106,6 +109,7 @@ class ComfyUIBackend:
         traceback: TracebackType | None,
     ) -> bool | None:
         self._open = False
+        await self._stop_all()
         for request_id in self._jobs:
             logger.warning("%s: left behind on %s, which may work on it", request_id, self.url)
         self._tasks.cancel_scope.cancel()
@@ -225,7 +229,7 @@ class ComfyUIBackend:
             self._client,
             server,
             request.request_id,
-            lost or str(uuid4()),
+            lost.prompt_id if lost is not None else str(uuid4()),
             body,
             Hearing(graph.nodes, graph.steps),
             sent_before=lost is not None,
@@ -242,8 +246,15 @@ class ComfyUIBackend:
             self._tasks.start_soon(job.hunt)
             raise
         if isinstance(job.error, BackendUnavailableError):
-            self._lost[request.request_id] = job.prompt_id
+            self._lost[request.request_id] = job
         return ending_of(job)
+
+    async def _stop_all(self) -> None:
+        """Ask the server to stop what is under way, and what was lost with the way to it."""
+        left = [*self._jobs.values(), *self._lost.values()]
+        with anyio.move_on_after(_LEAVE_WITHIN, shield=bool(left)):
+            for job in left:
+                await job.stop()
 
     async def _run(self, job: Job) -> None:
         try:

@@ -127,15 +127,19 @@ class Job:
 
     async def hunt(self) -> None:
         """Have the server stop it, until it is over."""
-        await self.posted.wait()
         while not self.ended.is_set():
-            try:
-                await self._cancel()
-            except BackendError as error:
-                logger.debug("%s: cancel: %s", self.request_id, error)
+            await self.stop()
             self.look_now()
             with anyio.move_on_after(_AGAIN):
                 await self.ended.wait()
+
+    async def stop(self) -> None:
+        """Ask the server once to stop it, whether or not it is followed; raises no error."""
+        await self.posted.wait()
+        try:
+            await self._cancel()
+        except BackendError as error:
+            logger.debug("%s: cancel: %s", self.request_id, error)
 
     @property
     def gone(self) -> bool:
