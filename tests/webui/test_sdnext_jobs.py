@@ -13,6 +13,7 @@ import httpx2
 import pytest
 
 from stablenew.backends.webui import backend as backend_module
+from stablenew.backends.webui import idle_options
 from stablenew.backends.webui.backend import WebUIBackend
 from stablenew.backends.webui.holder import Holder
 from stablenew.backends.webui.sdnext.outer_job import Moment, _holder_of
@@ -139,6 +140,29 @@ async def test_a_job_is_stopped_after_one_that_failed_and_is_shown_ever_after() 
             await stopped(studio, webui, "Inference")
             assert webui.running is None
             assert receipt_of(studio).confirmed
+
+
+async def test_a_job_that_failed_and_is_shown_ever_after_keeps_nobody_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(idle_options, "_STANDS_STILL", 0.4)
+    with serve(SDNEXT) as webui:
+        webui.sdnext.begin(webui, "Resize")
+        async with WebUIBackend(webui.url) as backend:
+            with anyio.fail_after(10):
+                assert (await draw(backend)).width == 64
+
+
+async def test_a_job_that_moves_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idle_options, "_STANDS_STILL", 1.0)
+    with serve(SDNEXT, step_seconds=0.02) as webui:
+        other = OtherClient(webui)
+        other.start(steps=100)
+        await until(lambda: webui.state.job)
+        async with WebUIBackend(webui.url) as backend:
+            await backend.capabilities()
+            assert webui.running is None
+        other.join()
 
 
 async def test_another_clients_request_that_shows_nothing_just_now_is_left_alone() -> None:

@@ -23,6 +23,9 @@ OPTIONS = "/sdapi/v1/options"
 _LOOK = 0.25
 """Seconds between two looks while somebody's job runs."""
 
+_STANDS_STILL = 30.0
+"""Seconds after which what does not move at all, and may be the trace of a job, is one."""
+
 _PATIENCE = 600.0
 """Seconds after which a queue is taken to have no end, and a job that does not move to be none."""
 
@@ -51,7 +54,7 @@ async def read_idle_options(client: ServerClient, before: Snapshot, shown: objec
         if not after.idle:
             if busy is None:
                 busy = _Busy(client.url, after)
-            if busy.endless(after, again):
+            if busy.leftover(after) or busy.endless(after, again):
                 return again
             await anyio.sleep(_LOOK)
         before, shown = after, again
@@ -73,9 +76,18 @@ class _Busy:
         self._first = job.timestamp
         self._mark: tuple[object, ...] | None = None
         self._since = anyio.current_time()
+        self._place: tuple[object, ...] = ()
+        self._stood_since = self._since
         self._seen: list[dict[str, object]] = []
         why = "until it is over, the server shows that job's settings for its own"
         logger.warning("%s: waiting for a job of another client; %s", url, why)
+
+    def leftover(self, job: Snapshot) -> bool:
+        """Return whether there is no job: what is shown is the trace of one that failed."""
+        now, place = anyio.current_time(), (job.timestamp, job.mark)
+        if place != self._place:
+            self._place, self._stood_since = place, now
+        return job.maybe_leftover and now - self._stood_since >= _STANDS_STILL
 
     def endless(self, job: Snapshot, options: object) -> bool:
         """Return whether to wait no longer, for all that was shown in this time is the same.

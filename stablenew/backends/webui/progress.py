@@ -26,6 +26,8 @@ class Snapshot:
         seconds_left: None where the server does not say.
         busy: Whether a job is running.
         leftover: Whether it is rather the trace of an upscale that failed.
+        maybe_leftover: Whether it is one if it never moves: SD.Next shows any job that failed as
+            running, until the next one begins.
         timestamp: Names the job, to the second at which it began; "" where there is none.
         begun: Whether it has made a first step.
         interrupted: Whether somebody asked the job to stop.
@@ -37,6 +39,7 @@ class Snapshot:
     seconds_left: float | None = None
     busy: bool = False
     leftover: bool = False
+    maybe_leftover: bool = False
     timestamp: str = ""
     begun: bool = False
     interrupted: bool = False
@@ -62,6 +65,7 @@ def read_snapshot(data: object) -> Snapshot | None:
         seconds_left=_seconds(data.get("eta_relative")) if fraction > 0 else None,
         busy=busy,
         leftover=busy and job == "Upscale" and fraction >= 1.0,
+        maybe_leftover=busy and "id" in data and job != "Load model",  # which stands for minutes
         timestamp=str(state.get("job_timestamp") or ""),
         begun=_number(state.get("sampling_step")) > 0 or _number(state.get("job_no")) > 0,
         interrupted=bool(state.get("interrupted") or state.get("skipped")),
