@@ -137,7 +137,7 @@ async def _ask(
             break
         if key in "12345":
             await record_feedback(*picture.key, int(key), note, base_dir=gallery.base_dir)
-            say(f"{key}  {_values(picture)}")
+            say(f"{key}  {gallery.label(picture)}")
             given.append(index)
             index, note = index + 1, None
         elif key == "s":
@@ -215,7 +215,7 @@ async def _ask_pairs(gallery: Gallery, terminal: Terminal) -> ExitCode:
         winner, loser = (left, right) if key == "1" else (right, left)
         await prefer(winner.key, loser.key, base_dir=gallery.base_dir)
         chosen += 1
-        say(f"{_values(winner)} before {_values(loser)}")
+        say(f"{gallery.label(winner)} before {gallery.label(loser)}")
     say(f"choices: {chosen}")
     return ExitCode.SUCCEEDED
 

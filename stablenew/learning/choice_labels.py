@@ -13,6 +13,9 @@ ELLIPSIS, NOTHING = "…", "–"
 _LONG = 24
 """Letters from which on what values have in common is left out, and a setting's name with it."""
 
+LABEL_LETTERS = 60
+"""Of a choice in the name of a step at the most; a prompt may have a thousand."""
+
 _WORD = re.compile(r"[^\s,/\\]*[\s,/\\]+|[^\s,/\\]+")
 """A word of a prompt or a folder of a path, with what ends it."""
 

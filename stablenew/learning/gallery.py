@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from stablenew._convert import frozen_mapping
 from stablenew._names import checked_path
 from stablenew.config.pipeline_config import Setting
 from stablenew.errors import ConfigError, RecordError
+from stablenew.learning.axis import label_of
+from stablenew.learning.choice_labels import LABEL_LETTERS, labels_apart
 from stablenew.pipeline.run_metadata import METADATA_FILE, final_outputs
 from stablenew.storage.disk_errors import disk_errors
 from stablenew.storage.record_reader import NOT_JSON
@@ -61,6 +64,24 @@ class Gallery:
     plan_id: str
     base_dir: Path
     pictures: tuple[Shown, ...]
+
+    def label(self, picture: Shown) -> str:
+        """Return what sets a picture's run apart from the others: `steps=4, prompt=film 0.2`."""
+        return ", ".join(
+            f"{path.partition('.')[2] or path}={self._labels[path][label_of(value)]}"
+            for path, value in picture.varied.items()
+        )
+
+    @cached_property
+    def _labels(self) -> Mapping[str, Mapping[str, str]]:
+        values: dict[str, dict[str, None]] = {}
+        for picture in self.pictures:
+            for path, value in picture.varied.items():
+                values.setdefault(path, {})[label_of(value)] = None
+        return {
+            path: dict(zip(some, labels_apart([*some], LABEL_LETTERS), strict=True))
+            for path, some in values.items()
+        }
 
 
 def open_gallery(

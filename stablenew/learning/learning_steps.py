@@ -19,15 +19,12 @@ from stablenew.config.overrides import (
 from stablenew.config.pipeline_config import PipelineConfig, Setting
 from stablenew.errors import ConfigError, OverrideError
 from stablenew.learning.axis import Axis, Choice, axis_names, axis_of_values, changes_text
-from stablenew.learning.choice_labels import labels_apart
+from stablenew.learning.choice_labels import LABEL_LETTERS, labels_apart
 from stablenew.learning.learning_plan import LearningPlan, LearningRunStep
 from stablenew.learning.plan_problems import plan_problems
 
 LOOKED_AT = 2_000
 """Steps up to which each is tried before anything runs; of more, each choice is."""
-
-_LABEL_LETTERS = 60
-"""Of a choice in a step's label; a prompt may have a thousand."""
 
 
 class Steps(Sequence[LearningRunStep]):
@@ -184,7 +181,7 @@ def _checked(axes: Sequence[Axis]) -> list[list[_Checked]]:
     found: list[list[_Checked]] = []
     for axis, name in zip(axes, axis_names(axes), strict=True):
         found.append([])
-        labels = labels_apart(axis.labels, _LABEL_LETTERS)
+        labels = labels_apart(axis.labels, LABEL_LETTERS)
         for choice, value, label in zip(axis.choices, axis.values, labels, strict=True):
             settings: dict[tuple[str, str], Setting] = {}
             edits: list[tuple[str, str | float]] = []
