@@ -4,4 +4,5 @@ from __future__ import annotations
 
 import os
 
-collect_ignore = [] if os.environ.get("STABLENEW_REAL_COMFYUI_URL") else ["test_real_server.py"]
+_REAL = ["test_real_server.py", "test_real_workflows.py"]
+collect_ignore = [] if os.environ.get("STABLENEW_REAL_COMFYUI_URL") else _REAL

@@ -263,6 +263,7 @@ def test_the_commonest_packs_are_known(kind: str, pack: str) -> None:
         ("3.sampler_name", "Euler b", "given 'Euler b', did you mean euler"),
         ("4.ckpt_name", "nope", "given 'nope', there is full-a.safetensors, "),
         ("6.text", 5, "given 5, expected text"),
+        ("3.model", 5, "given 5, expected a link to something of type MODEL"),
         ("9.images", ["99", 0], "linked to node 99, which is not there"),
         ("9.images", ["8", 5], "linked to output 5, but node 8 (VAEDecode) has 1 outputs"),
         ("9.images", ["4", 0], "expected IMAGE, but node 4 (Load Checkpoint) gives MODEL there"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 
+from stablenew._arguments import shown
 from stablenew._names import suggestion
 from stablenew.backends.comfyui.object_info import NodeInput, ObjectInfo
 from stablenew.backends.comfyui.workflows.input_values import fitted
@@ -16,6 +17,8 @@ from stablenew.backends.comfyui.workflows.node_packs import unknown_classes
 from stablenew.backends.comfyui.workflows.workflow import InputName, Link, Node, Workflow
 
 _ANY = "*"
+_LINKED = ("MODEL", "CLIP", "VAE", "CONDITIONING", "LATENT", "IMAGE", "MASK", "CONTROL_NET")
+"""Types that no value is of; of others there may be some, which only their nodes know."""
 
 
 def workflow_problems(workflow: Workflow, info: ObjectInfo) -> list[str]:
@@ -60,7 +63,11 @@ def _of_inputs(name: str, node: Node, info: ObjectInfo) -> Iterator[str]:
         if each.name not in node.inputs:
             if each.required and not each.kind.startswith("COMFY_"):
                 yield f"{where}: missing, expected {_expected(each)}"
-        elif not isinstance(value, Link) and each.literal:
+        elif isinstance(value, Link):
+            continue
+        elif each.kind in _LINKED:  # which the server would take, and fail with
+            yield f"{where}: given {shown(value)}, expected {_expected(each)}"
+        elif each.literal:
             try:
                 fitted(each, value)
             except ValueError as error:
