@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import anyio.to_thread
 import attrs
 
 from stablenew._clock import Clock, checked_id
@@ -80,4 +81,7 @@ class PipelineRunner:
         image, pictures = request.config.image, request.pictures
         if image is not None and image not in pictures:
             pictures = await look_at_pictures([image])
-        return plan_stages(request.config, capabilities, pictures)
+        what = (request.config, capabilities, pictures)
+        if request.config.workflow is None:
+            return plan_stages(*what)
+        return await anyio.to_thread.run_sync(plan_stages, *what)  # of thousands of nodes

@@ -193,7 +193,7 @@ class ComfyUIBackend:
 
     async def _make(self, request: StageRequest, server: Server, report: ReportProgress) -> Picture:
         source = None if request.image is None else await upload(self._client, request.image)
-        graph = build_graph(request, server, source)
+        graph = await anyio.to_thread.run_sync(build_graph, request, server, source)
         nodes = graph.nodes
         if request.stage != WORKFLOW:  # which says itself what is in it
             nodes = self._kept.beside(request.stage, nodes)

@@ -6,6 +6,7 @@ A workflow is never changed; with another value in an input it is another workfl
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import NamedTuple
 
 import attrs
@@ -84,12 +85,14 @@ class Workflow:
     nodes: Mapping[str, Node] = attrs.field(converter=frozen_mapping)
     notes: tuple[str, ...] = ()
 
-    @property
-    def literals(self) -> Iterator[tuple[InputName, object]]:
+    @cached_property
+    def literals(self) -> tuple[tuple[InputName, object], ...]:
         """Every input in which a value stands."""
-        for node, each in self.nodes.items():
-            for name, value in each.literals:
-                yield InputName(node, name), value
+        return tuple(
+            (InputName(node, name), value)
+            for node, each in self.nodes.items()
+            for name, value in each.literals
+        )
 
     def value(self, of: InputName) -> object:
         """Return what stands in an input."""

@@ -129,11 +129,12 @@ class _Search:
 def _seeds(workflow: Workflow, info: ObjectInfo | None) -> Iterator[InputName]:
     """Yield every seed; one that is linked is where its number stands."""
     for node, each in workflow.nodes.items():
-        for name in each.inputs:
-            described = input_of(workflow, InputName(node, name), info)
-            is_seed = name in SEEDS if described is None else described.is_seed
-            if is_seed:
-                yield from _numbers(workflow, InputName(node, name))
+        names = (name for name in each.inputs if name in SEEDS)
+        if info is not None and each.kind in info:
+            known = info[each.kind].inputs_with(each.inputs)
+            names = (one.name for one in known if one.is_seed and one.name in each.inputs)
+        for name in names:
+            yield from _numbers(workflow, InputName(node, name))
 
 
 def _numbers(workflow: Workflow, name: InputName) -> Iterator[InputName]:

@@ -37,15 +37,16 @@ _UPLOADED = "stablenew/picture.png"
 
 _PROMPTS: Mapping[str, str] = {"prompt": "{prompt}", "negative_prompt": "{negative_prompt}"}
 
-_FACTS: Mapping[str, tuple[str, ...]] = {
-    "steps": ("steps",),
-    "cfg_scale": ("cfg",),
-    "sampler_name": ("sampler_name",),
-    "scheduler": ("scheduler",),
-    "denoising_strength": ("denoise",),
-    "model": ("ckpt_name", "unet_name"),
+_FACTS: Mapping[str, str] = {
+    "steps": "steps",
+    "cfg": "cfg_scale",
+    "sampler_name": "sampler_name",
+    "scheduler": "scheduler",
+    "denoise": "denoising_strength",
+    "ckpt_name": "model",
+    "unet_name": "model",
 }
-"""What is said of a picture, by what inputs are called that hold it, where they all agree."""
+"""What inputs say of a picture that are called so, where all of them agree."""
 
 
 @attrs.frozen
@@ -211,16 +212,12 @@ def _read(graph: str) -> Workflow:
 
 
 def _facts(workflow: Workflow) -> dict[str, Setting]:
-    found: dict[str, Setting] = {}
-    for fact, names in _FACTS.items():
-        values = {
-            value
-            for name, value in workflow.literals
-            if name.name in names and isinstance(value, str | int | float)
-        }
-        if len(values) == 1:
-            found[fact] = values.pop()
-    return found
+    found: dict[str, set[Setting]] = {}
+    for name, value in workflow.literals:
+        fact = _FACTS.get(name.name)
+        if fact is not None and isinstance(value, str | int | float):
+            found.setdefault(fact, set()).add(value)
+    return {fact: values.pop() for fact, values in found.items() if len(values) == 1}
 
 
 def _untitled(workflow: Workflow) -> Workflow:
