@@ -103,7 +103,7 @@ _STAGE_OF = {
 }
 
 
-@attrs.frozen(kw_only=True, field_transformer=takes_numpy)
+@attrs.frozen(kw_only=True, field_transformer=takes_numpy, weakref_slot=False)  # a step has its own
 class Txt2ImgConfig:
     """Settings of `txt2img`, hires fix and refiner included.
 
@@ -267,7 +267,7 @@ class UpscaleConfig:
     extra: Mapping[str, Setting] | None = _extra()
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, weakref_slot=False)
 class PipelineConfig:
     """What a run does, stage by stage. Only `txt2img` is on unless somebody turns another on.
 

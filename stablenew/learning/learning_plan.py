@@ -296,7 +296,7 @@ def _is_meant(given: Setting, value: Setting) -> bool:
         return False
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(weakref_slot=False, kw_only=True)
 class LearningRunStep:
     """One cell of a plan, and the config that follows from it.
 
