@@ -78,6 +78,10 @@ class Workflows(Protocol):
         """
         ...
 
+    def choices(self, workflow: WorkflowConfig, name: str) -> tuple[str, ...]:
+        """Return what may stand in an input; empty where it takes any, or where there is none."""
+        ...
+
 
 @attrs.frozen(kw_only=True)
 class Capabilities:

@@ -24,6 +24,9 @@ several things at once, all combinations or some of them (docs/plans.md has each
 with a server of yours (ComfyUI, AUTOMATIC1111 started with --api, Forge, SD.Next, sd-server):
   python -m stablenew.run --url http://127.0.0.1:8188 \\
       --prompt "a blue cat" --sweep txt2img.cfg_scale=3,5,7 --learn
+with a workflow of ComfyUI's, any input of any node (docs/workflows.md):
+  python -m stablenew.run --workflow flow.json --list
+  python -m stablenew.run --workflow flow.json --sweep KSampler.cfg=3,5,7 --learn
 
 a plan file has the same words, and a table for each stage:
   prompt = "a blue cat"
@@ -39,7 +42,7 @@ them that has some); the environment has
   STABLENEW_PROMPT, _NEGATIVE_PROMPT, _PACK, _PACK_FORMAT, _PROMPT_INDEX, _PROMPTS, _SEED,
   _COMPARE_PROMPTS, _SWEEP, _REPLACE, _REPLACE_IN, _PRESETS, _SAMPLE, _SKIP, _ORDER, _EXPLORE,
   _MAX_PICTURES, _IMAGES_PER_STEP, _MAX_STEPS, _MAX_TIME, _LEARN, _EXPERIMENT_NAME, _BACKEND,
-  _URL, _AUTH, _WAIT_FOR_SERVER, _OUT, _STEP_TIMEOUT, _STALL_TIMEOUT, _FRESH
+  _URL, _AUTH, _WAIT_FOR_SERVER, _OUT, _STEP_TIMEOUT, _STALL_TIMEOUT, _FRESH, _WORKFLOW, _OUTPUT
 exit codes: 0 all steps succeeded, 1 some did not or a record was lost, 2 the input is wrong,
             3 the backend cannot be reached, 4 --max-time left steps for later,
             130 and 143 for SIGINT and SIGTERM

@@ -94,7 +94,7 @@ class Job:
         if self.plan is None:
             return self
         try:
-            plan, problems = spelled_plan(self.plan, capabilities)
+            plan, problems = spelled_plan(self.plan, capabilities, self.config.workflow)
         except ConfigError as error:
             raise ConfigError(*self.problems, *error.problems) from None
         return attrs.evolve(self, plan=plan, problems=(*self.problems, *problems))

@@ -19,7 +19,7 @@ def new_plan(stored: StoredPlan, capabilities: Capabilities) -> StoredPlan:
     Raises:
         ConfigError: With every problem of every step.
     """
-    plan, wrong = spelled_plan(stored.plan, capabilities)
+    plan, wrong = spelled_plan(stored.plan, capabilities, stored.config.workflow)
     stored = attrs.evolve(
         stored,
         plan=plan,
@@ -53,7 +53,7 @@ def resumed_plan(
     if not stored.defaults or stored.backend != capabilities.backend:
         defaults = backend_defaults(capabilities, of_version_0_1=not stored.defaults)
         stored = attrs.evolve(stored, defaults=defaults)
-    plan, wrong = spelled_plan(stored.plan, capabilities)
+    plan, wrong = spelled_plan(stored.plan, capabilities, stored.config.workflow)
     stored = attrs.evolve(stored, plan=plan)
     _checked(stored, capabilities, wrong)
     return stored

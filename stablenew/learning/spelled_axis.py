@@ -16,6 +16,7 @@ from stablenew._names import suggestion
 from stablenew.backends.base import Capabilities
 from stablenew.config.overrides import LORA
 from stablenew.config.pipeline_config import STAGES, Setting
+from stablenew.config.workflow_config import WORKFLOW
 from stablenew.errors import ConfigError
 from stablenew.learning.axis import Axis, Choice, label_of, label_of_all
 
@@ -107,9 +108,11 @@ def _expanded(
 
 def _is_glob(path: str, value: str, capabilities: Capabilities) -> bool:
     stage, _, name = path.partition(".")
+    names = capabilities.names_of(name)
+    if stage == WORKFLOW:  # whose inputs may be texts
+        return bool(names) and value not in names and _has_glob(value)
     if stage not in STAGES or "prompt" in name or not _has_glob(value):
         return False
-    names = capabilities.names_of(name)
     return value not in names and (bool(names) or "*" in value)
 
 

@@ -8,7 +8,9 @@ from types import MappingProxyType
 import attrs
 
 from stablenew.backends.base import Capabilities
+from stablenew.config.overrides import sets_input
 from stablenew.config.pipeline_config import PipelineConfig, Setting
+from stablenew.config.workflow_config import WorkflowConfig
 from stablenew.errors import ConfigError
 from stablenew.learning.axis import Axis
 from stablenew.learning.learning_plan import LearningPlan, LearningRunStep
@@ -102,17 +104,24 @@ def _planned(
 
 
 def spelled_plan(
-    plan: LearningPlan, capabilities: Capabilities
+    plan: LearningPlan, capabilities: Capabilities, workflow: WorkflowConfig | None = None
 ) -> tuple[LearningPlan, tuple[str, ...]]:
     """Return a plan with its names as the backend has them, and globs in full; records keep those.
 
     And what is wrong: the globs that match nothing. Axes that have one are left out.
+
+    Args:
+        plan: The plan.
+        capabilities: Of the backend.
+        workflow: Whose inputs its axes may vary.
 
     Raises:
         ConfigError: There is one in every axis.
     """
     problems: list[str] = []
     axes: list[Axis] = []
+    if workflow is not None:
+        capabilities = _of_workflow(capabilities, workflow, plan)
     for axis in plan.axes:
         try:
             axes.append(spelled_axis(axis, capabilities))
@@ -125,3 +134,15 @@ def spelled_plan(
     if problems:  # what is to be skipped may be of those that are left out
         return attrs.evolve(plan, axes=axes, mode=None, skip=(), sample=None), tuple(problems)
     return attrs.evolve(plan, axes=axes), ()
+
+
+def _of_workflow(
+    capabilities: Capabilities, workflow: WorkflowConfig, plan: LearningPlan
+) -> Capabilities:
+    """Return capabilities that know what the inputs take that a plan varies."""
+    if capabilities.workflows is None:
+        return capabilities
+    varied = {path for axis in plan.axes for path in axis.paths if sets_input(path)}
+    names = {path.partition(".")[2] for path in varied}
+    choices = {name: capabilities.workflows.choices(workflow, name) for name in names}
+    return attrs.evolve(capabilities, choices={**capabilities.choices, **choices})

@@ -69,6 +69,17 @@ def test_inputs_are_swept_and_recorded_and_what_is_there_is_not_made_again(
     assert len(comfyui.entries) == 8
 
 
+def test_globs_are_all_that_the_input_takes(tmp_path: Path, comfyui: ComfyUI) -> None:
+    run(tmp_path, comfyui, "--sweep", "KSampler.scheduler=k*", "--set", "6.text=*", flow=txt2img())
+    assert inputs(comfyui, "3", "scheduler") == ["karras", "kl_optimal"]
+    run(tmp_path, comfyui, "--sweep", "6.text=a*,b?", flow=txt2img())
+    assert inputs(comfyui, "6", "text")[2:] == ["a*", "b?"]
+    words = ("--sweep", "KSampler.scheduler=x*")
+    assert (
+        "which no name matches" in run(tmp_path, comfyui, *words, flow=txt2img(), expect=2).stderr
+    )
+
+
 def test_checkpoints_are_loaded_once_each(tmp_path: Path, comfyui: ComfyUI) -> None:
     words = ("--sweep", "4.ckpt_name=full-a,full-b", "--sweep", "KSampler.cfg=3,5")
     run(tmp_path, comfyui, *words, flow=txt2img())

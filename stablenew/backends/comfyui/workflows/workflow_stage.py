@@ -65,6 +65,15 @@ class ComfyUIWorkflows:
         """
         return _Planning(self.info, workflow).settings(given, image=image)
 
+    def choices(self, workflow: WorkflowConfig, name: str) -> tuple[str, ...]:
+        """Return what may stand in an input; empty where it takes any, or where there is none."""
+        try:
+            whole = _read(workflow.graph)
+            described = input_of(whole, find_input(whole, name), self.info)
+        except ConfigError:  # told with everything else
+            return ()
+        return tuple(map(str, (described and described.choices) or ()))
+
 
 class _Planning:
     """A stage in the making."""
