@@ -37,7 +37,7 @@ async def test_a_queued_job_waits_for_its_turn_to_be_stopped_and_harms_nobody(
         other = OtherClient(webui)
         async with open_studio(webui.url) as studio:
             other.start(steps=200)
-            await until(lambda: webui.running)
+            await until(lambda: webui.state.sampling_step)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(lambda: studio.run("run-1", 1, txt2img={"steps": 80}))
                 await until(lambda: len(webui.paths("txt2img")) == 2)
