@@ -34,7 +34,8 @@ from stablenew.cli.program_rater import ProgramRater, rater_of
 from stablenew.cli.prompt_options import chosen_prompts, notes_on
 from stablenew.cli.variant_options import notes_on_variants, plan_of_variants
 from stablenew.cli.workflow_options import base_config, given_workflow, read_given_file
-from stablenew.config.pipeline_config import PipelineConfig, read_table
+from stablenew.config.input_file import read_table
+from stablenew.config.pipeline_config import PipelineConfig
 from stablenew.config.prompt_pack import STDIN
 from stablenew.config.settings import Settings
 from stablenew.config.sweep import by_config

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stablenew.cli.options import options_from_file
-from stablenew.config.pipeline_config import STAGES, Setting, read_table
+from stablenew.config.input_file import read_table
+from stablenew.config.pipeline_config import STAGES, Setting
 from stablenew.errors import ConfigError
 from stablenew.learning.axis import Axis, axis_of_presets
 

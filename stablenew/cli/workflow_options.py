@@ -24,13 +24,9 @@ from stablenew.cli.options import (
     options_from_file,
     options_from_flags,
 )
+from stablenew.config.input_file import read_table
 from stablenew.config.overrides import IMAGE, LORA, TEXT_EDITS, sets_input
-from stablenew.config.pipeline_config import (
-    STAGES,
-    PipelineConfig,
-    Setting,
-    read_table,
-)
+from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
 from stablenew.config.server_url import DEFAULT_COMFYUI_URL, split_url
 from stablenew.config.sweep import by_config
 from stablenew.config.workflow_config import WORKFLOW, WorkflowConfig

@@ -18,9 +18,9 @@ import attrs
 
 from stablenew._arguments import checked
 from stablenew._names import checked_path, suggestion
+from stablenew.config.input_file import decode_text, read_bytes, without_control_characters
 from stablenew.config.pack_tables import read_csv_prompts, read_json_prompts, read_yaml_prompts
 from stablenew.config.pack_text import has_a_prompt_a_line, read_blocks, read_lines, read_tsv
-from stablenew.config.pipeline_config import decode_text, read_bytes, without_control_characters
 from stablenew.config.prompt import Prompt
 from stablenew.errors import ConfigError
 

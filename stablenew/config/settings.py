@@ -11,7 +11,8 @@ import attrs
 from stablenew._arguments import checked
 from stablenew._convert import structure, takes_numpy
 from stablenew._names import checked_path
-from stablenew.config.pipeline_config import bounded, without_control_characters
+from stablenew.config.input_file import without_control_characters
+from stablenew.config.pipeline_config import bounded
 from stablenew.config.server_url import DEFAULT_COMFYUI_URL, DEFAULT_URL, split_url
 from stablenew.errors import ConfigError
 

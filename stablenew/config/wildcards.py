@@ -21,7 +21,7 @@ import attrs
 
 from stablenew._arguments import shown
 from stablenew._names import checked_path, suggestion
-from stablenew.config.pipeline_config import read_text
+from stablenew.config.input_file import read_text
 from stablenew.config.structured_text import read_json, read_yaml
 from stablenew.errors import ConfigError
 from stablenew.storage.disk_errors import disk_errors

@@ -18,7 +18,7 @@ from stablenew._arguments import checked_list, shown, takes
 from stablenew._clock import Clock, checked_id
 from stablenew._convert import sorted_json
 from stablenew._names import checked_path, suggestion
-from stablenew.config.pipeline_config import read_table
+from stablenew.config.input_file import read_table
 from stablenew.errors import ConfigError
 from stablenew.learning.feedback_reader import (
     FEEDBACK_FILE,

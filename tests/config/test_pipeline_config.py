@@ -7,11 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stablenew.config.pipeline_config import (
-    PipelineConfig,
-    Txt2ImgConfig,
-    read_table,
-)
+from stablenew.config.input_file import read_table
+from stablenew.config.pipeline_config import PipelineConfig, Txt2ImgConfig
 from stablenew.errors import ConfigError
 
 SHARED = {"txt2img": {"prompt": "a cat"}}
