@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from datetime import date, time
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -23,14 +22,14 @@ from cattrs import Converter, ForbiddenExtraKeysError, IterableValidationNote
 from cattrs.errors import AttributeValidationNote, BaseValidationError
 from cattrs.gen import make_dict_structure_fn, override
 
-from stablenew._arguments import is_text, shown
+from stablenew._arguments import shown
 from stablenew._names import suggestion
 from stablenew.errors import ConfigError
 
 T = TypeVar("T")
 
 
-_EMPTY: Mapping[str, object] = MappingProxyType({})
+EMPTY: Mapping[str, object] = MappingProxyType({})
 
 
 def frozen_mapping(value: Mapping[str, object]) -> Mapping[str, object]:
@@ -41,7 +40,7 @@ def frozen_mapping(value: Mapping[str, object]) -> Mapping[str, object]:
     """
     if not isinstance(value, Mapping):
         raise ConfigError(f"given {shown(value)}, expected a table of names and values")
-    return MappingProxyType(dict(value)) if value else _EMPTY  # most have none: a step, a picture
+    return MappingProxyType(dict(value)) if value else EMPTY  # most have none: a step, a picture
 
 
 def as_python(value: object) -> object:
@@ -66,61 +65,6 @@ _OWN = frozenset({str, int, float, bool, type(None)})
 def takes_numpy(_: type, fields: list[attrs.Attribute[object]]) -> list[attrs.Attribute[object]]:
     """Have a class take numpy's numbers where it takes Python's (a field transformer of attrs)."""
     return [each if each.converter else each.evolve(converter=as_python) for each in fields]
-
-
-def as_metadata(given: object) -> Mapping[str, object]:
-    """Return tags as plain data that nobody can change (an attrs converter); dates become text.
-
-    Raises:
-        ConfigError: With every key whose value JSON cannot hold; a record could not, either.
-    """
-    if not isinstance(given, Mapping):
-        raise ConfigError(f"metadata: given {given!r}, expected a table of keys and values")
-    if not given:  # as of most choices, and a plan may have thousands
-        return _EMPTY
-    problems: list[str] = []
-    try:
-        plain = _json_value(given, "metadata", problems)
-    except RecursionError:
-        raise ConfigError("metadata: nested too deeply") from None
-    if problems:
-        raise ConfigError(*problems)
-    assert isinstance(plain, Mapping)
-    return MappingProxyType(plain)
-
-
-def _json_value(value: object, path: str, problems: list[str]) -> object:
-    """Return `value` as JSON has it; what it has not is named in `problems`."""
-    value = as_python(value)
-    if isinstance(value, Mapping):
-        wrong = [key for key in value if not is_text(key)]
-        problems += [f"{path}: given the key {shown(key)}, expected text" for key in wrong]
-        return {
-            as_python(key): _json_value(each, _join(path, str(key)), problems)
-            for key, each in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [_json_value(each, f"{path}[{index}]", problems) for index, each in enumerate(value)]
-    if isinstance(value, date | time):  # TOML has them
-        return value.isoformat()
-    if isinstance(value, Path):
-        return str(value)
-    if value is not None and not isinstance(value, str | int | float):
-        expected = "text, a number, true or false, a list"
-        problems.append(f"{path}: given {shown(value)}, expected {expected}")
-    elif isinstance(value, str) and not is_text(value):
-        problems.append(f"{path}: given {shown(value)}, expected valid Unicode text")
-    elif isinstance(value, float) and not math.isfinite(value):
-        problems.append(f"{path}: given {value!r}, expected a finite number")
-    elif isinstance(value, int) and value.bit_length() > _MOST_BITS:
-        problems.append(
-            f"{path}: given a number of {value.bit_length()} bits, expected a smaller one"
-        )
-    return value
-
-
-_MOST_BITS = 10_000
-"""Beyond this Python writes no whole number out."""
 
 
 def structure(data: object, kind: type[T], path: str = "") -> T:
@@ -158,7 +102,7 @@ def structure_field(value: object, kind: type, name: str, path: str = "") -> obj
     try:
         return hook(value, hint)
     except (BaseValidationError, ConfigError, ValueError, TypeError) as error:
-        raise ConfigError(*_problems(error, _join(path, name))) from None
+        raise ConfigError(*_problems(error, joined(path, name))) from None
 
 
 @cache
@@ -219,15 +163,15 @@ def _problems(error: BaseException, path: str) -> Iterator[str]:
     if isinstance(error, ForbiddenExtraKeysError):
         names = [field.name for field in attrs.fields(error.cl)]
         for key in sorted(map(str, error.extra_fields)):
-            yield f"{_join(path, key)}: unknown key, {suggestion(key, names)}"
+            yield f"{joined(path, key)}: unknown key, {suggestion(key, names)}"
     elif isinstance(error, BaseValidationError):
         noted, bare = error.group_exceptions()  # type: ignore[attr-defined]  # both subclasses have it
         for inner, note in noted:
-            yield from _problems(inner, _join(path, _noted(note)))
+            yield from _problems(inner, joined(path, _noted(note)))
         for inner in bare:
             yield from _problems(inner, path)
     elif isinstance(error, ConfigError):
-        yield from (_join(path, problem) for problem in error.problems)
+        yield from (joined(path, problem) for problem in error.problems)
     else:
         yield f"{path or 'input'}: {error}"
 
@@ -236,7 +180,8 @@ def _noted(note: AttributeValidationNote | IterableValidationNote) -> str:
     return note.name if isinstance(note, AttributeValidationNote) else f"[{note.index}]"
 
 
-def _join(path: str, name: str) -> str:
+def joined(path: str, name: str) -> str:
+    """Return the path of something in what has a path: `txt2img.steps`, `skip[2]`."""
     return f"{path}{name}" if name.startswith("[") or not path else f"{path}.{name}"
 
 

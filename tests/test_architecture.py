@@ -22,6 +22,7 @@ ORDER = (
     "_cancelling",
     "storage",
     "_convert",
+    "_metadata",
     "config",
     "events",
     "backends",

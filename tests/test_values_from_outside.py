@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stablenew import FakeBackend, LearningPlan, Settings, open_app, record_feedback
-from stablenew._convert import as_metadata, as_python
+from stablenew._convert import as_python
+from stablenew._metadata import as_metadata
 from stablenew.backends.base import Capabilities, Picture, ReportProgress, StageRequest
 from stablenew.backends.fake import FAKE_CAPABILITIES
 from stablenew.config.overrides import override

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import attrs
 from attrs.validators import optional
 
-from stablenew._convert import as_metadata, frozen_mapping, structure
+from stablenew._convert import frozen_mapping, structure
+from stablenew._metadata import as_metadata
 from stablenew.config.pipeline_config import (
     ADetailerConfig,
     Img2ImgConfig,

@@ -11,7 +11,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from stablenew._arguments import takes
-from stablenew._convert import as_metadata
+from stablenew._metadata import as_metadata
 from stablenew.backends.base import Capabilities
 from stablenew.config.pipeline_config import PipelineConfig
 from stablenew.controller.activity import State

@@ -15,7 +15,8 @@ from types import NoneType
 import attrs
 
 from stablenew._arguments import checked, checked_list, shown, takes
-from stablenew._convert import as_metadata, as_python, frozen_mapping
+from stablenew._convert import as_python, frozen_mapping
+from stablenew._metadata import as_metadata
 from stablenew.config.image_files import image_path, short_names
 from stablenew.config.overrides import IMAGE, TEXT_EDITS, edits_text, paths_set_by
 from stablenew.config.pipeline_config import STAGES, Setting

@@ -20,7 +20,8 @@ from pathlib import Path
 import attrs
 
 from stablenew._arguments import checked
-from stablenew._convert import as_metadata, frozen_mapping, structure
+from stablenew._convert import frozen_mapping, structure
+from stablenew._metadata import as_metadata
 from stablenew.config.image_files import find_images
 from stablenew.config.number_range import is_range
 from stablenew.config.overrides import IMAGE, value_type

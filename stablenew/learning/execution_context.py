@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import attrs
 
-from stablenew._convert import as_metadata, takes_numpy
+from stablenew._convert import takes_numpy
+from stablenew._metadata import as_metadata
 from stablenew.config.pipeline_config import PipelineConfig, Setting, bounded, whole
 from stablenew.learning.learning_plan import LearningPlan
 from stablenew.pipeline.results import StageOutput

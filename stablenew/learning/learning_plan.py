@@ -10,7 +10,8 @@ from types import MappingProxyType
 import attrs
 
 from stablenew._arguments import checked, checked_list, shown
-from stablenew._convert import as_metadata, as_python, frozen_mapping, takes_numpy
+from stablenew._convert import as_python, frozen_mapping, takes_numpy
+from stablenew._metadata import as_metadata
 from stablenew._names import suggestion
 from stablenew.config.overrides import with_stage
 from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting, whole

@@ -10,7 +10,8 @@ from typing import Any
 import attrs
 import msgspec
 
-from stablenew._convert import as_metadata, frozen_mapping, json_line, structure, takes_numpy
+from stablenew._convert import frozen_mapping, json_line, structure, takes_numpy
+from stablenew._metadata import as_metadata
 from stablenew.config.overrides import override_all, setting_types
 from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting, bounded, whole
 from stablenew.errors import ConfigError

@@ -9,7 +9,8 @@ from types import MappingProxyType
 import anyio
 import attrs
 
-from stablenew._convert import as_metadata, frozen_mapping, takes_numpy
+from stablenew._convert import frozen_mapping, takes_numpy
+from stablenew._metadata import as_metadata
 from stablenew.config.pipeline_config import PipelineConfig, whole
 from stablenew.pipeline.start_picture import StartPicture
 
