@@ -99,11 +99,6 @@ def test_ids_of_links_may_be_numbers_and_a_list_of_two_texts_is_no_link() -> Non
     assert made == {"images": Link("8", 0), "pair": ["a", "b"], "wrapped": {"__value__": [1, 2]}}
 
 
-def test_it_is_written_as_a_file_that_is_read_again(tmp_path: Path) -> None:
-    workflow_file.write_api_format(workflow(), tmp_path / "flow.json")
-    assert read_workflow_file(tmp_path / "flow.json").workflow(None) == workflow()
-
-
 NOTHING = {
     "no JSON": b"txt2img",
     "empty": b"",

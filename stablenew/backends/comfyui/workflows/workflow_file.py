@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 
 import attrs
 
@@ -139,8 +138,3 @@ def _of_json(data: object, name: str) -> WorkflowFile:
         if data is None:
             break
     raise ConfigError(f"no nodes in it; {_EXPECTED}")
-
-
-def write_api_format(workflow: Workflow, path: Path) -> None:
-    """Write a workflow as a file that a server takes; blocks."""
-    path.write_text(json.dumps(workflow.as_prompt(), indent=2, ensure_ascii=False))
