@@ -21,6 +21,9 @@ Skip = Mapping[int, frozenset[int]]
 _TRIES = 12
 """Cells among which the one is taken that is most like what came least often so far."""
 
+_MANY, _FEW_TRIES = 1_000, 2
+"""Cells after which fewer are tried: 20,000 took half a minute, and are even enough by then."""
+
 _LOOKED_AT = 8
 """Choices of an axis, of those that came least often, that are compared for one cell."""
 
@@ -194,8 +197,9 @@ class _Spread:
 
     def take(self) -> int:
         """Return another cell; there has to be one."""
-        tried = [self._greedy() for _ in range(_TRIES)]
-        fresh = [places for places in tried if self._is_fresh(places)] or self._left()
+        tries = _TRIES if len(self._taken) < _MANY else _FEW_TRIES
+        tried = [self._greedy() for _ in range(tries)]
+        fresh = [places for places in tried if self._is_fresh(places)] or self._left(10 * tries)
         best = min(fresh, key=self._weight)
         number = number_of(best, self._sizes)
         self._taken.add(number)
@@ -239,14 +243,14 @@ class _Spread:
         taken = number_of(places, self._sizes) in self._taken
         return not taken and not _is_left_out(places, self._skips)
 
-    def _left(self) -> list[tuple[int, ...]]:
-        """Return some of the cells that are left, where most are taken or left out."""
+    def _left(self, most: int) -> list[tuple[int, ...]]:
+        """Return up to so many of the cells that are left, where most are taken or left out."""
         if self._rest is None:
             rest = [number for number in self._kept if number not in self._taken]
             self._chance.shuffle(rest)
             self._rest = deque(rest)
         some: list[int] = []
-        while len(some) < 10 * _TRIES and self._rest:
+        while len(some) < most and self._rest:
             if (number := self._rest.popleft()) not in self._taken:
                 some.append(number)
         self._rest.extend(some)

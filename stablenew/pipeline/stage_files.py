@@ -33,6 +33,8 @@ _KINDS = {
 """What kind of file a setting names."""
 
 _LORA = re.compile(r"<(?:lora|lyco):([^>]*)>")
+_LORA_LIKE = re.compile(r"<(lora|lyco):([^<>]*)(>?)", re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)")
 _ELSEWHERE = re.compile(r"__|[{}|$*]")
 """What a server's own wildcards and dynamic prompts write in the place of a name."""
 
@@ -103,17 +105,35 @@ def lora_names(text: str) -> Iterator[str]:
 def missing_loras(
     stage: str, settings: Mapping[str, Setting], capabilities: Capabilities
 ) -> Iterator[str]:
-    """Yield a problem for each LoRA in a stage's prompts that the backend does not have."""
+    """Yield a problem for each LoRA in a stage's prompts that the backend does not have.
+
+    And for each tag that a server passes over in silence, or takes for words of the prompt.
+    """
     there = capabilities.files.get("lora")
     if there is None:  # it does not tell
         return
     for setting in PROMPTS:
         text = str(settings.get(setting) or "") if counts(setting, settings) else ""
+        for tag in dict.fromkeys(_broken_tags(text)):
+            yield f"{stage}.{setting}: {tag}"
         for name in dict.fromkeys(lora_names(text)):
             if name not in there and not _ELSEWHERE.search(name):
                 lacks = f"the {capabilities.title} has no such LoRA"
                 near = suggestion(name, there)
                 yield f"{stage}.{setting}: given <lora:{name}:…>, but {lacks}; {near}"
+
+
+def _broken_tags(text: str) -> Iterator[str]:
+    for tag in _LORA_LIKE.finditer(text):
+        kind, inside, end = tag.groups()
+        given = f"given {tag[0][:60]!r}"
+        weights = [part for part in inside.split(":")[1:] if "=" not in part]
+        if not end:
+            yield f"{given}, which no '>' ends; expected <{kind.lower()}:NAME:WEIGHT>"
+        elif kind != kind.lower():
+            yield f"{given}, which is no tag; expected <{kind.lower()}:{inside}>"
+        elif weights and not _NUMBER.fullmatch(weights[0]) and not _ELSEWHERE.search(weights[0]):
+            yield f"{given}, expected a number as its weight"
 
 
 def counts(name: str, settings: Mapping[str, Setting]) -> bool:

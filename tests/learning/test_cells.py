@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stablenew.learning import cells as cells_module
 from stablenew.learning.cells import (
     KeptCells,
     Skip,
@@ -53,6 +54,21 @@ def test_a_sample_is_spread_evenly_over_choices_and_pairs() -> None:
         pairs = Counter((places[one], places[other]) for places in cells)
         assert len(pairs) == sizes[one] * sizes[other]
         assert max(pairs.values()) - min(pairs.values()) <= 2
+
+
+def test_a_large_sample_is_even_too_and_takes_few_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+    greedy = cells_module._Spread._greedy
+
+    def counted_greedy(spread: cells_module._Spread) -> tuple[int, ...]:
+        tried.append(1)
+        return greedy(spread)
+
+    monkeypatch.setattr(cells_module._Spread, "_greedy", counted_greedy)
+    taken = cell_numbers([100, 40], sample=1_500, seed="s")
+    counted = Counter(number % 100 for number in taken)
+    assert max(counted.values()) - min(counted.values()) <= 2
+    assert len(tried) == 1_000 * 12 + 500 * 2
 
 
 def left(sizes: list[int], skips: list[Skip]) -> list[int]:

@@ -200,3 +200,26 @@ def test_upscaling_by_img2img_samples_as_txt2img_does_and_needs_no_upscaler() ->
 def test_a_sampler_with_its_scheduler_in_its_name_is_taken_apart_in_the_hint() -> None:
     (said,) = problems(config(txt2img={"sampler_name": "DPM++ 2M Karras"}))
     assert said.endswith("expected sampler_name='DPM++ 2M' with scheduler='Karras'")
+
+
+@pytest.mark.parametrize(
+    ("tag", "said"),
+    [
+        ("<lora:film:x>", "given '<lora:film:x>', expected a number as its weight"),
+        ("<LORA:film:1>", "given '<LORA:film:1>', which is no tag; expected <lora:film:1>"),
+        ("<lora:film:1", "given '<lora:film:1', which no '>' ends; expected <lora:NAME:WEIGHT>"),
+    ],
+)
+def test_a_tag_that_a_server_passes_over_in_silence_is_a_problem(tag: str, said: str) -> None:
+    films = attrs.evolve(FAKE_CAPABILITIES, files={"lora": {"film": ""}})
+    assert problems(config(txt2img={"prompt": f"a cat {tag}"}), films) == (
+        f"txt2img.prompt: {said}",
+    )
+
+
+@pytest.mark.parametrize(
+    "tag", ["<lora:film:1>", "<lora:film:-.5:0.3>", "<lora:film>", "<lora:film:te=1>", "a < b"]
+)
+def test_a_tag_that_a_server_takes_is_none(tag: str) -> None:
+    films = attrs.evolve(FAKE_CAPABILITIES, files={"lora": {"film": ""}})
+    assert plan_stages(config(txt2img={"prompt": f"a cat {tag}"}), films).stages

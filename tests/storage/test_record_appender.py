@@ -26,7 +26,7 @@ from stablenew.storage import files, record_file, system
 from stablenew.storage.record_appender import append_lines
 from stablenew.storage.record_reader import read_lines
 from tests.storage.harness import ROADS
-from tests.support import cancelled_at, open_handles
+from tests.support import cancelled_at, open_handles, rounds
 
 
 @pytest.fixture(params=["exchange", "link", "replace"])
@@ -407,7 +407,7 @@ values = st.recursive(
 
 @settings(
     deadline=None,
-    max_examples=60,
+    max_examples=rounds(30, 200),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(batches=st.lists(st.lists(st.dictionaries(texts, values, max_size=4), max_size=3)))
