@@ -97,8 +97,9 @@ def split_items(name: str, text: str) -> list[str]:
         quoted, bare = item.groups()
         if bare is not None and (bare.startswith('"') or bare.count('"') % 2):
             quote = text.index('"', place)
+            kind = "an unclosed quote" if text.count('"', quote) % 2 else "a stray quote"
             raise OverrideError(
-                f"{name}: a stray quote at {text[quote : quote + 20]!r} (character {quote + 1});"
+                f"{name}: {kind} at {text[quote : quote + 20]!r} (character {quote + 1});"
                 ' quote a whole value, each quote in it twice: "a ""red"" cat, sitting"'
             )
         items.append(bare if quoted is None else quoted.replace('""', '"'))

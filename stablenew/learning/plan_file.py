@@ -102,7 +102,8 @@ def read_plan_file(folder: Path) -> StoredPlan:
     except ConfigError as error:
         raise ConfigError(*(f"{path}: {problem}" for problem in error.problems)) from error
     except (*NOT_JSON, KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ConfigError(f"{path}: no plan: {error!r}") from error
+        reason = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise ConfigError(f"{path}: no plan: {reason}") from error
 
 
 def _check_place(folder: Path, content: Mapping[str, object]) -> None:

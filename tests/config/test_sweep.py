@@ -72,7 +72,7 @@ def test_a_sweep_is_read_as_typed(text: str, values: tuple[object, ...]) -> None
         ("txt2img.steps=1-3 [5]", "but there are 3 whole numbers from 1 to 3"),
         ("txt2img.cfg_scale=1-2-3", "given '1-2-3', expected a number"),
         ('txt2img.prompt="Hello" sign,b', "a stray quote at '\"Hello\" sign,b' (character 1)"),
-        ('txt2img.prompt=a,"b', "a stray quote at '\"b' (character 3)"),
+        ('txt2img.prompt=a,"b', "an unclosed quote at '\"b' (character 3)"),
         ('txt2img.prompt=a "x, y" b', "a stray quote at '\"x, y\" b' (character 3)"),
         ("txt2img.nope=1", "no such setting"),
         ("img2img.enabled=maybe", "expected true or false"),
