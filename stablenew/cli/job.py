@@ -14,6 +14,7 @@ from stablenew.cli.image_options import chosen_images
 from stablenew.cli.job_values import (
     assignments,
     check_twice,
+    check_varied,
     config_of,
     seconds_of,
     settings_of,
@@ -195,6 +196,7 @@ def drafted_job(
         metadata |= prompts[0].tags
     what = (options, section, axes, prompts, images, assigned, folders)
     plan = wrong.unless(lambda: plan_of(*what), None)
+    wrong.unless(lambda: check_varied(assigned, plan.axes if plan else ()), None)
     if plan is not None and workflow is not None:
         plan = wrong.unless(partial(workflow.plan, plan), None)
     base = wrong.or_stop(partial(base_config, file, workflow))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from stablenew.cli.options import RunOptions
@@ -14,6 +14,7 @@ from stablenew.config.prompt import Prompt
 from stablenew.config.settings import WITH_SERVER, Settings
 from stablenew.config.sweep import Named, parse_assignment
 from stablenew.errors import ConfigError
+from stablenew.learning.axis import Axis
 
 
 def seconds_of(text: str | None) -> float | None:
@@ -122,3 +123,15 @@ def check_twice(
             raise ConfigError(f"--{flag}, --set {path}: both are given, expected one of them")
     if len(prompts) > 1 and "txt2img.prompt" in assigned:
         raise ConfigError(f"--set txt2img.prompt: given with {len(prompts)} prompts to vary")
+
+
+def check_varied(assigned: Iterable[str], axes: Sequence[Axis]) -> None:
+    """Refuse a `--set` of what an axis of values varies, for which it would do nothing.
+
+    Raises:
+        ConfigError: With each.
+    """
+    varied = {path for axis in axes if axis.name in axis.paths for path in axis.paths}
+    twice = [f"--set {path}: given, but an axis varies it" for path in assigned if path in varied]
+    if twice:
+        raise ConfigError(*(f"{each}; leave one of them out" for each in twice))

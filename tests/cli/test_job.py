@@ -239,6 +239,15 @@ def test_a_stronger_prompt_silences_a_weaker_pack_and_its_index(tmp_path: Path) 
     assert job(str(path), STABLENEW_PROMPT="env").config.txt2img.prompt == "env"
 
 
+def test_a_set_of_what_is_varied_is_refused(tmp_path: Path) -> None:
+    said = "--set txt2img.steps: given, but an axis varies it; leave one of them out"
+    swept = ("--sweep", "txt2img.cfg_scale=5,7", "--with", "txt2img.steps=8,9")
+    assert problems("--prompt", "a", *swept, "--set", "txt2img.steps=4") == (said,)
+    path = tmp_path / "plan.toml"
+    path.write_text('prompt = "a"\n[learning]\ntarget_variable = "steps"\nsweep_values = [8, 9]\n')
+    assert problems(str(path), "--set", "txt2img.steps=4") == (said,)
+
+
 def test_a_flag_and_a_set_that_say_the_same_thing_are_refused() -> None:
     (found,) = problems("--prompt", "a", "--seed", "8", "--set", "txt2img.seed=7")
     assert found == "--seed, --set txt2img.seed: both are given, expected one of them"
