@@ -84,31 +84,7 @@ def run_parser() -> Parser:
 
 
 def _add_what(what: argparse._ArgumentGroup) -> None:
-    what.add_argument(
-        "--prompt", metavar="TEXT", action="append", help="several are run one after the other"
-    )
-    what.add_argument("--negative-prompt", metavar="TEXT")
-    what.add_argument(
-        "--pack",
-        metavar="PACK",
-        help="a prompt pack: a file, `-` for standard input, or the name `tiny`",
-    )
-    what.add_argument(
-        "--pack-format",
-        metavar="FORMAT",
-        help="blocks, lines, tsv, csv, json or yaml, where it is not told by the file",
-    )
-    what.add_argument("--prompt-index", metavar="N", help="which prompt of the pack (1)")
-    what.add_argument(
-        "--prompts", metavar="WHICH", help="several prompts of the pack: all, 1-5 or 1,3,7"
-    )
-    what.add_argument(
-        "--compare-prompts",
-        action="store_true",
-        default=None,
-        help="ask which prompt is best, and not what is best for all of them",
-    )
-    _add_variants(what)
+    _add_prompts(what)
     what.add_argument(
         "--image",
         metavar="FILE",
@@ -137,6 +113,34 @@ def _add_what(what: argparse._ArgumentGroup) -> None:
         help="leave a learning record for each run",
     )
     what.add_argument("--experiment-name", metavar="NAME", help="kept with every record")
+
+
+def _add_prompts(what: argparse._ArgumentGroup) -> None:
+    what.add_argument(
+        "--prompt", metavar="TEXT", action="append", help="several are run one after the other"
+    )
+    what.add_argument("--negative-prompt", metavar="TEXT")
+    what.add_argument(
+        "--pack",
+        metavar="PACK",
+        help="a prompt pack: a file, `-` for standard input, or the name `tiny`",
+    )
+    what.add_argument(
+        "--pack-format",
+        metavar="FORMAT",
+        help="blocks, lines, tsv, csv, json or yaml, where it is not told by the file",
+    )
+    what.add_argument("--prompt-index", metavar="N", help="which prompt of the pack (1)")
+    what.add_argument(
+        "--prompts", metavar="WHICH", help="several prompts of the pack: all, 1-5 or 1,3,7"
+    )
+    what.add_argument(
+        "--compare-prompts",
+        action="store_true",
+        default=None,
+        help="ask which prompt is best, and not what is best for all of them",
+    )
+    _add_variants(what)
 
 
 def _add_workflow(workflow: argparse._ArgumentGroup) -> None:

@@ -151,6 +151,14 @@ def _differences(
 def _other_names(
     call: Call, info: Mapping[str, object], pairs: Mapping[str, str], server: Server
 ) -> Iterator[str]:
+    yield from _other_files(call, info, pairs, server)
+    if call.kind != "adetailer":  # its own sampling is skipped, and says so
+        yield from _other_sampling(call, info, pairs, server)
+
+
+def _other_files(
+    call: Call, info: Mapping[str, object], pairs: Mapping[str, str], server: Server
+) -> Iterator[str]:
     asked = call.settings
     model, told = asked.get("model"), _model_used(info, pairs, server)
     if model and told and not server.is_model(str(model), told, info.get("sd_model_hash")):
@@ -162,8 +170,12 @@ def _other_names(
         modules = _modules(pairs)
         if PurePath(str(vae)).stem not in modules:  # dropped in silence
             yield f"asked for vae {vae!r}, the server used {', '.join(modules) or 'none'}"
-    if call.kind == "adetailer":  # its own sampling is skipped, and says so
-        return
+
+
+def _other_sampling(
+    call: Call, info: Mapping[str, object], pairs: Mapping[str, str], server: Server
+) -> Iterator[str]:
+    asked = call.settings
     sampler, used = asked.get("sampler_name"), info.get("sampler_name")
     if sampler and used and str(used).lower() != str(sampler).lower():
         yield f"asked for sampler_name {sampler!r}, the server used {used!r}"
