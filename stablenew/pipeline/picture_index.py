@@ -170,7 +170,11 @@ class PictureIndex:
     def _rebuild(self) -> None:
         """Make the file anew from the metadata of all runs."""
         self._base_dir.mkdir(parents=True, exist_ok=True)
-        files.write_whole(self._path, b"".join(self._lines()))
+        lines = b"".join(self._lines())
+        if lines or self._path.exists():
+            files.write_whole(self._path, lines)
+        else:  # a new folder; a kill leaves no temporary file there
+            self._path.touch()
 
     def _lines(self) -> Iterator[bytes]:
         decoder = msgspec.json.Decoder(_Metadata)

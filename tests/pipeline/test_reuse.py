@@ -20,6 +20,7 @@ from stablenew.learning.learning_record_reader import read_records
 from stablenew.learning.learning_result import LearningExecutionResult
 from stablenew.pipeline.picture_index import INDEX_FILE, PictureIndex
 from stablenew.pipeline.results import Outcome, PipelineRunResult
+from stablenew.storage import files
 from tests.support import config, leftovers
 
 UPSCALES = {"target_variable": "upscale.upscaling_resize", "sweep_values": [2, 3, 4]}
@@ -286,3 +287,12 @@ async def test_what_is_told_of_a_reused_stage(runs: Path) -> None:
     assert len(saved) == 6
     assert all(saved)
     assert result.outcome is Outcome.SUCCEEDED
+
+
+def test_the_index_of_a_new_folder_is_made_without_a_temporary_file(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is killed just then would leave it."""
+    monkeypatch.setattr(files, "write_whole", None)
+    assert list(PictureIndex(runs).find("x")) == []
+    assert (runs / INDEX_FILE).read_bytes() == b""
