@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -37,6 +37,7 @@ from stablenew.cli.variant_options import notes_on_variants, plan_of_variants
 from stablenew.cli.workflow_options import base_config, given_workflow, read_given_file
 from stablenew.config.input_file import read_table
 from stablenew.config.pipeline_config import PipelineConfig
+from stablenew.config.prompt import Prompt
 from stablenew.config.prompt_pack import STDIN
 from stablenew.config.settings import Settings
 from stablenew.config.sweep import by_config
@@ -189,11 +190,6 @@ def drafted_job(
     prompts = wrong.or_stop(lambda: chosen_prompts(sources, beside))
     images = wrong.or_stop(lambda: chosen_images(sources, folders))
     wrong.unless(lambda: check_twice(sources[0], assigned, prompts), None)
-    metadata: dict[str, object] = dict(section.metadata)
-    if options.experiment_name:
-        metadata["experiment_name"] = options.experiment_name
-    if len(prompts) == 1:
-        metadata |= prompts[0].tags
     what = (options, section, axes, prompts, images, assigned, folders)
     plan = wrong.unless(lambda: plan_of(*what), None)
     wrong.unless(lambda: check_varied(assigned, plan.axes if plan else ()), None)
@@ -212,12 +208,21 @@ def drafted_job(
         plan=plan,
         images=options.images_per_step or 1,
         max_steps=options.max_steps,
-        metadata=metadata,
+        metadata=_metadata(section, options, prompts),
         notes=() if wrong.found else (*notes, *notes_on(prompts), *notes_on_variants(plan, config)),
         yes=bool(flags.get("yes")),
         rater=wrong.unless(lambda: rater_of(flags.get("rater"), plan), None),
         problems=tuple(wrong.found),
     )
+
+
+def _metadata(
+    section: LearningSection, options: RunOptions, prompts: Sequence[Prompt]
+) -> dict[str, object]:
+    """Return the tags of every run: the file's, the experiment's name, a single prompt's own."""
+    named = {"experiment_name": options.experiment_name} if options.experiment_name else {}
+    own = prompts[0].tags if len(prompts) == 1 else {}
+    return {**section.metadata, **named, **own}
 
 
 def _of_section(section: LearningSection) -> RunOptions:
