@@ -101,9 +101,12 @@ def read_plan_file(folder: Path) -> StoredPlan:
         raise ConfigError(f"{path}: {error.strerror}; expected a plan's folder") from error
     except ConfigError as error:
         raise ConfigError(*(f"{path}: {problem}" for problem in error.problems)) from error
-    except (*NOT_JSON, KeyError, TypeError, AttributeError, ValueError) as error:
-        reason = f"{error} is missing" if isinstance(error, KeyError) else error
-        raise ConfigError(f"{path}: no plan: {reason}") from error
+    except KeyError as error:
+        raise ConfigError(f"{path}: no plan: {error} is missing") from error
+    except (TypeError, AttributeError) as error:
+        raise ConfigError(f"{path}: no plan: something in it is no table of keys") from error
+    except (*NOT_JSON, ValueError) as error:
+        raise ConfigError(f"{path}: no plan: {error}") from error
 
 
 def _check_place(folder: Path, content: Mapping[str, object]) -> None:
