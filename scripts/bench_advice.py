@@ -65,7 +65,7 @@ class Joint:
             self.draws = self.model.fit()
         asked = ask(self.model, self.draws, batch=count, prompts=self.prompts, seeds=range(8))
         self.seconds.append(time.process_time() - started)
-        return [(dict(each.settings), int(each.prompt), int(each.seed)) for each in asked]  # type: ignore[call-overload]
+        return [(dict(each.settings), int(each.prompt), int(each.seed)) for each in asked]  # type: ignore[call-overload]  # they are those of `prompts` and `seeds`
 
     def hear(self, rated: Sequence[tuple[Settings, int, int, int]]) -> None:
         self.model.tell(

@@ -58,7 +58,7 @@ async def plain(comfyui: ComfyUI, pictures: int) -> None:
             body = {"prompt": others_prompt(STEPS, seed), "prompt_id": str(uuid4())}
             await client.post(f"{comfyui.url}/prompt", json=body)
             path = f"{comfyui.url}/api/jobs/{body['prompt_id']}"
-            while (await client.get(path)).json()["status"] != "completed":  # noqa: ASYNC110
+            while (await client.get(path)).json()["status"] != "completed":  # noqa: ASYNC110  # a plain loop polls
                 await anyio.sleep(0.005)
 
 
@@ -78,7 +78,7 @@ async def measure_cancels(cancels: int) -> None:
         async with open_studio(comfyui.url) as studio:
             for number in range(cancels):
                 async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(lambda: studio.run(f"run-{number}", txt2img={"steps": 2_000}))  # noqa: B023
+                    tasks.start_soon(lambda: studio.run(f"run-{number}", txt2img={"steps": 2_000}))  # noqa: B023  # it ends in this turn
                     await until(lambda: comfyui.running)
                     tasks.cancel_scope.cancel()
                 seconds.append(studio.receipt.seconds)

@@ -153,7 +153,7 @@ def axis_of(path: str, values: Sequence[Setting], prior: Prior) -> SettingAxis:
     own = prior.of(path)
     if not all(map(is_number, values)):
         return SettingAxis(path=path, names=tuple(ordered(values[:_MOST_NAMES])))
-    numbers = [float(value) for value in values if is_number(value)]  # type: ignore[arg-type]
+    numbers = [float(value) for value in values if is_number(value)]
     low, high = min(numbers), max(numbers)
     grows = low > 0 and high / low >= _LOG if own.axis is None else own.axis == "logarithmic"
     first, _, name = path.partition(".")

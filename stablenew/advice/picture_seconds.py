@@ -70,6 +70,6 @@ def _columns(axes: Sequence[SettingAxis], settings: Mapping[str, Setting]) -> Ar
             parts.append((np.arange(len(axis.names)) == place).astype(float))
         else:
             middle = math.sqrt(axis.low * axis.high) if axis.low > 0 else 0.0
-            usable = middle > 0 and is_number(value) and float(value) > 0  # type: ignore[arg-type]
+            usable = middle > 0 and is_number(value) and float(value) > 0
             parts.append(np.array([math.log(float(value) / middle) if usable else 0.0]))  # type: ignore[arg-type]
     return np.concatenate(parts)

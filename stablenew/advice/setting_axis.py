@@ -110,7 +110,7 @@ class SettingAxis:
 
 
 def _number(value: Setting) -> float:
-    return float(value) if is_number(value) else math.nan  # type: ignore[arg-type]
+    return float(value) if is_number(value) else math.nan
 
 
 def nice_step(smallest: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from typing import TypeGuard
 
 from stablenew.config.pipeline_config import Setting
 
@@ -31,16 +32,17 @@ def ordered(values: Iterable[Setting]) -> list[Setting]:
 
     def place(value: Setting) -> tuple[int, float, str]:
         if is_number(value):
-            return 0, float(value), ""  # type: ignore[arg-type]  # a number, as was checked
+            return 0, float(value), ""  # a number, as was checked
         return 1, 0.0, str(value)
 
     return sorted(unique.values(), key=place)
 
 
-def is_number(value: Setting) -> bool:
+def is_number(value: Setting) -> TypeGuard[int | float]:
     """Return whether a value is a number to reckon with: no bool, no NaN, nothing astronomic."""
-    plain = isinstance(value, int | float) and not isinstance(value, bool)
-    return plain and abs(value) < _MOST  # type: ignore[arg-type]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) < _MOST
 
 
 _MOST = 10**30
@@ -48,7 +50,7 @@ _MOST = 10**30
 
 def points(values: Sequence[Setting]) -> list[float] | None:
     """Return values as numbers; None where one of them is none."""
-    numbers = [float(value) for value in values if is_number(value)]  # type: ignore[arg-type]
+    numbers = [float(value) for value in values if is_number(value)]
     return numbers if len(numbers) == len(values) else None
 
 
