@@ -32,11 +32,22 @@ class ReportProgress(Protocol):
 
 def _as_settings(settings: Mapping[str, Setting]) -> Mapping[str, Setting]:
     """Return settings that any file can hold: NaN and infinities, which JSON lacks, as text."""
-    plain = {name: as_python(value) for name, value in frozen_mapping(settings).items()}
+    frozen = frozen_mapping(settings)
+    if all(map(_is_plain, frozen.values())):
+        return frozen  # type: ignore[return-value]  # as they came
+    plain = {name: as_python(value) for name, value in frozen.items()}
     for name, value in plain.items():
         if isinstance(value, float) and not math.isfinite(value):
             plain[name] = str(value)
     return frozen_mapping(plain)  # type: ignore[return-value]  # as they came, but for numpy
+
+
+def _is_plain(value: object) -> bool:
+    """Return whether a value is one that JSON has, so that it is kept as it is."""
+    return type(value) in _PLAIN or (type(value) is float and math.isfinite(value))
+
+
+_PLAIN = frozenset({str, int, bool, type(None)})
 
 
 def _as_stages(
