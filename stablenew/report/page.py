@@ -7,7 +7,6 @@ steps finish, and an open page follows it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from stablenew.learning.learning_adapter import build_learning_plan_from_dict
 from stablenew.learning.learning_plan import LearningPlan
 from stablenew.learning.same_pictures import SameFinder, conditions_of
 from stablenew.pipeline.run_metadata import final_outputs
+from stablenew.report.page_file import page_file
 from stablenew.report.settings_table import SettingsTable
 from stablenew.report.shown_axes import ShownAxis, shown_axes
 from stablenew.report.start_thumbnails import StartThumbnails
@@ -145,7 +145,7 @@ class Page:
         Raises:
             OSError: The disk said no.
         """
-        page = resources.files("stablenew.report").joinpath("page.html").read_bytes()
+        page = page_file()
         target = self.folder / PAGE
         if not target.exists() or target.read_bytes() != page:
             files.write_whole(target, page)
