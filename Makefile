@@ -48,6 +48,7 @@ bench: .venv/.test
 	$(BIN)/python scripts/bench_plans.py
 	$(BIN)/python scripts/bench_webui.py
 	$(BIN)/python scripts/bench_comfyui.py
+	$(BIN)/python scripts/bench_pool.py
 	$(BIN)/python scripts/bench_recommend.py
 	$(BIN)/python scripts/bench_advice.py --people 4
 	$(BIN)/python scripts/bench_watchers.py
