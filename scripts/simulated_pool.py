@@ -71,9 +71,9 @@ class Simulation:
         elif self.dies(node, place):
             self.deaths += 1
             self._back_at[node] = self.now + self.away_for
-            pause = self.scheduler.lost(node)
-            if pause is not None:
-                self._at(self.now + pause, node, None)
+            self.scheduler.lost(node)
+            if self.scheduler.state(node) is NodeState.AWAY:
+                self._at(self.now + self.scheduler.pause(node), node, None)
             else:
                 self.aside.append(node)
             self._wake()

@@ -105,6 +105,9 @@ if TYPE_CHECKING:
     )
     from stablenew.learning.learning_adapter import prepare_learning_run as prepare_learning_run
     from stablenew.learning.learning_events import AdviceGiven as AdviceGiven
+    from stablenew.learning.learning_events import NodeReturned as NodeReturned
+    from stablenew.learning.learning_events import NodesAwaited as NodesAwaited
+    from stablenew.learning.learning_events import NodeSetAside as NodeSetAside
     from stablenew.learning.learning_events import PlanEvent as PlanEvent
     from stablenew.learning.learning_events import PlanExtended as PlanExtended
     from stablenew.learning.learning_events import PlanFinished as PlanFinished
@@ -114,6 +117,7 @@ if TYPE_CHECKING:
     from stablenew.learning.learning_events import RatingsAwaited as RatingsAwaited
     from stablenew.learning.learning_events import StepEvent as StepEvent
     from stablenew.learning.learning_events import StepFinished as StepFinished
+    from stablenew.learning.learning_events import StepMoved as StepMoved
     from stablenew.learning.learning_events import StepStarted as StepStarted
     from stablenew.learning.learning_execution import (
         LearningExecutionRunner as LearningExecutionRunner,

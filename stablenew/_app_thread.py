@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from typing import TypeVar
@@ -25,11 +25,15 @@ class AppThread:
     Args:
         settings: As for `open_app`.
         backend: In place of the one that the settings name.
+        backends: Several, likewise.
     """
 
-    def __init__(self, settings: Settings, backend: Backend | None) -> None:
+    def __init__(
+        self, settings: Settings, backend: Backend | None, backends: Sequence[Backend] | None = None
+    ) -> None:
         self._settings = settings
         self._backend = backend
+        self._backends = backends
         self._stack = ExitStack()
         self._opened: tuple[BlockingPortal, App] | None = None
 
@@ -47,7 +51,7 @@ class AppThread:
             portal = stack.enter_context(
                 start_blocking_portal("asyncio", options, name="stablenew")
             )
-            opened = open_app(self._settings, backend=self._backend)
+            opened = open_app(self._settings, backend=self._backend, backends=self._backends)
             app = stack.enter_context(portal.wrap_async_context_manager(opened))
             self._opened = portal, app
             self._stack = stack.pop_all()

@@ -9,8 +9,8 @@ A GUI hosts it in one task of its own loop: `app = await task_group.start(host_a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import NoneType
 
 import anyio
@@ -33,6 +33,7 @@ from stablenew.events.bus import GRACE, EventBus
 from stablenew.events.subscription import Subscription
 from stablenew.pipeline.backend_border import entered
 from stablenew.pipeline.image_store import ImageStore
+from stablenew.pipeline.node_pool import Node, NodePool
 from stablenew.pipeline.pipeline_runner import PipelineRunner
 from stablenew.pipeline.stage_sequencer import StageSequencer
 from stablenew.report.reporter import Reporter
@@ -84,7 +85,9 @@ class App:
 
     Attributes:
         bus: Where everything is told.
-        backend: What makes the pictures.
+        backend: What makes the pictures; the first of several.
+        backends: All of them.
+        pool: They, each with the pipeline that runs on it.
         pipeline: Single runs.
         learning: Plans.
         reporter: Draws contact sheets.
@@ -96,6 +99,8 @@ class App:
     settings: Settings
     bus: EventBus
     backend: Backend
+    backends: tuple[Backend, ...]
+    pool: NodePool
     pipeline: PipelineController
     learning: LearningExecutionController
     reporter: Reporter
@@ -117,6 +122,7 @@ async def open_app(
     settings: Settings = Settings(),
     *,
     backend: Backend | None = None,
+    backends: Sequence[Backend] | None = None,
     clock: Clock = Clock(),
     bus: EventBus | None = None,
 ) -> AsyncIterator[App]:
@@ -127,6 +133,7 @@ async def open_app(
     Args:
         settings: Where things go, what makes the pictures, how long to wait.
         backend: In place of the one that the settings name.
+        backends: Several of them, which share each plan.
         clock: Where times, ids and seeds come from.
         bus: In place of a bus of its own; not entered yet.
 
@@ -135,32 +142,28 @@ async def open_app(
         StableNewError: The running loop is none that this can live in.
     """
     _check_loop()
-    if backend is None:
-        backend = make_backend(settings)
-    elif not hasattr(type(backend), "run_stage"):
-        raise ConfigError(f"backend: given {shown(backend)}, expected one with a backend's methods")
+    given = [*([] if backend is None else [backend]), *(backends or ())]
+    nodes = _named(_checked(given) if given else make_backends(settings))
     reporter = Reporter(settings.out, clock=clock)
     interrupted = await anyio.to_thread.run_sync(
         find_interruptions, settings.out, reporter.conclude
     )
     bus = EventBus() if bus is None else bus
-    async with bus, entered(backend):
-        sequencer = StageSequencer(
-            backend,
-            bus,
-            ImageStore(settings.out),
-            clock=clock,
-            stall_timeout=settings.stall_timeout,
-            reuse=settings.reuse,
-            wait_for_backend=settings.wait_for_server,
+    store = ImageStore(settings.out)
+    async with bus, _entered(nodes.values()):
+        pool = NodePool(
+            [_node(settings, name, each, bus, store, clock) for name, each in nodes.items()],
+            mix=settings.mix_servers,
+            skip_unreachable=settings.skip_unreachable,
         )
-        runner = PipelineRunner(backend, sequencer, clock=clock)
-        engine = Engine(runner, bus, settings, clock=clock)
+        engine = Engine(pool, bus, settings, clock=clock)
         try:
             yield App(
                 settings=settings,
                 bus=bus,
-                backend=backend,
+                backend=next(iter(nodes.values())),
+                backends=tuple(nodes.values()),
+                pool=pool,
                 pipeline=PipelineController(engine),
                 learning=LearningExecutionController(engine),
                 reporter=reporter,
@@ -177,13 +180,14 @@ async def host_app(
     settings: Settings = Settings(),
     *,
     backend: Backend | None = None,
+    backends: Sequence[Backend] | None = None,
     task_status: TaskStatus[App] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     """Host an app in one task until it is cancelled or `app.closing` is set.
 
     `app = await task_group.start(host_app, settings)` returns the app once it is open.
     """
-    async with open_app(settings, backend=backend) as app:
+    async with open_app(settings, backend=backend, backends=backends) as app:
         task_status.started(app)
         await app.closing.wait()
 
@@ -198,6 +202,69 @@ def make_backend(settings: Settings) -> Backend:
     if name not in BACKENDS:
         raise ConfigError(f"backend: given {name!r}, {suggestion(name, BACKENDS)}")
     return BACKENDS[name](settings)
+
+
+def make_backends(settings: Settings) -> list[Backend]:
+    """Return new backends of the kind that the settings name: of several servers one for each.
+
+    Raises:
+        ConfigError: There is no such kind.
+    """
+    return [make_backend(each) for each in settings.servers or (settings,)]
+
+
+@asynccontextmanager
+async def open_pool(settings: Settings) -> AsyncIterator[NodePool]:
+    """Open what the settings name, to ask it what it can do; nothing can be run on it."""
+    bus, store = EventBus(), ImageStore(settings.out)
+    nodes = _named(make_backends(settings))
+    async with _entered(nodes.values()):
+        yield NodePool(
+            [_node(settings, name, each, bus, store, Clock()) for name, each in nodes.items()],
+            mix=settings.mix_servers,
+            skip_unreachable=settings.skip_unreachable,
+        )
+
+
+def _checked(backends: Sequence[Backend]) -> Sequence[Backend]:
+    for backend in backends:
+        if not hasattr(type(backend), "run_stage"):
+            given = shown(backend)
+            raise ConfigError(f"backend: given {given}, expected one with a backend's methods")
+    return backends
+
+
+def _named(backends: Sequence[Backend]) -> dict[str, Backend]:
+    """Return backends by what they are called: their server's URL, or their name and a number."""
+    nodes: dict[str, Backend] = {}
+    for number, backend in enumerate(backends, start=1):
+        name = getattr(backend, "url", None) or backend.name
+        nodes[name if name not in nodes else f"{name} {number}"] = backend
+    return nodes
+
+
+@asynccontextmanager
+async def _entered(backends: Iterable[Backend]) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        for backend in backends:
+            await stack.enter_async_context(entered(backend))
+        yield
+
+
+def _node(
+    settings: Settings, name: str, backend: Backend, bus: EventBus, store: ImageStore, clock: Clock
+) -> Node:
+    sequencer = StageSequencer(
+        backend,
+        bus,
+        store,
+        clock=clock,
+        stall_timeout=settings.stall_timeout,
+        reuse=settings.reuse,
+        wait_for_backend=settings.wait_for_server,
+        node=name,
+    )
+    return Node(name=name, backend=backend, runner=PipelineRunner(backend, sequencer, clock=clock))
 
 
 def _check_loop() -> None:

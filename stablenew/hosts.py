@@ -21,7 +21,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, overload
@@ -72,6 +72,7 @@ class ThreadHost:
     Args:
         settings: As for `open_app`.
         backend: In place of the one that the settings name.
+        backends: Several of them, which share each plan.
         call_back: Has a function called in the GUI's thread, such as a Qt signal's `emit`. It is
             called from another thread; Tk's `after` must not be: leave this out, and call `pump`.
     """
@@ -81,9 +82,10 @@ class ThreadHost:
         settings: Settings = Settings(),
         *,
         backend: Backend | None = None,
+        backends: Sequence[Backend] | None = None,
         call_back: Callable[[Call], object] | None = None,
     ) -> None:
-        self._thread = AppThread(settings, backend)
+        self._thread = AppThread(settings, backend, backends)
         self._waiting: queue.SimpleQueue[Call] = queue.SimpleQueue()
         self._call_back = call_back or self._waiting.put
         self._runs: list[Future[Any]] = []
@@ -254,9 +256,9 @@ class ThreadHost:
         """Cancel what is under way, if anything is; it ends as always, and `done` hears of it."""
         self._thread.tell(lambda app: app.pipeline.cancel())
 
-    def cancel_step(self) -> None:
-        """Cancel the step under way; the plan goes on with the next."""
-        self._thread.tell(lambda app: app.learning.cancel_step())
+    def cancel_step(self, index: int | None = None) -> None:
+        """Cancel the step under way, or one of several, or all; the plan goes on with the next."""
+        self._thread.tell(lambda app: app.learning.cancel_step(index))
 
     def pause(self) -> None:
         """Let the step under way end, and wait before the next one until `resume`."""

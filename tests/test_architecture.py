@@ -49,7 +49,8 @@ BROAD = {
     "pipeline.stage_call": "a failing interrupt must not replace a cancellation",
     "pipeline.stage_sequencer": "whatever a backend or a disk raises is an outcome",
     "hosts": "a broken handler of a GUI must not end its pump",
-    "learning.learning_execution": "a failed step does not end the plan",
+    "learning.learning_execution": "a failing scorer ends the plan with what was made",
+    "learning.step_runner": "a failed step does not end the plan",
     "learning.learning_recorder": "a failing writer never fails a run",
 }
 """Where `except Exception` does not raise again, and why."""

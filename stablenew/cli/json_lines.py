@@ -78,6 +78,7 @@ class JsonLines:
             "at": utc_now(),
             "plan_id": envelope.plan_id,
             "run_id": envelope.run_id,
+            "node": None,
         }
         self.write(json_line({**head, **content}), self._sequence + 1)
         self.flush()

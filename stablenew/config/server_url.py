@@ -40,6 +40,21 @@ def split_url(url: str, auth: str | None = None) -> tuple[str, str | None]:
     return address, auth
 
 
+_PORTS = {"http": 80, "https": 443}
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # what people write
+
+
+def same_server(url: str) -> tuple[object, ...]:
+    """Return what the URLs of one server have in common, however they are spelled.
+
+    Args:
+        url: As `split_url` returns it.
+    """
+    parts = urlsplit(url)
+    host = "localhost" if parts.hostname in _THIS_MACHINE else parts.hostname
+    return host, parts.port or _PORTS[parts.scheme], parts.path
+
+
 def _split(url: str) -> tuple[SplitResult, str]:
     """Return the URL's parts, and its port as it is written behind the host."""
     shown = repr(url) if "@" not in url else "a URL with credentials"

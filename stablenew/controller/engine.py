@@ -21,7 +21,7 @@ from stablenew.events.mailbox import Overflow
 from stablenew.events.subscription import Subscription
 from stablenew.learning.learning_record_writer import LearningRecordWriter
 from stablenew.learning.learning_recorder import LearningRecorder, RecordWriter
-from stablenew.pipeline.pipeline_runner import PipelineRunner
+from stablenew.pipeline.node_pool import NodePool
 from stablenew.storage import files, system
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class Engine:
     """Runs the pipeline for every controller of an app.
 
     Args:
-        runner: Runs the pipeline.
+        pool: Runs the pipeline, on one backend or several.
         bus: Where everything is told.
         settings: Where things go and how long to wait.
         clock: Where times, ids and seeds come from.
@@ -50,7 +50,7 @@ class Engine:
 
     def __init__(
         self,
-        runner: PipelineRunner,
+        pool: NodePool,
         bus: EventBus,
         settings: Settings,
         *,
@@ -58,7 +58,7 @@ class Engine:
         make_writer: Callable[[Path], RecordWriter] = LearningRecordWriter,
         grace: float = GRACE,
     ) -> None:
-        self.runner = runner
+        self.pool = pool
         self.bus = bus
         self.settings = settings
         self.clock = clock
@@ -94,7 +94,7 @@ class Engine:
     @asynccontextmanager
     async def journal(
         self, folder: Path, forced_by: tuple[type[Event], ...], plan_id: str | None = None
-    ) -> AsyncIterator[Callable[[int], None]]:
+    ) -> AsyncIterator[Callable[[int | None], None]]:
         """Keep the events inside in `events.jsonl` in `folder`, marked as under way until then.
 
         What it gives notes which step is under way.

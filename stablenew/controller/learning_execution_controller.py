@@ -21,6 +21,7 @@ from stablenew.config.pipeline_config import PipelineConfig, Setting
 from stablenew.controller.activity import State
 from stablenew.controller.engine import Engine, stoppable_once_called
 from stablenew.controller.pinned_plan import new_plan, resumed_plan
+from stablenew.controller.plan_nodes import PlanNodes
 from stablenew.controller.plan_progress import PlanProgress, read_plan_progress
 from stablenew.errors import ConfigError
 from stablenew.learning.execution_context import LearningExecutionContext, Resumption
@@ -58,10 +59,12 @@ class LearningExecutionController:
         self._runner = LearningExecutionRunner(
             self._run_pipeline,
             bus=engine.bus,
-            last_result=lambda: engine.runner.last_result,
+            result_of=engine.pool.result_of,
+            nodes=PlanNodes(engine.pool, self._settled, engine.settings.wait_for_server),
             clock=engine.clock,
         )
-        self._note_step: Callable[[int], None] | None = None
+        self._note_step: Callable[[int | None], None] | None = None
+        self._under_way = 0
         self._defaults: Mapping[str, Setting] = {}
         self._images: Mapping[str, StartPicture] = {}
         self._last_result: LearningExecutionResult | None = None
@@ -104,9 +107,13 @@ class LearningExecutionController:
         self._engine.activity.resume()
         self._runner.resume()
 
-    def cancel_step(self) -> None:
-        """Cancel the step under way; the plan goes on with the next."""
-        self._runner.cancel_step()
+    def cancel_step(self, index: int | None = None) -> None:
+        """Cancel the step under way, or that of several, or all; the plan goes on with the next.
+
+        Args:
+            index: Of the step, from 0; None for all that are under way.
+        """
+        self._runner.cancel_step(index)
 
     @stoppable_once_called
     @takes(
@@ -252,7 +259,7 @@ class LearningExecutionController:
         rate: Rate | None,
     ) -> None:
         await checkpoint()  # a cancel that came before this began leaves nothing behind
-        capabilities = await self._engine.runner.capabilities()
+        capabilities = await self._engine.pool.capabilities()
         images = await look_at_images(stored.config, stored.plan, stored.images)
         stored = attrs.evolve(stored, images=images)
         stored = await anyio.to_thread.run_sync(pin, stored, capabilities)
@@ -281,10 +288,18 @@ class LearningExecutionController:
         index = request.metadata["step_index"]
         assert isinstance(index, int), "every run of a plan is tagged with its step"
         assert self._note_step is not None, "it runs inside the journal"
-        self._note_step(index)
+        # Where several are under way, nobody knows which of them killed it.
+        self._note_step(None if self._under_way else index)
+        self._under_way += 1
+        try:
+            return await self._engine.pool.run(self._settled(request))
+        finally:
+            self._under_way -= 1
+
+    def _settled(self, request: RunRequest) -> RunRequest:
+        """Return a step's run with what the plan has settled."""
         config = with_defaults(request.config, self._defaults)
-        request = attrs.evolve(request, config=config, pictures=self._images)
-        return await self._engine.runner.run(request)
+        return attrs.evolve(request, config=config, pictures=self._images)
 
     async def _store(self, stored: StoredPlan, _: Capabilities) -> Resumption:
         """Begin a plan that is new.

@@ -40,13 +40,17 @@ def hold(base_dir: Path, name: str) -> int:
     raise StableNewError(f"{name} is under way in another process")
 
 
-def note_step(descriptor: int, step: int) -> None:
+def note_step(descriptor: int, step: int | None) -> None:
     """Note which step is under way: a few bytes that outlive the process, not a power cut.
+
+    Args:
+        descriptor: What `hold` returned.
+        step: The step; None where it is not known which of several would be to blame.
 
     Raises:
         OSError: The disk said no.
     """
-    system.write_state(descriptor, b"%d\n" % step)
+    system.write_state(descriptor, b"" if step is None else b"%d\n" % step)
 
 
 def release(base_dir: Path, name: str, descriptor: int) -> None:

@@ -43,7 +43,9 @@ def resumed_plan(
     Raises:
         ConfigError: It is not, with both names; or with every problem of every step.
     """
-    differences = list(_differences(stored, capabilities))
+    nodes = capabilities.nodes or (capabilities,)  # of several, one may be what it began with
+    every = [list(_differences(stored, node)) for node in nodes]
+    differences = min(every, key=len)
     if differences and not on_this_backend:
         raise ConfigError(*differences)
     if differences:

@@ -67,7 +67,7 @@ class PipelineController:
         Raises:
             BackendUnavailableError: Nobody answers.
         """
-        return await self._engine.runner.capabilities()
+        return await self._engine.pool.capabilities()
 
     def cancel(self) -> None:
         """Cancel the run under way; `run_pipeline` then returns what was done."""
@@ -111,30 +111,30 @@ class PipelineController:
             metadata={**as_metadata(metadata or {}), "run_type": "single"},
             timeout=self._engine.settings.step_timeout,
         )
-        runner = self._engine.runner
+        pool = self._engine.pool
         with anyio.CancelScope() as scope, self._engine.activity.under(scope):
             try:
                 with disk_errors(self._engine.settings.out, "cannot be written"):
                     async with self._engine.recording():
                         await self._run(request, scope)
             except anyio.get_cancelled_exc_class():
-                self.last_result = runner.result_of(request.run_id) or _not_begun(request)
+                self.last_result = pool.result_of(request.run_id) or _not_begun(request)
                 raise
             except BaseException:
-                self.last_result = runner.result_of(request.run_id) or self.last_result
+                self.last_result = pool.result_of(request.run_id) or self.last_result
                 raise
-        self.last_result = runner.result_of(request.run_id) or _not_begun(request)
+        self.last_result = pool.result_of(request.run_id) or _not_begun(request)
         return self.last_result
 
     async def _run(self, request: RunRequest, scope: anyio.CancelScope) -> None:
         await checkpoint()  # a cancel that came before this began leaves nothing behind
         # A config that cannot run, or a backend that is not there, leaves no folder behind.
-        await self._engine.runner.planned(request)
+        await self._engine.pool.planned(request)
         folder = self._engine.settings.out / request.run_id
         async with self._engine.journal(folder, (RunFinished,)):
             request = request.begun()
             scope.deadline = request.deadline
-            await self._engine.runner.run(request)
+            await self._engine.pool.run(request)
             scope.deadline = math.inf
         await checkpoint()  # a cancel that came with the last write ends here, not in the caller
 

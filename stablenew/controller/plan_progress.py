@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
@@ -17,7 +18,8 @@ import msgspec
 
 from stablenew._convert import json_line
 from stablenew.backends.base import Capabilities
-from stablenew.config.pipeline_config import Setting
+from stablenew.backends.several import unlike
+from stablenew.config.pipeline_config import PipelineConfig, Setting
 from stablenew.config.settings import RECORDS_FILE
 from stablenew.errors import ConfigError
 from stablenew.events.event_log import EVENTS_FILE, read_events
@@ -191,26 +193,41 @@ def _is_complete(stored: StoredPlan, finished: Collection[int], ends: Iterable[_
 
 def _wanted(
     stored: StoredPlan, capabilities: Capabilities, added: tuple[Setting, ...]
-) -> Iterator[tuple[int, int, StagePlan]]:
-    """Yield the index of each step, its pictures, and the stages that it would run now."""
-    first = 0
+) -> Iterator[tuple[int, int, tuple[StagePlan, ...]]]:
+    """Yield the index of each step, its pictures, and the stages that it would run now.
+
+    Of several backends that differ, those on each of them: any may have made the pictures.
+    """
+    first, others = 0, unlike(capabilities)
     what = (stored.plan, stored.config, capabilities, stored.defaults, (), stored.images)
     for step, stages in plan_steps(*what):
         first = step.index + 1
-        yield step.index, step.images_requested, stages
+        config = with_defaults(step.config_snapshot, stored.defaults) if others else None
+        elsewhere = _planned(config, others, stored) if config else ()
+        yield step.index, step.images_requested, (stages, *elsewhere)
     plan, images = stored.plan, stored.plan.images_per_step
     more = extend_steps(plan, stored.config, added, first=first, images=images) if added else ()
     for step in more:
         config = with_defaults(step.config_snapshot, stored.defaults)
         stages = plan_stages(config, capabilities, stored.images)
-        yield step.index, step.images_requested, stages
+        elsewhere = _planned(config, others, stored)
+        yield step.index, step.images_requested, (stages, *elsewhere)
+
+
+def _planned(
+    config: PipelineConfig, several: Iterable[Capabilities], stored: StoredPlan
+) -> Iterator[StagePlan]:
+    """Yield what a config would run on each of some backends that can run it."""
+    for each in several:
+        with suppress(ConfigError):
+            yield plan_stages(config, each, stored.images)
 
 
 def _matched(
     folder: Path,
     stored: StoredPlan,
     runs: Iterable[_Run],
-    wanted: Iterable[tuple[int, int, StagePlan]],
+    wanted: Iterable[tuple[int, int, tuple[StagePlan, ...]]],
 ) -> tuple[dict[int, _Run], dict[int, str]]:
     """Return the finished run of each step, and new ids for steps whose own id is taken."""
     succeeded = [run for run in runs if run.outcome == Outcome.SUCCEEDED]
@@ -222,14 +239,15 @@ def _matched(
     finished: dict[int, _Run] = {}
     run_ids: dict[int, str] = {}
     number = max([stored.plan.count, *(int(run.run_id.rpartition("-")[2]) for run in runs)])
-    for index, images, stages in wanted:
+    for index, images, several in wanted:
         own = by_id.get(step_run_id(stored.plan_id, index))
         keys = [
             tuple(stages.fingerprints(images, each)[-1])
+            for stages in several
             # As the backend told it then, where it does not tell it now; and as it tells it now.
             for each in (stages.untold(hashes), {})
         ]
-        if own is not None and (own.fingerprints in keys or _is_older(own, stages, images)):
+        if own is not None and (own.fingerprints in keys or _is_older(own, several[0], images)):
             found: _Run | None = own
         else:
             found = next((by_fingerprint[key] for key in keys if key in by_fingerprint), None)

@@ -21,6 +21,8 @@ class Event:
         at: When it happened, in UTC.
         plan_id: The plan it belongs to, None for a single run.
         run_id: The run it belongs to, None for what concerns a plan as a whole.
+        node: Which of the backends it happened on: its server's URL, or its name; None for what
+            concerns none.
         sequence: The number the bus gave it, from 1; 0 while it is not published.
         transient: Worth nothing once a newer one is there (progress): dropped first.
         terminal: The end of something: kept longest, and published even while cancelling.
@@ -32,4 +34,5 @@ class Event:
     at: datetime = attrs.field(factory=utc_now)
     plan_id: str | None = None
     run_id: str | None = None
+    node: str | None = None
     sequence: int = 0

@@ -1,7 +1,7 @@
 """Events as lines of JSON, and a file of them.
 
-A line has `schema`, `type`, `sequence`, `at`, `plan_id` and `run_id` (null where there is none),
-then what the event itself has.
+A line has `schema`, `type`, `sequence`, `at`, `plan_id`, `run_id` and `node` (null where there is
+none), then what the event itself has.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 SCHEMA = "stablenew.event/1"
 EVENTS_FILE = "events.jsonl"
 
-_HEAD = ("sequence", "at", "plan_id", "run_id")
+_HEAD = ("sequence", "at", "plan_id", "run_id", "node")
 _MOST_PENDING = 256
 _MOST_KEPT = 10_000
 """Events that wait for a disk with room for them."""

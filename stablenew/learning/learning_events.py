@@ -69,6 +69,41 @@ class PlanResumed(PlanEvent):
 
 
 @attrs.frozen(kw_only=True)
+class NodeReturned(PlanEvent):
+    """A node that went away is back, and gets steps again.
+
+    Attributes:
+        seconds: How long it was away.
+    """
+
+    seconds: float
+
+
+@attrs.frozen(kw_only=True)
+class NodeSetAside(PlanEvent):
+    """A node gets no more steps: three in a row failed on it while others succeeded elsewhere.
+
+    Attributes:
+        error: Of the last one.
+    """
+
+    error: Failure | None = None
+
+
+@attrs.frozen(kw_only=True)
+class NodesAwaited(PlanEvent):
+    """None of several nodes is there; they are waited for.
+
+    Attributes:
+        seconds_left: Until the plan ends.
+    """
+
+    transient: ClassVar[bool] = True
+
+    seconds_left: float
+
+
+@attrs.frozen(kw_only=True)
 class RatingsAwaited(PlanEvent):
     """An adaptive plan waits for ratings.
 
@@ -146,6 +181,17 @@ class StepEvent(Event):
 @attrs.frozen(kw_only=True)
 class StepStarted(StepEvent):
     """A step has begun."""
+
+
+@attrs.frozen(kw_only=True)
+class StepMoved(StepEvent):
+    """A step begins anew on another node: its own went away; it is told to have started there.
+
+    Attributes:
+        error: What happened.
+    """
+
+    error: Failure | None = None
 
 
 @attrs.frozen(kw_only=True)

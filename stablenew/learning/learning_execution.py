@@ -3,6 +3,7 @@
 - A failed step does not end the plan and loses nothing that was done.
 - The runner's own cancel (`cancel_step`, a step's deadline) becomes an outcome; anybody
   else's cancellation passes through untouched, and `result` still says what was finished.
+- Steps run one after the other on a backend, at the same time on several; see `plan_workers`.
 - When the backend could not be reached in three steps one after the other, all is wrong: the rest
   is not run.
 - What says what an adaptive plan makes next (its scorer, above all) may fail: that ends the plan,
@@ -15,7 +16,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
@@ -26,7 +26,6 @@ import attrs
 from stablenew._clock import PLAN_ID_LENGTH, Clock, checked_id
 from stablenew.config.overrides import with_seed
 from stablenew.config.pipeline_config import Setting
-from stablenew.errors import StageTimeoutError
 from stablenew.events.bus import EventBus
 from stablenew.events.event import Event
 from stablenew.learning.execution_context import LearningExecutionContext
@@ -37,8 +36,11 @@ from stablenew.learning.learning_result import LearningExecutionResult, Learning
 from stablenew.learning.learning_steps import derive_steps
 from stablenew.learning.plan_announcer import PlanAnnouncer
 from stablenew.learning.plan_execution import PlanExecution
+from stablenew.learning.plan_pause import PlanPause
+from stablenew.learning.plan_workers import Nodes, OneNode, PlanWorkers
 from stablenew.learning.step_order import in_order
-from stablenew.pipeline.results import Failure, Outcome, PipelineRunResult
+from stablenew.learning.step_runner import StepRunner
+from stablenew.pipeline.results import Failure, PipelineRunResult
 from stablenew.pipeline.run_request import RunRequest
 
 logger = logging.getLogger(__name__)
@@ -72,8 +74,10 @@ class LearningExecutionRunner:
     Args:
         run_pipeline: Awaited once per step.
         bus: Hears of the plan and its steps, if given.
-        last_result: Tells what became of the run that `run_pipeline` ended last, if given: a step
+        result_of: Tells what became of a run that `run_pipeline` has just ended, if given: a step
             that was cut short then has its run's result too.
+        nodes: What steps run on, several at a time; each run names its node where there are
+            several.
         clock: Where times, ids and seeds come from.
     """
 
@@ -82,17 +86,16 @@ class LearningExecutionRunner:
         run_pipeline: Callable[[RunRequest], Awaitable[PipelineRunResult]],
         *,
         bus: EventBus | None = None,
-        last_result: Callable[[], PipelineRunResult | None] = lambda: None,
+        result_of: Callable[[str], PipelineRunResult | None] = lambda _: None,
+        nodes: Nodes | None = None,
         clock: Clock = Clock(),
     ) -> None:
-        self._run_pipeline = run_pipeline
+        self._steps = StepRunner(run_pipeline, result_of, clock)
+        self._nodes: Nodes = nodes or OneNode()
         self._bus = bus
-        self._last_result = last_result
         self._clock = clock
         self._execution: PlanExecution | None = None
-        self._step_scope: anyio.CancelScope | None = None
-        self._paused = False
-        self._resumed = anyio.Event()
+        self._pause = PlanPause()
 
     @property
     def result(self) -> LearningExecutionResult | None:
@@ -104,32 +107,28 @@ class LearningExecutionRunner:
         result = self.result
         return result if result is not None and result.plan_id == plan_id else None
 
-    def cancel_step(self) -> None:
-        """Cancel the step under way; the plan goes on with the next."""
-        if self._step_scope is not None:
-            self._step_scope.deadline = math.inf  # so that it is not taken for a timeout
-            self._step_scope.cancel()
+    def cancel_step(self, index: int | None = None) -> None:
+        """Cancel a step under way, or all that are; the plan goes on with the next."""
+        self._steps.cancel(index)
 
     @property
     def paused(self) -> bool:
         """Whether the plan stops before its next step."""
-        return self._paused
+        return self._pause.on
 
     def pause(self) -> None:
-        """Let the step under way end, and wait before the next one until `resume`."""
-        self._paused = True
+        """Let what is under way end, and wait before the next step until `resume`."""
+        self._pause.begin()
 
     def resume(self) -> None:
         """Go on with the plan."""
-        self._paused = False
-        self._resumed.set()
-        self._resumed = anyio.Event()
+        self._pause.end()
 
     def make_ready(self, *, paused: bool) -> None:
         """Forget the plan that ended last, and that somebody paused it: another one begins."""
         self._execution = None
-        self.resume()
-        self._paused = paused
+        self._pause = PlanPause()
+        self._pause.on = paused
 
     async def run(
         self, context: LearningExecutionContext, explorer: NextValues | None = None
@@ -160,7 +159,7 @@ class LearningExecutionRunner:
             await self._run_steps(execution, announcer, explorer)
             execution.conclude()
         finally:
-            self._paused = False
+            self._pause.on = False
             await announcer.finished()
         return execution.result
 
@@ -168,33 +167,24 @@ class LearningExecutionRunner:
         self, execution: PlanExecution, announcer: PlanAnnouncer, explorer: NextValues | None
     ) -> None:
         started = self._clock.monotonic()
-        only = execution.context.resumption.only
+        aside: set[str] = set()
         to_run = execution.to_run
         while to_run:
-            for step in await anyio.to_thread.run_sync(in_order, execution.context.plan, to_run):
-                if (before := execution.passed_over(step)) is not None:
-                    execution.end_step(*before)
-                    await announcer.step_finished(*before)
-                    continue
-                if only is not None and step.index not in only:
-                    continue
-                if execution.too_late(self._clock.monotonic() - started):
-                    logger.info("plan %s: no time for another step", execution.plan_id)
-                    execution.out_of_time = True
-                    return
-                await self._wait_while_paused(announcer)
-                await self._run_step(execution, announcer, step)
-                if execution.unreachable:
-                    logger.warning("plan %s: nobody answers; it ends", execution.plan_id)
-                    return
+            workers = PlanWorkers(
+                execution=execution,
+                announcer=announcer,
+                steps=await anyio.to_thread.run_sync(in_order, execution.context.plan, to_run),
+                nodes=self._nodes,
+                runner=self._steps,
+                pause=self._pause,
+                aside=aside,
+                clock=self._clock,
+                started=started,
+            )
+            await workers.run()
+            if workers.over:
+                return
             to_run = await self._extend(execution, announcer, explorer)
-
-    async def _wait_while_paused(self, announcer: PlanAnnouncer) -> None:
-        if self._paused:
-            await announcer.paused()
-            while self._paused:
-                await self._resumed.wait()
-            await announcer.resumed()
 
     async def _extend(
         self, execution: PlanExecution, announcer: PlanAnnouncer, explorer: NextValues | None
@@ -214,54 +204,3 @@ class LearningExecutionRunner:
         if to_run:
             await announcer.extended([step.value for step in to_run])
         return to_run
-
-    async def _run_step(
-        self, execution: PlanExecution, announcer: PlanAnnouncer, step: LearningRunStep
-    ) -> None:
-        request = execution.request(step)
-        started = self._clock.monotonic()
-        result = LearningRunResult(
-            step=step, outcome=Outcome.CANCELLED, run_id=request.run_id, tags=request.metadata
-        )
-        try:
-            with anyio.CancelScope() as self._step_scope:
-                await announcer.step_started(step, request.run_id)
-                result = await self._outcome(result, request, self._step_scope)
-            if self._step_scope.cancelled_caught:
-                result = self._cut(result, request, self._step_scope)
-        finally:
-            duration = self._clock.monotonic() - started
-            result = attrs.evolve(result, duration=duration, run_result=self._run_result(result))
-            outputs = result.run_result.final_outputs if result.run_result else ()
-            execution.end_step(result, outputs)
-            await announcer.step_finished(result, outputs)
-
-    def _run_result(self, result: LearningRunResult) -> PipelineRunResult | None:
-        """Return what became of a step's run, also where it was cut short."""
-        last = result.run_result or self._last_result()
-        return last if last is not None and last.run_id == result.run_id else result.run_result
-
-    async def _outcome(
-        self, result: LearningRunResult, request: RunRequest, scope: anyio.CancelScope
-    ) -> LearningRunResult:
-        """Run one step and return `result` with what became of it; its deadline starts here."""
-        request = request.begun()
-        scope.deadline = request.deadline
-        try:
-            run = await self._run_pipeline(request)
-        except StageTimeoutError as error:
-            return attrs.evolve(result, outcome=Outcome.TIMED_OUT, error=Failure.of(error))
-        except Exception as error:  # a failed step does not end the plan
-            logger.warning("run %s failed: %s", request.run_id, error, exc_info=True)
-            return attrs.evolve(result, outcome=Outcome.FAILED, error=Failure.of(error))
-        outcome = Outcome.REUSED if run.reused else run.outcome
-        return attrs.evolve(result, outcome=outcome, error=run.error, run_result=run)
-
-    def _cut(
-        self, result: LearningRunResult, request: RunRequest, scope: anyio.CancelScope
-    ) -> LearningRunResult:
-        """Return `result` for a step whose own scope ended it: its deadline, or `cancel_step`."""
-        if anyio.current_time() < scope.deadline:
-            return result
-        late = Failure(kind="TimeoutError", message=f"not done after {request.timeout:g} s")
-        return attrs.evolve(result, outcome=Outcome.TIMED_OUT, error=late)

@@ -10,12 +10,16 @@ from stablenew.events.bus import EventBus
 from stablenew.events.event import Event
 from stablenew.events.publisher import Publisher
 from stablenew.learning.learning_events import (
+    NodeReturned,
+    NodesAwaited,
+    NodeSetAside,
     PlanExtended,
     PlanFinished,
     PlanPaused,
     PlanResumed,
     PlanStarted,
     StepFinished,
+    StepMoved,
     StepStarted,
 )
 from stablenew.learning.learning_plan import LearningRunStep
@@ -83,11 +87,12 @@ class PlanAnnouncer:
             )
         )
 
-    async def step_started(self, step: LearningRunStep, run_id: str) -> None:
-        """Tell that a step has begun."""
+    async def step_started(self, step: LearningRunStep, run_id: str, node: str | None) -> None:
+        """Tell that a step has begun on a node."""
         await self.publish(
             StepStarted(
                 run_id=run_id,
+                node=node or None,
                 index=step.index,
                 steps=len(self._execution.to_run),
                 value=step.value,
@@ -98,13 +103,14 @@ class PlanAnnouncer:
         )
 
     async def step_finished(
-        self, result: LearningRunResult, outputs: Sequence[StageOutput]
+        self, result: LearningRunResult, outputs: Sequence[StageOutput], node: str | None
     ) -> None:
         """Tell that a step has ended, in whatever way."""
         step = result.step
         await self.publish(
             StepFinished(
                 run_id=result.run_id,
+                node=node or None,
                 index=step.index,
                 steps=len(self._execution.to_run),
                 value=step.value,
@@ -116,6 +122,35 @@ class PlanAnnouncer:
                 outputs=tuple(outputs),
             )
         )
+
+    async def step_moved(self, result: LearningRunResult, node: str) -> None:
+        """Tell that a step goes to another node, for its own went away."""
+        step = result.step
+        await self.publish(
+            StepMoved(
+                run_id=result.run_id,
+                node=node,
+                index=step.index,
+                steps=len(self._execution.to_run),
+                value=step.value,
+                y_value=step.y_value,
+                label=step.label,
+                places=self._execution.context.plan.places(step.index),
+                error=result.error,
+            )
+        )
+
+    async def node_returned(self, node: str, seconds: float) -> None:
+        """Tell that a node is back."""
+        await self.publish(NodeReturned(node=node, seconds=seconds))
+
+    async def node_set_aside(self, node: str, result: LearningRunResult) -> None:
+        """Tell that a node gets no more steps, for the last one failed as did those before."""
+        await self.publish(NodeSetAside(node=node, error=result.error))
+
+    async def nodes_awaited(self, seconds_left: float) -> None:
+        """Tell that no node is there."""
+        await self.publish(NodesAwaited(seconds_left=seconds_left))
 
 
 def _values(steps: Sequence[LearningRunStep], axis: int) -> tuple[Setting, ...]:

@@ -50,7 +50,7 @@ class PlanExecution:
     def end_step(self, result: LearningRunResult, outputs: Iterable[StageOutput]) -> None:
         """Note what became of a step, and the pictures that it has."""
         self.results.append(result)
-        self.same.add(result.step.varied, outputs)
+        self.same.add(result.step.varied, outputs, result.step.index)
 
     @property
     def metadata(self) -> Mapping[str, object]:
@@ -90,6 +90,11 @@ class PlanExecution:
         self.steps = (*self.steps, *more)
         return self.to_run[before:]
 
+    def left_out(self, step: LearningRunStep) -> bool:
+        """Return whether a step is not among those that were asked for."""
+        only = self.context.resumption.only
+        return only is not None and step.index not in only
+
     def passed_over(
         self, step: LearningRunStep
     ) -> tuple[LearningRunResult, tuple[StageOutput, ...]] | None:
@@ -105,8 +110,8 @@ class PlanExecution:
             return attrs.evolve(result, run_id=before.run_id), before.outputs
         return attrs.evolve(result, outcome=Outcome.QUARANTINED, error=_KILLED_TWICE), ()
 
-    def request(self, step: LearningRunStep) -> RunRequest:
-        """Return the step's run, tagged as every learning run is."""
+    def request(self, step: LearningRunStep, node: str | None = None) -> RunRequest:
+        """Return the step's run on a node, tagged as every learning run is."""
         metadata = self.metadata
         tags = {
             **metadata,
@@ -133,6 +138,7 @@ class PlanExecution:
             images=step.images_requested,
             metadata=MappingProxyType(tags),  # plain already, as what it is made of
             timeout=self.context.step_timeout,
+            node=node,
         )
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
+from operator import itemgetter
 
 import attrs
 
@@ -43,29 +44,40 @@ Varied = Mapping[str, Setting]
 
 @attrs.define(eq=False)
 class SameFinder:
-    """Finds them among pictures that come one by one."""
+    """Finds them among pictures that come one by one, in whatever order."""
 
-    _groups: dict[Hashable, dict[Hashable, Varied]] = attrs.field(factory=dict)
+    _groups: dict[Hashable, dict[Hashable, tuple[int, Varied]]] = attrs.field(factory=dict)
 
-    def add(self, varied: Varied, outputs: Iterable[StageOutput]) -> None:
+    def add(self, varied: Varied, outputs: Iterable[StageOutput], index: int) -> None:
         """Add the finished pictures of a step, with what sets it apart."""
         for output in outputs:
             if not output.blank:
-                self.add_picture(varied, output.pixels, conditions_of(output.settings))
+                self.add_picture(varied, output.pixels, conditions_of(output.settings), index)
 
-    def add_picture(self, varied: Varied, pixels: str, under: Hashable) -> None:
-        """Add a picture: what sets it apart, the digest of its pixels, what it was made under."""
+    def add_picture(self, varied: Varied, pixels: str, under: Hashable, index: int = 0) -> None:
+        """Add a picture.
+
+        Args:
+            varied: What sets it apart.
+            pixels: The digest of its pixels; "" where there is none.
+            under: What it was made under.
+            index: Of its step: values are told in the order of these, else as they came.
+        """
         if pixels:
             group = self._groups.setdefault((pixels, under), {})
-            group.setdefault(tuple(sorted((p, label_of(v)) for p, v in varied.items())), varied)
+            key = tuple(sorted((p, label_of(v)) for p, v in varied.items()))
+            if key not in group or index < group[key][0]:
+                group[key] = index, varied
 
     @property
     def found(self) -> tuple[SamePictures, ...]:
         """What was found so far, what was seen most often first."""
         counts: Counter[_Alike] = Counter()
-        for group in self._groups.values():
+        first = itemgetter(0)
+        groups = [sorted(each.values(), key=first) for each in self._groups.values()]
+        for group in sorted(groups, key=lambda group: group[0][0]):
             if len(group) > 1:
-                counts.update(_alike(list(group.values())))
+                counts.update(_alike([varied for _, varied in group]))
         return tuple(
             SamePictures(paths=paths, values=values, pictures=count)
             for (paths, values), count in counts.most_common()

@@ -26,10 +26,10 @@ def in_order(plan: LearningPlan, steps: Sequence[LearningRunStep]) -> Sequence[L
         plan: Whose `order` says which.
         steps: Some of its steps.
     """
-    loading = [number for number, axis in enumerate(plan.axes) if any(_loaded(axis))]
+    loading = [number for number, axis in enumerate(plan.axes) if any(loaded_by(axis))]
     if plan.order == "given" or not loading or not isinstance(steps, Steps):
         return steps  # an exploration, which goes on by itself, varies a number
-    loaded = [list(_loaded(plan.axes[number])) for number in loading]
+    loaded = [list(loaded_by(plan.axes[number])) for number in loading]
     seen: dict[tuple[object, ...], int] = {}
     order = [
         seen.setdefault(
@@ -40,7 +40,7 @@ def in_order(plan: LearningPlan, steps: Sequence[LearningRunStep]) -> Sequence[L
     return steps.picked(sorted(range(len(steps)), key=order.__getitem__))
 
 
-def _loaded(axis: Axis) -> Sequence[tuple[tuple[str, Setting], ...]]:
+def loaded_by(axis: Axis) -> Sequence[tuple[tuple[str, Setting], ...]]:
     """Return what each choice of an axis has a server load."""
     return [
         tuple(

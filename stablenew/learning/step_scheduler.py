@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from heapq import nsmallest
 
@@ -120,9 +120,18 @@ class StepScheduler:
         there = (NodeState.READY, NodeState.BUSY)
         return [name for name, node in self._nodes.items() if node.state in there]
 
+    @property
+    def states(self) -> Mapping[str, NodeState]:
+        """What each node is doing."""
+        return {name: node.state for name, node in self._nodes.items()}
+
     def state(self, node: str) -> NodeState:
         """Return what a node is doing."""
         return self._nodes[node].state
+
+    def pause(self, node: str) -> float:
+        """Return the seconds after which to look for a node that went away."""
+        return self._nodes[node].pause
 
     def note_loaded(self, node: str, load: Hashable) -> None:
         """Note what a node has loaded before its first step."""
@@ -181,22 +190,23 @@ class StepScheduler:
             self.release(node)
         return aside
 
-    def lost(self, node: str) -> float | None:
-        """Take the step back of a node that went away.
+    def lost(self, node: str, *, again: bool = True) -> None:
+        """Note that a node went away in its step; `pause` says when to look for it.
 
-        Returns:
-            The seconds after which to look for the node; None where it is set aside.
+        Args:
+            node: The node.
+            again: Whether its step is to be made again, by whoever is next.
         """
         state = self._nodes[node]
         assert state.group is not None, f"{node} has no step"
         self.release(node)
-        self._steps.give_back(state.group, state.place)
+        if again:
+            self._steps.give_back(state.group, state.place)
         state.group = None
-        if self._failed(state):
-            return None
-        self._leave(state, NodeState.AWAY)
-        state.loaded = None  # what a server has loaded that starts again is not known
-        return self.still_away(node)
+        if not self._failed(state):
+            self._leave(state, NodeState.AWAY)
+            state.loaded = None  # what a server has loaded that starts again is not known
+            self.still_away(node)
 
     def still_away(self, node: str) -> float:
         """Return the seconds after which to look for a node that does not answer."""

@@ -1,7 +1,8 @@
 """Finds or makes the pictures of a stage, one at a time, and keeps them.
 
 - A picture that is there already, whole, is not made again.
-- A picture that was cut because the backend went away is asked for once more when it is back.
+- A picture that was cut because the backend went away is asked for once more when it is back;
+  where there are others, by them, and with the rest of its run.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from anyio.lowlevel import checkpoint
 
 from stablenew._clock import Clock
 from stablenew.backends.base import Backend, Capabilities, Picture, ReportProgress, StageRequest
-from stablenew.errors import BackendError, BackendProtocolError
+from stablenew.errors import BackendError, BackendProtocolError, BackendUnavailableError
 from stablenew.events.publisher import Publisher
 from stablenew.pipeline.backend_return import backend_returned, was_cut
 from stablenew.pipeline.results import Failure, StageOutput
@@ -203,6 +204,8 @@ class PictureMaker:
     ) -> bool:
         """Wait for the backend that `error` took away, and tell."""
         patience = self._wait_for_backend
+        if run.request.node is not None:  # others may be there: it is theirs now
+            raise BackendUnavailableError(str(error), stage=error.stage, retryable=True) from error
         if not patience:
             return False
 

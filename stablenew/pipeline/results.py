@@ -146,6 +146,7 @@ class PipelineRunResult:
         metadata: What the caller tagged the run with.
         config: What was asked for, the seed resolved.
         duration: Seconds.
+        node: Which backend ran it, where there were several.
     """
 
     run_id: str
@@ -160,6 +161,7 @@ class PipelineRunResult:
     started_at: datetime = attrs.field(factory=utc_now)
     finished_at: datetime = attrs.field(factory=utc_now)
     duration: float = 0.0
+    node: str | None = None
 
     @outputs.default
     def _all_outputs(self) -> tuple[StageOutput, ...]:

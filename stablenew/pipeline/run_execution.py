@@ -132,6 +132,7 @@ class RunExecution:
             started_at=self.started_at,
             finished_at=self.clock.now(),
             duration=self.clock.monotonic() - self.started,
+            node=request.node,
         )
 
     def _timed(self, outcome: Outcome, receipt: InterruptReceipt | None = None) -> Outcome:

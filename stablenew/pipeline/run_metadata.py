@@ -40,6 +40,7 @@ def build_run_metadata(result: PipelineRunResult) -> dict[str, object]:
         ],
         "metadata": tags,
         **({"image": given(image)} if image is not None else {}),
+        **({"node": result.node} if result.node is not None else {}),
     }
 
 

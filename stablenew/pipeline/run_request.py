@@ -34,6 +34,8 @@ class RunRequest:
         deadline: The loop's time of that, once it began; a cancel from then on is a timeout.
         pictures: By path, pictures to start from that were looked at already; what the config
             names is still what it was then, or the run fails.
+        node: Which backend is to run it, where there are several; if that goes away it is not
+            waited for: another one may take the run.
     """
 
     run_id: str
@@ -44,6 +46,7 @@ class RunRequest:
     timeout: float | None = None
     deadline: float = math.inf
     pictures: Mapping[str, StartPicture] = attrs.field(factory=dict, converter=frozen_mapping)
+    node: str | None = None
 
     def begun(self) -> RunRequest:
         """Return this with the deadline of a run that begins now."""

@@ -165,6 +165,8 @@ def plan_stages(
 ) -> StagePlan:
     """Decide which stages run and with which settings.
 
+    Of several backends, it is what the first one of them runs that has all of it.
+
     Args:
         config: What was asked for.
         capabilities: What the backend has.
@@ -173,6 +175,8 @@ def plan_stages(
     Raises:
         ConfigError: With every problem: its path, what was given, the nearest valid names.
     """
+    if capabilities.nodes:
+        return _plan_of_any(config, capabilities, pictures)
     if config.workflow is not None:
         return _workflow_plan(config, config.workflow, capabilities, pictures)
     wanted = [name for name in STAGES if getattr(config, name).enabled]
@@ -207,6 +211,24 @@ def plan_stages(
         version=capabilities.version,
         image=image,
     )
+
+
+def _plan_of_any(
+    config: PipelineConfig, capabilities: Capabilities, pictures: Mapping[str, StartPicture]
+) -> StagePlan:
+    """Return the plan of the first backend that has what it needs.
+
+    Raises:
+        ConfigError: None has: with what nobody has, else with what each lacks.
+    """
+    problems: dict[str, None] = {}
+    for node in capabilities.nodes:
+        try:
+            return plan_stages(config, node, pictures)
+        except ConfigError as error:
+            problems.update(dict.fromkeys(error.problems))
+    plan_stages(config, attrs.evolve(capabilities, nodes=()), pictures)
+    raise ConfigError("servers: none of them has all that is asked for", *problems)
 
 
 def _workflow_plan(

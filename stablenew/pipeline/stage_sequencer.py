@@ -56,6 +56,7 @@ class StageSequencer:
         reuse: Whether a finished picture is used again.
         wait_for_backend: Seconds to wait for a backend that went away; 0 for not at all.
         grace: Seconds that the backend has to stop once it was asked to.
+        node: What the backend is called in events.
 
     Attributes:
         last_result: Of the run that ended last, a cancelled one included.
@@ -72,11 +73,13 @@ class StageSequencer:
         reuse: bool = True,
         wait_for_backend: float = 60.0,
         grace: float = GRACE,
+        node: str | None = None,
     ) -> None:
         self.last_result: PipelineRunResult | None = None
         self._bus = bus
         self._store = store
         self._clock = clock
+        self._node = node
         self._pictures = PictureMaker(
             backend,
             store,
@@ -94,9 +97,8 @@ class StageSequencer:
     async def run(self, plan: StagePlan, request: RunRequest) -> PipelineRunResult:
         """Run every stage of a plan and return what became of it; only a cancellation raises."""
         run = RunExecution(plan, request, self._clock.now(), self._clock.monotonic(), self._clock)
-        publisher = Publisher(
-            self._bus, self._clock, plan_id=request.plan_id, run_id=request.run_id
-        )
+        about = {"plan_id": request.plan_id, "run_id": request.run_id, "node": self._node}
+        publisher = Publisher(self._bus, self._clock, **about)
         outcome = Outcome.CANCELLED
         try:
             await publisher.publish(RunStarted(stages=plan.names, images=request.images))

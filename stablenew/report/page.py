@@ -78,24 +78,25 @@ class Page:
         metadata = _metadata(self.folder.parent / run_id / "run_metadata.json")
         outputs = final_outputs(metadata) if metadata else []
         self._starts.add(metadata.get("image"))
-        self._compare((metadata.get("metadata") or {}).get("varied"), outputs)
+        self._compare(index, (metadata.get("metadata") or {}).get("varied"), outputs)
         self.steps[index] = {
             "index": index,
             "at": self._places(index, metadata.get("metadata") or {}),
             "run_id": run_id,
             "outcome": outcome,
             **({"error": error} if error else {}),
+            **({"node": metadata["node"]} if metadata.get("node") else {}),
             "seconds": round(float(metadata.get("duration") or 0.0), 3),
             "pictures": [self._picture(run_id, output) for output in outputs],
         }
 
-    def _compare(self, varied: object, outputs: Sequence[Mapping[str, Any]]) -> None:
+    def _compare(self, index: int, varied: object, outputs: Sequence[Mapping[str, Any]]) -> None:
         """Hold a step's pictures against those of other steps."""
         if isinstance(varied, dict):
             for output in outputs:
                 if not output.get("blank"):
                     under = conditions_of(output.get("settings") or {})
-                    self._same.add_picture(varied, str(output.get("pixels") or ""), under)
+                    self._same.add_picture(varied, str(output.get("pixels") or ""), under, index)
 
     def _places(self, index: int, tags: Mapping[str, Any]) -> tuple[int, ...]:
         """Return which choice of each axis a step has; values that were added come last."""

@@ -57,6 +57,7 @@ class PlanSheet:
         """
         from stablenew.report.contact_sheet import draw_contact_sheet  # loads Pillow
 
+        self.steps.sort(key=lambda step: step.index)  # several servers end them in any order
         shown = self._begun(shown_axes(self.started.axes, self.added))
         axes = [_sheet_axis(axis) for axis in shown]
         sheets = sheets_of(axes, self._cells(shown, base_dir))

@@ -16,6 +16,7 @@ from stablenew.errors import RecordError
 from stablenew.events.bus import EventBus
 from stablenew.learning.learning_record import LearningRecord
 from stablenew.pipeline.image_store import ImageStore
+from stablenew.pipeline.node_pool import Node, NodePool
 from stablenew.pipeline.pipeline_runner import PipelineRunner
 from stablenew.pipeline.stage_sequencer import StageSequencer
 from tests.support import config, lines
@@ -39,8 +40,9 @@ class SlowWriter:
 def controller(bus: EventBus, runs: Path, writer: SlowWriter, grace: float) -> PipelineController:
     backend = FakeBackend()
     sequencer = StageSequencer(backend, bus, ImageStore(runs))
+    runner = PipelineRunner(backend, sequencer)
     engine = Engine(
-        PipelineRunner(backend, sequencer),
+        NodePool([Node(name="fake", backend=backend, runner=runner)]),
         bus,
         Settings(out=runs, learning_enabled=True),
         make_writer=lambda path: writer,

@@ -38,6 +38,7 @@ def test_a_line_has_the_same_head_for_every_event() -> None:
         "at",
         "plan_id",
         "run_id",
+        "node",
         "number",
         "where",
     ]

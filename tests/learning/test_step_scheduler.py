@@ -82,13 +82,14 @@ def test_a_slow_node_takes_the_last_step_where_nobody_else_can() -> None:
 def test_the_step_of_a_node_that_went_away_is_the_next() -> None:
     scheduler = StepScheduler(["a", "b"], [0] * 30)
     assert [scheduler.next_step("a", 0), scheduler.next_step("b", 0)] == [0, 1]
-    assert scheduler.lost("a") == 1.0
+    scheduler.lost("a")
+    assert scheduler.pause("a") == 1
     assert scheduler.ended("b", 1, good=True) is False
     assert scheduler.next_step("b", 1) == 0
 
 
 def test_a_step_that_was_given_back_is_the_next_also_where_others_take_longer() -> None:
-    scheduler = StepScheduler(["a", "b"], [0] * 10, cost=float)
+    scheduler = StepScheduler(["a", "b"], [1] + [0] * 9, cost=float)
     assert [scheduler.next_step("a", 0), scheduler.next_step("b", 0)] == [0, 1]
     scheduler.ended("b", 1, good=None)
     assert scheduler.next_step("b", 1) == 9
@@ -100,13 +101,15 @@ def test_a_step_that_was_given_back_is_the_next_also_where_others_take_longer() 
 def test_a_node_that_is_away_is_looked_for_with_growing_pauses_until_it_makes_something() -> None:
     scheduler = StepScheduler(["a", "b"], [0] * 30)
     scheduler.next_step("a", 0)
-    pauses = [scheduler.lost("a"), *(scheduler.still_away("a") for _ in range(7))]
+    scheduler.lost("a")
+    pauses = [scheduler.pause("a"), *(scheduler.still_away("a") for _ in range(7))]
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
     scheduler.returned("a")
     scheduler.next_step("a", 200)
     scheduler.ended("a", 201, good=True)
     scheduler.next_step("a", 202)
-    assert scheduler.lost("a") == 1
+    scheduler.lost("a")
+    assert scheduler.pause("a") == 1
 
 
 def test_a_node_that_fails_three_times_while_others_succeed_is_set_aside() -> None:
