@@ -24,6 +24,9 @@ several things at once, all combinations or some of them (docs/plans.md has each
 with a server of yours (ComfyUI, AUTOMATIC1111 started with --api, Forge, SD.Next, sd-server):
   python -m stablenew.run --url http://127.0.0.1:8188 \\
       --prompt "a blue cat" --sweep txt2img.cfg_scale=3,5,7 --learn
+with several servers at once (docs/servers.md):
+  python -m stablenew.run --url http://127.0.0.1:7860 --url http://192.168.1.20:7860 \\
+      --prompt "a blue cat" --sweep txt2img.cfg_scale=3,5,7
 with a workflow of ComfyUI's, any input of any node (docs/workflows.md):
   python -m stablenew.run --workflow flow.json --list
   python -m stablenew.run --workflow flow.json --sweep KSampler.cfg=3,5,7 --learn
@@ -42,7 +45,8 @@ them that has some); the environment has
   STABLENEW_PROMPT, _NEGATIVE_PROMPT, _PACK, _PACK_FORMAT, _PROMPT_INDEX, _PROMPTS, _SEED,
   _COMPARE_PROMPTS, _SWEEP, _REPLACE, _REPLACE_IN, _PRESETS, _SAMPLE, _SKIP, _ORDER, _EXPLORE,
   _MAX_PICTURES, _IMAGES_PER_STEP, _MAX_STEPS, _MAX_TIME, _LEARN, _EXPERIMENT_NAME, _BACKEND,
-  _URL, _AUTH, _WAIT_FOR_SERVER, _OUT, _STEP_TIMEOUT, _STALL_TIMEOUT, _FRESH, _WORKFLOW, _OUTPUT
+  _URL (several with commas), _MIX_SERVERS, _SKIP_UNREACHABLE, _AUTH, _WAIT_FOR_SERVER, _OUT,
+  _STEP_TIMEOUT, _STALL_TIMEOUT, _FRESH, _WORKFLOW, _OUTPUT
 exit codes: 0 all steps succeeded, 1 some did not or a record was lost, 2 the input is wrong,
             3 the backend cannot be reached, 4 --max-time left steps for later,
             130 and 143 for SIGINT and SIGTERM
@@ -227,7 +231,22 @@ def _add_how(how: argparse._ArgumentGroup) -> None:
         " try-out (embedded; server where there is a URL)",
     )
     how.add_argument(
-        "--url", metavar="URL", help="the server's (http://127.0.0.1:7860; of ComfyUI :8188)"
+        "--url",
+        metavar="URL",
+        action="append",
+        help="the server's (http://127.0.0.1:7860; of ComfyUI :8188); several share the plan",
+    )
+    how.add_argument(
+        "--skip-unreachable",
+        action="store_true",
+        default=None,
+        help="of several servers: go on without those that do not answer",
+    )
+    how.add_argument(
+        "--mix-servers",
+        action="store_true",
+        default=None,
+        help="of several servers: take them though their kinds, and so their pictures, differ",
     )
     how.add_argument("--auth", metavar="USER:PASSWORD", help="what the server asks for")
     how.add_argument(

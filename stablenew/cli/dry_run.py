@@ -209,7 +209,8 @@ def estimated(job: Job, dry: DryRun) -> Estimate | None:
     """Return how long steps will take, from what pictures took before; blocks, likewise."""
     durations = read_durations(job.settings.out)
     made = (each for step in dry.looked_at for each in step.to_make)
-    return durations.estimate((stage, dry.share * count) for stage, count in made)
+    share = dry.share / max(len(job.settings.urls), 1)  # several servers work at the same time
+    return durations.estimate((stage, share * count) for stage, count in made)
 
 
 _SHOWN = 20

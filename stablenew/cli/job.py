@@ -18,11 +18,13 @@ from stablenew.cli.job_values import (
     config_of,
     seconds_of,
     settings_of,
+    where,
 )
 from stablenew.cli.options import (
     LearningSection,
     RunFile,
     RunOptions,
+    as_texts,
     merged,
     options_from_environment,
     options_from_file,
@@ -240,6 +242,7 @@ def _of_section(section: LearningSection) -> RunOptions:
 
 _WITH_RESUME = (
     *("resume", "only_failed", "url", "auth", "wait_for_server", "step_timeout", "stall_timeout"),
+    *("mix_servers", "skip_unreachable"),
     *("backend", "on_this_backend"),
     *("dry_run", "json", "quiet", "verbose", "cancel_on_stdin_close", "max_time"),
     *("yes", "rater"),
@@ -263,9 +266,9 @@ def _read_resumed(flags: Mapping[str, object], environ: Mapping[str, str]) -> Jo
     stored = read_plan_file(folder)
     folder = folder.resolve() if folder.name in ("", "..") else folder
     given = merged(options_from_flags(flags), options_from_environment(environ))
-    named = ("auth", "wait_for_server", "stall_timeout")
+    named = ("auth", "wait_for_server", "stall_timeout", "mix_servers", "skip_unreachable")
     values = {name: getattr(given, name) for name in named}
-    values["url"] = given.url or stored.url
+    values |= where(given.servers or stored.urls or as_texts(stored.url))
     settings = Settings(
         out=folder.parent,
         backend=given.backend or stored.backend or "embedded",

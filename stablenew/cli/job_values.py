@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from stablenew.cli.options import RunOptions
 from stablenew.cli.problems import Problems
@@ -49,7 +50,10 @@ def settings_of(options: RunOptions, flags: RunOptions) -> Settings:
     implied = "embedded" if options.workflow is None else "comfyui"
     implied = implied if options.url is None else "server"
     backend = implied if options.backend is None else options.backend
-    named = ("url", "auth", "wait_for_server", "step_timeout", "stall_timeout")
+    named = (
+        *("auth", "wait_for_server", "step_timeout", "stall_timeout"),
+        *("mix_servers", "skip_unreachable"),
+    )
     values = {name: getattr(options, name) for name in named}
     given = {name: value for name, value in values.items() if value is not None}
     return Settings(
@@ -58,7 +62,15 @@ def settings_of(options: RunOptions, flags: RunOptions) -> Settings:
         learning_enabled=bool(options.learn),
         reuse=not options.fresh,
         **given,
+        **where(options.servers),
     )
+
+
+def where(servers: Sequence[str]) -> dict[str, Any]:
+    """Return what settings say of where the servers are; nothing where nobody said it."""
+    if len(servers) > 1:
+        return {"urls": servers}
+    return {"url": servers[0]} if servers else {}
 
 
 def assignments(texts: object, wrong: Problems, named: Named) -> dict[str, Setting]:

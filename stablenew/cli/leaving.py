@@ -7,7 +7,7 @@ it: once this program has gone, it runs to its end.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Protocol
@@ -37,23 +37,26 @@ class Stopping(Protocol):
         ...
 
 
-async def drained(backend: Backend, stops: Stopping, display: Display | None) -> Sequence[str]:
-    """Wait until a backend is rid of what was cancelled; return what it may still do, in words.
+async def drained(
+    backends: Iterable[Backend], stops: Stopping, display: Display | None
+) -> Sequence[str]:
+    """Wait until backends are rid of what was cancelled; return what they may still do, in words.
 
     Args:
-        backend: The one that it was cancelled on.
+        backends: Those that it was cancelled on.
         stops: What may end the wait.
         display: Shows how long it still waits.
     """
-    if not isinstance(backend, Draining):
-        return ()
-    if backend.pending:
+    draining = [each for each in backends if isinstance(each, Draining)]
+    if any(each.pending for each in draining):
         with anyio.move_on_after(_WITHIN) as wait, stops.leaving(wait.cancel):
             async with anyio.create_task_group() as beside:
                 beside.start_soon(_count_down, wait.deadline, display)
-                await backend.drained()
+                async with anyio.create_task_group() as waiting:
+                    for each in draining:
+                        waiting.start_soon(each.drained)
                 beside.cancel_scope.cancel()
-    return backend.left_behind
+    return [line for each in draining for line in each.left_behind]
 
 
 async def _count_down(deadline: float, display: Display | None) -> None:

@@ -91,12 +91,19 @@ class SharedOptions:
     fresh: bool | None = None
     experiment_name: str | None = None
     backend: str | None = None
-    url: str | None = None
+    url: object = attrs.field(default=None, validator=_texts)
+    mix_servers: bool | None = None
+    skip_unreachable: bool | None = None
     auth: str | None = attrs.field(default=None, repr=False)
     wait_for_server: float | None = attrs.field(default=None, validator=bounded(0, 1e9))
     stall_timeout: float | None = attrs.field(default=None, validator=bounded(0.001, 1e9))
     out: str | None = None
     step_timeout: float | None = attrs.field(default=None, validator=bounded(0.001, 1e9))
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The URLs of the servers; empty where nobody gave any."""
+        return as_texts(self.url)
 
 
 @attrs.frozen(kw_only=True)
@@ -137,8 +144,10 @@ class RunFile(SharedOptions):
 
     Attributes:
         inputs: What stands in inputs of its workflow: `{"KSampler.cfg": 7}`.
+        urls: Several servers, in place of `url`.
     """
 
+    urls: object = attrs.field(default=None, validator=_texts)
     sweep: object = attrs.field(default=None, validator=_texts)
     replace: object = attrs.field(default=None, validator=_texts)
     presets: object = attrs.field(default=None, validator=_texts)
@@ -181,6 +190,8 @@ def options_from_environment(environ: Mapping[str, str]) -> RunOptions:
         ConfigError: With every value that does not fit.
     """
     given: dict[str, object] = {name: environ.get(_variable(name)) or None for name in _TYPES}
+    if given["url"]:
+        given["url"] = [each for each in str(given["url"]).split(",") if each.strip()]
     words = (Varying(word, environ.get(_variable(word), "")) for word in VARYING)
     given["varying"] = tuple(word for word in words if word.text) or None
     return _read(given, _variable)
@@ -195,7 +206,10 @@ def options_from_file(table: Mapping[str, object], path: str) -> RunFile:
     if not isinstance(table.get("auth", ""), str):  # not to be repeated
         raise ConfigError(f"{path}: auth: expected text, user:password")
     try:
-        return structure(table, RunFile)
+        file = structure(table, RunFile)
+        if file.urls is not None and file.url is not None:
+            raise ConfigError("url, urls: both are given, expected one of them")
+        return file if file.urls is None else attrs.evolve(file, url=file.urls)
     except ConfigError as error:
         raise ConfigError(*(f"{path}: {problem}" for problem in error.problems)) from error
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
+
+import attrs
 
 from stablenew.cli.printing import printable, say
 from stablenew.events.event import Event
 from stablenew.learning.learning_events import (
     AdviceGiven,
+    NodeReturned,
+    NodesAwaited,
+    NodeSetAside,
     PlanStarted,
     RatingsAwaited,
     StepFinished,
+    StepMoved,
     StepStarted,
 )
 from stablenew.pipeline.results import StageOutput
@@ -27,6 +33,9 @@ from stablenew.pipeline.stage_events import (
     StageProgress,
     StageStarted,
 )
+
+if TYPE_CHECKING:  # where there is a terminal
+    from rich.console import RenderableType
 
 
 def counted(outputs: Collection[StageOutput]) -> str:
@@ -54,13 +63,42 @@ class Display(Protocol):
         """Leave the terminal as it was."""
         ...
 
-    def show(self, label: str, fraction: float) -> None:
-        """Show what is going on and how much of everything is done, 0 to 1."""
+    def show(self, label: str, fraction: float, nodes: Sequence[str] = ()) -> None:
+        """Show what is going on and how much of everything is done, 0 to 1.
+
+        Args:
+            label: In words.
+            fraction: Of everything.
+            nodes: What each of several servers is doing, in words.
+        """
         ...
 
     def tell(self, line: str) -> None:
         """Leave a line."""
         ...
+
+
+@attrs.define
+class _Run:
+    """A run under way.
+
+    Attributes:
+        step: Which step of the plan it is, from 0.
+        label: What sets that apart.
+        node: Where it runs.
+        stages: That it will go through.
+        done: How many of them have ended.
+        doing: What it is at, in words.
+        fraction: How much of it is done.
+    """
+
+    step: int = 0
+    label: str = ""
+    node: str | None = None
+    stages: tuple[str, ...] = ()
+    done: int = 0
+    doing: str = ""
+    fraction: float = 0.0
 
 
 class Progress:
@@ -75,33 +113,51 @@ class Progress:
         self._display = display
         self._out = out
         self._in_plan = False
-        self._step, self._steps = 0, 1
-        self._label = ""
-        self._stages: tuple[str, ...] = ()
-        self._stages_done = 0
+        self._ended, self._steps = 0, 1
+        self._runs: dict[str | None, _Run] = {}
+        self._nodes: set[str | None] = set()
 
     async def take(self, event: Event) -> None:
         """Show an event, if there is something to show."""
         if isinstance(event, StageProgress):
-            self._show(f"{event.stage} {event.image}/{event.images}", event.fraction)
+            self._show(event, f"{event.stage} {event.image}/{event.images}", event.fraction)
         elif isinstance(event, StageStarted):
-            self._show(event.stage, 0.0)
+            self._show(event, event.stage, 0.0)
         elif isinstance(event, BackendLost | BackendAwaited | BackendReturned):
             self._take_absence(event)
         elif isinstance(event, StageFinished):
-            self._stages_done += 1
-            self._show(event.stage, 0.0)
+            self._of(event).done += 1
+            self._show(event, event.stage, 0.0)
+        elif isinstance(event, StepMoved | NodeReturned | NodeSetAside | NodesAwaited):
+            self._take_node(event)
         else:
             self._take_run(event)
+
+    def _of(self, event: Event) -> _Run:
+        return self._runs.setdefault(event.run_id, _Run())
 
     def _take_absence(self, event: BackendLost | BackendAwaited | BackendReturned) -> None:
         """Say that the backend is away, count down, and say that it is back."""
         if isinstance(event, BackendLost):
             self._display.tell(f"{event.error}; waiting up to {event.patience:g} s for it")
         elif isinstance(event, BackendAwaited):
-            self._show(f"{event.stage}: waiting, {event.seconds_left:.0f} s left", 0.0)
+            self._show(event, f"{event.stage}: waiting, {event.seconds_left:.0f} s left", 0.0)
         else:
             self._display.tell(f"it is back after {event.seconds:.0f} s")
+
+    def _take_node(self, event: StepMoved | NodeReturned | NodeSetAside | NodesAwaited) -> None:
+        """Say what became of one of several servers."""
+        if isinstance(event, StepMoved):
+            self._runs.pop(event.run_id, None)
+            step = f"step {event.index + 1}/{event.steps}  {event.label}"
+            self._display.tell(f"{step}  {event.error}; it goes to another server")
+        elif isinstance(event, NodeReturned):
+            self._display.tell(f"{event.node} is back after {event.seconds:.0f} s")
+        elif isinstance(event, NodeSetAside):
+            self._display.tell(f"{event.node} gets no more steps: {event.error}")
+        else:
+            waiting = f"waiting for a server, {event.seconds_left:.0f} s left"
+            self._display.show(waiting, self._ended / self._steps)
 
     def _take_run(self, event: Event) -> None:
         if isinstance(event, PlanStarted):
@@ -113,25 +169,44 @@ class Progress:
             shown = "" if event.mean is None else f", {event.mean:.1f} of 5"
             self._display.tell(f"so far: {event.parameter}={event.value}{shown}; {event.why}")
         elif isinstance(event, StepStarted):
-            self._step, self._steps, self._label = event.index, event.steps, event.label
+            self._steps = event.steps
+            self._nodes.add(event.node)
+            self._runs[event.run_id] = _Run(event.index, event.label, event.node)
         elif isinstance(event, RunStarted):
-            self._stages, self._stages_done = event.stages, 0
+            run = self._of(event)
+            run.stages, run.done = event.stages, 0
         elif isinstance(event, StepFinished):
+            self._ended += 1
+            self._runs.pop(event.run_id, None)
             self._display.tell(self._step_line(event))
         elif isinstance(event, RunFinished) and not self._in_plan and event.result.error:
             self._display.tell(f"{event.result.outcome}: {event.result.error}")
 
-    def _show(self, stage: str, fraction: float) -> None:
-        within = (self._stages_done + fraction) / max(len(self._stages), 1)
-        done = (self._step + min(within, 1.0)) / self._steps
-        step = f"step {self._step + 1}/{self._steps} {self._label}  "
-        self._display.show((step if self._in_plan else "") + stage, done)
+    def _show(self, event: Event, doing: str, fraction: float) -> None:
+        run = self._of(event)
+        run.doing = doing
+        run.fraction = min((run.done + fraction) / max(len(run.stages), 1), 1.0)
+        if len(self._nodes) > 1:
+            self._show_all()
+            return
+        step = f"step {run.step + 1}/{self._steps} {run.label}  "
+        done = (run.step + run.fraction) / self._steps
+        self._display.show((step if self._in_plan else "") + doing, done)
+
+    def _show_all(self) -> None:
+        """Show one bar for the plan, and what each server is doing."""
+        done = self._ended + sum(run.fraction for run in self._runs.values())
+        doing = sorted(self._runs.values(), key=lambda run: str(run.node))
+        nodes = [f"{run.node}  step {run.step + 1} {run.label}  {run.doing}" for run in doing]
+        label = f"{self._ended} of {self._steps} steps, {len(nodes)} servers"
+        self._display.show(label, min(done / self._steps, 1.0), nodes)
 
     def _step_line(self, event: StepFinished) -> str:
         line = f"step {event.index + 1}/{event.steps}  {event.label}  {event.outcome}"
+        where = f", on {event.node}" if len(self._nodes) > 1 and event.node else ""
         if event.outcome.good:
-            return f"{line}, {counted(event.outputs)}"
-        return f"{line}: {event.error}" if event.error else line
+            return f"{line}, {counted(event.outputs)}{where}"
+        return f"{line}{where}: {event.error}" if event.error else line + where
 
 
 class LineDisplay:
@@ -148,7 +223,7 @@ class LineDisplay:
     ) -> None:
         return None
 
-    def show(self, label: str, fraction: float) -> None:
+    def show(self, label: str, fraction: float, nodes: Sequence[str] = ()) -> None:
         """Show nothing: a line for each would be a flood."""
 
     def tell(self, line: str) -> None:
@@ -163,15 +238,27 @@ _TAIL = 20
 """Cells of the end of a label that is cut."""
 
 
+_NODES = 8
+"""Servers of which is shown what they do; of more, how many."""
+
+
 class BarDisplay:
-    """A bar with the time left, in a terminal."""
+    """A bar with the time left, in a terminal; below it what each of several servers does."""
 
     def __init__(self) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
+        from rich.text import Text
 
-        self._bar = RichProgress(
+        class Bar(RichProgress):
+            nodes: Sequence[str] = ()
+
+            def get_renderables(self) -> Iterator[RenderableType]:
+                yield from super().get_renderables()
+                yield from map(Text, self.nodes)
+
+        self._bar = Bar(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             TaskProgressColumn(),
@@ -193,8 +280,11 @@ class BarDisplay:
     ) -> None:
         self._bar.stop()
 
-    def show(self, label: str, fraction: float) -> None:
+    def show(self, label: str, fraction: float, nodes: Sequence[str] = ()) -> None:
         """Move the bar."""
+        more = [f"  … and {len(nodes) - _NODES} more"] if len(nodes) > _NODES else []
+        whole = self._bar.console.width - 3
+        self._bar.nodes = [f"  {_fitted(printable(each), whole)}" for each in nodes[:_NODES]] + more
         room = self._bar.console.width - _BESIDE_LABEL
         self._bar.update(
             self._task, description=_fitted(printable(label), room), completed=fraction

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
 
-from stablenew.app import App, make_backend, open_app
+from stablenew.app import App, open_app, open_pool
 from stablenew.backends.base import Capabilities
 from stablenew.cli.dry_run import DryRun, describe, dry_run_of, estimated, look_up, plain
 from stablenew.cli.ending import Ended, Timing, say_end
@@ -32,7 +31,6 @@ from stablenew.errors import BackendError, ConfigError, ungrouped
 from stablenew.events.event import Event
 from stablenew.events.mailbox import Overflow
 from stablenew.learning.learning_execution import Rate
-from stablenew.pipeline.backend_border import asked_capabilities, entered
 from stablenew.pipeline.durations import Estimate
 from stablenew.pipeline.results import Outcome
 
@@ -44,8 +42,10 @@ _SAME = 10
 async def dry_run(job: Job, lines: JsonLines | None) -> ExitCode:
     """Print what would run, as lines for a person or as one of JSON."""
     _tell_notes(job)
-    async with entered(make_backend(job.settings)) as backend:
-        capabilities = await _asked(partial(asked_capabilities, backend), job)
+    async with open_pool(job.settings) as pool:
+        capabilities = await _asked(pool.capabilities, job)
+        for note in pool.notes:
+            say(f"note: {note}", err=True)
     job = await job.spelled(capabilities).with_pictures()
     dry = await anyio.to_thread.run_sync(dry_run_of, job, capabilities)
     progress = await anyio.to_thread.run_sync(_progress, job, capabilities)
@@ -96,7 +96,7 @@ async def run_job(
             if job.resumed is not None and progress is not None and progress.complete:
                 return _say_finished(job.settings.out / job.resumed.plan_id, lines)
             if not quiet:
-                _tell_notes(job)
+                _tell_notes(job, app.pool.notes)
                 await _tell_unfinished(job)
                 estimate = await tell_estimate(job, dry, progress)
                 if not await _may_start(job, dry, estimate, lines):
@@ -117,7 +117,7 @@ async def run_job(
                 bar = Progress(display, str(job.settings.out))
                 app.bus.subscribe(Event, bar.take, name="progress")
             ended = await _run(app, job, asks=lines is None and not quiet and sys.stdin.isatty())
-            left = await drained(app.backend, stops, display)
+            left = await drained(app.backends, stops, display)
             await app.reports.drained()
             await app.bus.drain()
             beside.cancel_scope.cancel()
@@ -165,8 +165,8 @@ def _tell_interrupted(app: App, lines: JsonLines | None) -> None:
         lines.envelope.interrupted = app.interrupted
 
 
-def _tell_notes(job: Job) -> None:
-    for note in job.notes:
+def _tell_notes(job: Job, more: Sequence[str] = ()) -> None:
+    for note in (*job.notes, *more):
         say(f"note: {note}", err=True)
 
 

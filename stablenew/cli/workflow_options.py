@@ -226,7 +226,7 @@ async def server_nodes(flags: Mapping[str, object]) -> ObjectInfo:
     if file:
         sources.append(options_from_file(read_table(Path(str(file))), str(file)))
     given = merged(*sources)
-    url, auth = split_url(given.url or DEFAULT_COMFYUI_URL, given.auth)
+    url, auth = split_url((given.servers or (DEFAULT_COMFYUI_URL,))[0], given.auth)
     async with ServerClient(url, auth) as client:
         server, _ = await probe(client)
     return server.info

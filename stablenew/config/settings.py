@@ -124,7 +124,7 @@ def _servers(settings: Settings) -> tuple[Settings, ...]:
                 f"urls: {before.url} and {each.url} are the same server; expected it once"
             )
     if same_server(split_url(settings.url)[0]) not in servers:
-        raise ConfigError(f"url, urls: given {settings.url} and others; expected one of the two")
+        raise ConfigError("url, urls: given both; expected one of them")
     return tuple(servers.values())
 
 

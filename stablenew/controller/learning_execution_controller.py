@@ -173,6 +173,7 @@ class LearningExecutionController:
             max_steps=max_steps,
             step_timeout=settings.step_timeout,
             url=settings.server_url,
+            urls=settings.urls,
             learning_enabled=self._engine.learning_enabled,
             metadata=metadata or {},
         )

@@ -32,6 +32,7 @@ class StoredPlan:
         backend: Which backend makes the pictures, as it says itself; "" where it was never asked.
         backend_version: Its version, likewise.
         url: The server's, without credentials; None for backends without one.
+        urls: Those of several; empty where there is one.
         defaults: What that backend takes where nobody gives a value, by path.
         model_hashes: Of the models that the plan names, where that backend tells them.
         images: The pictures that its steps start from, as they were when it began, by path.
@@ -46,6 +47,7 @@ class StoredPlan:
     backend: str = ""
     backend_version: str = ""
     url: str | None = None
+    urls: tuple[str, ...] = ()
     learning_enabled: bool = False
     metadata: Mapping[str, object] = attrs.field(factory=dict, converter=as_metadata)
     defaults: Mapping[str, Setting] = attrs.field(factory=dict, converter=frozen_mapping)
@@ -63,6 +65,8 @@ def encode_plan_file(stored: StoredPlan) -> bytes:
     content = {field.name: getattr(stored, field.name) for field in attrs.fields(StoredPlan)}
     names = [field.name for field in attrs.fields(LearningPlan) if field.name != "mode"]  # implied
     plan = {name: getattr(stored.plan, name) for name in names}
+    if not stored.urls:
+        del content["urls"]
     plan["axes"] = [table_of(axis) for axis in stored.plan.axes]
     content |= {"plan": plan, "config": stored.config.to_dict()}
     return msgspec.json.format(json_line(content), indent=2) + b"\n"
@@ -88,6 +92,7 @@ def read_plan_file(folder: Path) -> StoredPlan:
             backend=content.get("backend") or "",
             backend_version=content.get("backend_version") or "",
             url=content.get("url"),
+            urls=tuple(map(str, content.get("urls") or ())),
             learning_enabled=bool(content.get("learning_enabled")),
             metadata=content.get("metadata") or {},
             defaults=_read_defaults(content.get("defaults") or {}),

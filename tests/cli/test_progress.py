@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
@@ -48,7 +49,7 @@ async def taken(*events: Event) -> list[tuple[str, float] | str]:
     shown: list[tuple[str, float] | str] = []
 
     class Display(LineDisplay):
-        def show(self, label: str, fraction: float) -> None:
+        def show(self, label: str, fraction: float, nodes: Sequence[str] = ()) -> None:
             shown.append((label, round(fraction, 3)))
 
         def tell(self, line: str) -> None:
