@@ -65,6 +65,7 @@ class LearningExecutionController:
         )
         self._note_step: Callable[[int | None], None] | None = None
         self._under_way = 0
+        self._noted: int | None = None
         self._defaults: Mapping[str, Setting] = {}
         self._images: Mapping[str, StartPicture] = {}
         self._last_result: LearningExecutionResult | None = None
@@ -288,14 +289,22 @@ class LearningExecutionController:
         """Run a step of a plan; if that kills the process, the next start knows which it was."""
         index = request.metadata["step_index"]
         assert isinstance(index, int), "every run of a plan is tagged with its step"
-        assert self._note_step is not None, "it runs inside the journal"
-        # Where several are under way, nobody knows which of them killed it.
-        self._note_step(None if self._under_way else index)
+        self._note(None if self._under_way else index)
         self._under_way += 1
         try:
             return await self._engine.pool.run(self._settled(request))
         finally:
             self._under_way -= 1
+
+    def _note(self, index: int | None) -> None:
+        """Note which step is under way; of several, nobody knows which of them kills the process.
+
+        What stands there already is not written again: several servers begin a step now and then.
+        """
+        assert self._note_step is not None, "it runs inside the journal"
+        if index is not None or index != self._noted:
+            self._note_step(index)
+            self._noted = index
 
     def _settled(self, request: RunRequest) -> RunRequest:
         """Return a step's run with what the plan has settled."""

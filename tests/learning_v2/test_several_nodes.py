@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -303,6 +304,20 @@ async def test_a_cancel_interrupts_every_nodes_job_with_a_receipt_each(tmp_path:
     receipts = [event.result.receipt for event in heard.of(StageFinished)]
     assert all(receipt and receipt.confirmed for receipt in receipts)
     assert heard.of(PlanFinished)
+
+
+async def test_of_several_steps_under_way_none_is_blamed_for_a_kill(tmp_path: Path) -> None:
+    def noted(request: StageRequest, call: int) -> Behaviour:
+        blamed.append((tmp_path / "runs/.under_way/p").read_bytes())
+        return SLOW
+
+    for count in (1, 2):
+        blamed: list[bytes] = []
+        servers = [Server(url, noted) for url in "ab"[:count]]
+        async with opened(tmp_path / "runs", *servers, reuse=False) as (app, _):
+            await app.learning.run_learning_plan(plan(6), config(), plan_id="p")
+        shutil.rmtree(tmp_path / "runs")
+        assert blamed == [b"%d\n" % n for n in range(6)] if count == 1 else b"" in blamed[1:]
 
 
 async def test_one_of_several_steps_can_be_cancelled(tmp_path: Path) -> None:
