@@ -1,4 +1,4 @@
-"""What every test runs under: asyncio in debug mode, and a guard on every await."""
+"""What every test runs under: asyncio, in debug mode where it is thorough, and a guard."""
 
 from __future__ import annotations
 

@@ -29,11 +29,11 @@ from stablenew.pipeline.pixel_digest import pixel_digest
 from stablenew.pipeline.results import PipelineRunResult, StageOutput
 from stablenew.pipeline.run_request import RunRequest
 
-ASYNCIO = ("asyncio", {"debug": True})
-BOTH = [ASYNCIO, ("trio", {})]
-
 THOROUGH = bool(os.environ.get("STABLENEW_THOROUGH"))
 """Whether every sweep takes all its moments, as `make test-thorough` has it."""
+
+ASYNCIO = ("asyncio", {"debug": THOROUGH})  # which keeps a stack for each call: a third of the time
+BOTH = [ASYNCIO, ("trio", {})]
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Event)
