@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from stablenew.backends.base import Capabilities as Capabilities
     from stablenew.backends.base import Draining as Draining
     from stablenew.backends.base import InterruptReceipt as InterruptReceipt
+    from stablenew.backends.base import LookingAhead as LookingAhead
     from stablenew.backends.base import Picture as Picture
     from stablenew.backends.base import ReportProgress as ReportProgress
     from stablenew.backends.base import StageRequest as StageRequest

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 import types
-from collections.abc import Callable, Coroutine, Generator, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,9 +17,11 @@ import anyio
 import attrs
 import sniffio
 import trio
+from anyio.lowlevel import checkpoint
 
 from stablenew._clock import Clock
-from stablenew.backends.base import Picture
+from stablenew.backends.base import InterruptReceipt, Picture, ReportProgress, StageRequest
+from stablenew.backends.fake import Behaviour, FakeBackend
 from stablenew.config.pipeline_config import PipelineConfig
 from stablenew.events.bus import EventBus
 from stablenew.events.event import Event
@@ -80,6 +82,9 @@ class MemoryStore:
     ) -> StageOutput | None:
         return None
 
+    async def has(self, fingerprint: str) -> bool:
+        return False
+
     async def load(self, output: StageOutput) -> bytes:
         return self.pictures[output.path]
 
@@ -87,6 +92,39 @@ class MemoryStore:
         if self.conclude_error:
             raise self.conclude_error
         self.results.append(result)
+
+
+class AheadBackend(FakeBackend):
+    """Begins what is announced to it at once, and keeps it until it is asked for or stopped.
+
+    Attributes:
+        begun: What was announced, and neither asked for nor stopped.
+        log: What was announced, asked for, stopped, in order: `announced run-1-txt2img_2`, …
+    """
+
+    def __init__(
+        self, behaviour: Behaviour | Callable[[StageRequest, int], Behaviour] = Behaviour()
+    ) -> None:
+        super().__init__(behaviour)
+        self.begun: dict[str, StageRequest] = {}
+        self.log: list[str] = []
+
+    async def announce(self, request: StageRequest) -> None:
+        assert not self.begun, "one at a time"
+        self.begun[request.request_id] = request
+        self.log.append(f"announced {request.request_id}")
+        await checkpoint()
+
+    async def run_stage(self, request: StageRequest, report: ReportProgress) -> Sequence[Picture]:
+        self.log.append(f"asked {request.request_id}")
+        announced = self.begun.pop(request.request_id, request)
+        assert attrs.evolve(announced, previews=request.previews) == request
+        return await super().run_stage(request, report)
+
+    async def interrupt(self, request_id: str) -> InterruptReceipt:
+        self.begun.pop(request_id, None)
+        self.log.append(f"stopped {request_id}")
+        return await super().interrupt(request_id)
 
 
 class Listener:

@@ -58,6 +58,7 @@ PUBLIC = [
     "LearningRunResult",
     "LearningRunStep",
     "LeakedCancelError",
+    "LookingAhead",
     "NodeReturned",
     "NodeSetAside",
     "NodesAwaited",

@@ -199,6 +199,7 @@ class Picture:
         ignored_words: Words of the prompt that the model does not know.
         warnings: What was rounded or left out, one line each.
         hashes: Of the files that it was made with, as far as the backend tells: `lora:film`, …
+        seconds: How long it took, from when it was begun; None where that is from the call on.
     """
 
     data: bytes = attrs.field(repr=False)
@@ -208,6 +209,7 @@ class Picture:
     ignored_words: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     hashes: Mapping[str, str] = attrs.field(factory=dict, converter=frozen_mapping)
+    seconds: float | None = attrs.field(default=None, eq=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -245,6 +247,23 @@ class Draining(Protocol):
 
     async def drained(self) -> None:
         """Wait until none is left that can be stopped; each is when it begins."""
+        ...
+
+
+@runtime_checkable
+class LookingAhead(Protocol):
+    """A backend that can begin the next picture before it is asked for, and so never waits."""
+
+    async def announce(self, request: StageRequest) -> None:
+        """Take note of what is asked for next, after what is under way if anything is.
+
+        It may be begun as soon as that is made, and `run_stage` with the same request, but for its
+        previews, takes up what was begun. Where `run_stage` comes with another one, what was begun
+        is stopped first. `interrupt` stops it too. It may be passed over: `run_stage` then begins
+        it, and tells of what is wrong with it in any case.
+
+        Returns soon: where nothing is under way, when it has left, so that nothing delays it.
+        """
         ...
 
 

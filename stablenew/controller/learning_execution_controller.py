@@ -307,9 +307,14 @@ class LearningExecutionController:
             self._noted = index
 
     def _settled(self, request: RunRequest) -> RunRequest:
-        """Return a step's run with what the plan has settled."""
+        """Return a step's run, and what follows it, with what the plan has settled."""
+
+        def following() -> RunRequest | None:
+            later = request.following()
+            return None if later is None else self._settled(later)
+
         config = with_defaults(request.config, self._defaults)
-        return attrs.evolve(request, config=config, pictures=self._images)
+        return attrs.evolve(request, config=config, pictures=self._images, following=following)
 
     async def _store(self, stored: StoredPlan, _: Capabilities) -> Resumption:
         """Begin a plan that is new.

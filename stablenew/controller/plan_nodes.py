@@ -49,3 +49,7 @@ class PlanNodes:
     async def answers(self, node: str) -> bool:
         """Return whether a node that went away is back."""
         return await self._pool.answers(node)
+
+    async def withdraw(self, node: str) -> None:
+        """Stop what a node began of a run that was to follow; never raises."""
+        await self._pool.withdraw(node)

@@ -76,11 +76,13 @@ class PlanExecution:
 
     def too_late(self, elapsed: float) -> bool:
         """Return whether another step, as long as the longest so far, would take too long."""
-        limit = self.context.max_seconds
-        if limit is None:
-            return False
-        longest = max((each.duration for each in self.results), default=0.0)
-        return longest > 0 and elapsed + longest > limit
+        limit, longest = self.context.max_seconds, self.longest
+        return limit is not None and longest > 0 and elapsed + longest > limit
+
+    @property
+    def longest(self) -> float:
+        """Seconds that the longest step took so far."""
+        return max((each.duration for each in self.results), default=0.0)
 
     def extend(self, values: Sequence[Setting]) -> Sequence[LearningRunStep]:
         """Add steps for an adaptive plan's next values; return those of them that are to be run."""

@@ -2,6 +2,8 @@
 
 - A node that goes away costs the picture in the making: its step goes to another node at once, and
   it is looked for with growing pauses. A step that took three nodes with it has failed.
+- A node is told which run follows, as long as nothing stands between; where something then does (a
+  pause, no time, a cancel), what it began of that run is stopped.
 - While no node is there they are waited for, as one server is; then the plan ends.
 - One node is the same, but for what it would share: its step is not given to others, its server is
   waited for by the step itself, and after three steps without an answer the plan ends.
@@ -30,6 +32,7 @@ from stablenew.learning.step_needs import StepNeeds, model_of
 from stablenew.learning.step_runner import StepRunner
 from stablenew.learning.step_scheduler import NodeState, StepScheduler
 from stablenew.pipeline.results import Failure, Outcome
+from stablenew.pipeline.run_request import RunRequest
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +76,10 @@ class Nodes(Protocol):
         """Return whether a node that went away is back."""
         ...
 
+    async def withdraw(self, node: str) -> None:
+        """Stop what a node began of a run that was to follow; never raises."""
+        ...
+
 
 class OneNode:
     """The one that steps run on where nobody names any."""
@@ -92,6 +99,9 @@ class OneNode:
     async def answers(self, _: str) -> bool:
         """Take it for granted."""
         return True
+
+    async def withdraw(self, _: str) -> None:
+        """Take it that nothing was begun."""
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -161,6 +171,12 @@ class PlanWorkers:
 
     async def _work(self, node: str) -> None:
         """Run steps on a node until there is none left for it, or it is set aside."""
+        try:
+            await self._work_off(node)
+        finally:
+            await self.nodes.withdraw(node)
+
+    async def _work_off(self, node: str) -> None:
         while not (self.over or self._done):
             place = self._scheduler.next_step(node, anyio.current_time())
             if place is not None:
@@ -205,6 +221,8 @@ class PlanWorkers:
                 logger.info("plan %s: no time for another step", execution.plan_id)
                 execution.out_of_time = self.over = True
                 self.pause.changed.set()
+            if self.pause.on:
+                await self.nodes.withdraw(node)
             await self.pause.wait(self.announcer, lambda: self.runner.running)
             if not self.over:
                 await self._run(node, place, step)
@@ -215,7 +233,13 @@ class PlanWorkers:
         self._moving.pop(place, None)
         moves = partial(self._moves, place)
         result = await self.runner.run(
-            self.execution, self.announcer, step, node, moves, several=self._several
+            self.execution,
+            self.announcer,
+            step,
+            node,
+            moves,
+            partial(self._following, node),
+            several=self._several,
         )
         if self._several and _is_lost(result):
             self._scheduler.lost(node, again=place in self._moving)
@@ -230,6 +254,19 @@ class PlanWorkers:
         if not self._several and self.execution.unreachable:
             logger.warning("plan %s: nobody answers; it ends", self.execution.plan_id)
             self.over = True
+
+    def _following(self, node: str) -> RunRequest | None:
+        """Return the run that a node gets next; None where it may not be run then."""
+        execution, elapsed = self.execution, self.clock.monotonic() - self.started
+        if self.over or self.pause.on or execution.too_late(elapsed + execution.longest):
+            return None
+        place = self._scheduler.reserve(node, anyio.current_time())
+        if place is None:
+            return None
+        step = self.steps[place]
+        if execution.left_out(step) or execution.passed_over(step) is not None:
+            return None
+        return execution.request(step, node if self._several else None)
 
     def _moves(self, place: int, result: LearningRunResult) -> bool:
         """Return whether a step that ended goes to another node, and note it."""

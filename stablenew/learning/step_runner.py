@@ -63,6 +63,7 @@ class StepRunner:
         step: LearningRunStep,
         node: str,
         moves: Moves,
+        following: Callable[[], RunRequest | None],
         *,
         several: bool,
     ) -> LearningRunResult:
@@ -74,9 +75,11 @@ class StepRunner:
             step: One of the plan's.
             node: Where it runs; "" where that has no name.
             moves: Asked where it ended by itself; what moves is no end of the step.
+            following: Asked for the run that follows on this node.
             several: Whether the run has to name its node, for there are others.
         """
         request = execution.request(step, node if several else None)
+        request = attrs.evolve(request, following=following)
         started = self._clock.monotonic()
         result = LearningRunResult(
             step=step, outcome=Outcome.CANCELLED, run_id=request.run_id, tags=request.metadata

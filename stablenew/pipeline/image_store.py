@@ -92,6 +92,13 @@ class ImageStore:
             return None
         return await files.in_thread(lambda: self._reuse(run_id, stage, number, fingerprint))
 
+    async def has(self, fingerprint: str) -> bool:
+        """Return whether there is a finished picture of a fingerprint; it may be damaged."""
+        if not self._index.may_have(fingerprint):
+            return False
+        found = await files.in_thread(lambda: next(self._index.find(fingerprint), None))
+        return found is not None
+
     async def load(self, output: StageOutput) -> bytes:
         """Read a picture back."""
         return await files.read(self._base_dir / output.path)

@@ -116,6 +116,10 @@ class NodePool:
         """
         return await (await self._node_for(request)).runner.run(request)
 
+    async def withdraw(self, name: str) -> None:
+        """Have a node stop what was to follow its last run; never raises."""
+        await self._nodes[name].runner.withdraw()
+
     async def planned(self, request: RunRequest) -> StagePlan:
         """Return what a request would run.
 

@@ -7,19 +7,26 @@
 
 from __future__ import annotations
 
-from functools import partial
+import logging
 from time import perf_counter
 from typing import Protocol
 
-import anyio.to_thread
+import anyio
 import attrs
 from anyio.lowlevel import checkpoint
 
 from stablenew._clock import Clock
 from stablenew.backends.base import Backend, Capabilities, Picture, ReportProgress, StageRequest
-from stablenew.errors import BackendError, BackendProtocolError, BackendUnavailableError
+from stablenew.errors import (
+    BackendError,
+    BackendProtocolError,
+    BackendUnavailableError,
+    ungrouped,
+)
 from stablenew.events.publisher import Publisher
 from stablenew.pipeline.backend_return import backend_returned, was_cut
+from stablenew.pipeline.file_hashes import FileHashes
+from stablenew.pipeline.look_ahead import LookAhead
 from stablenew.pipeline.results import Failure, StageOutput
 from stablenew.pipeline.run_execution import RunExecution, StageExecution
 from stablenew.pipeline.stage_call import StageCall
@@ -31,9 +38,10 @@ from stablenew.pipeline.stage_events import (
     PreviewMade,
     StageProgress,
 )
-from stablenew.pipeline.stage_files import told_hashes
 from stablenew.pipeline.stage_plan import plan_stages
-from stablenew.pipeline.start_picture import read_start_picture
+from stablenew.pipeline.wanted_picture import WantedPicture
+
+logger = logging.getLogger(__name__)
 
 
 class PictureStore(Protocol):
@@ -63,6 +71,10 @@ class PictureStore(Protocol):
         Raises:
             OSError: It could not be kept.
         """
+        ...
+
+    async def has(self, fingerprint: str) -> bool:
+        """Return whether there is a finished picture of a fingerprint; it may be damaged."""
         ...
 
     async def load(self, output: StageOutput) -> bytes:
@@ -102,7 +114,8 @@ class PictureMaker:
         self._clock = clock
         self._reuse = reuse
         self._wait_for_backend = wait_for_backend
-        self._hashes: dict[str, str] = {}
+        self._hashes = FileHashes()
+        self._ahead = LookAhead(backend, store, call, self._hashes, reuse=reuse)
 
     async def keep(
         self, run: RunExecution, stage: StageExecution, number: int, publisher: Publisher
@@ -113,77 +126,99 @@ class PictureMaker:
             BackendError: The backend could not make it.
             OSError: It could not be kept.
         """
-        output = await self._found(run, stage, number)
+        source = stage.source(number)
+        wanted = WantedPicture.of(run.request.run_id, run.plan, stage.planned, number, source)
+        output = await self._found(wanted)
         if output is None:
-            output = await self._made(run, stage, number, publisher)
+            output = await self._made(run, stage, wanted, publisher)
         if run.plan.image is not None:  # it may lie elsewhere now than when it was used before
             output = attrs.evolve(output, settings={**output.settings, **run.plan.image.settings})
-        output = _compared(output, stage.source(number))
+        output = _compared(output, source)
         stage.outputs.append(output)
         await publisher.publish(
             PictureSaved(stage=stage.name, output=output, image=number, images=stage.images)
         )
 
-    def _fingerprint(self, run: RunExecution, stage: StageExecution, number: int) -> str:
-        source = stage.source(number)
-        if source is not None and (source.blank or not source.fingerprint):
-            return ""  # it is not what its settings make
-        before = source.fingerprint if source else run.plan.source
-        return run.plan.fingerprint(stage.planned, number, before, self._hashes)
+    async def withdraw(self, stage: StageExecution | None = None) -> None:
+        """Have the backend stop what it was told of and was not asked for; never raises.
 
-    async def _found(
-        self, run: RunExecution, stage: StageExecution, number: int
-    ) -> StageOutput | None:
+        Args:
+            stage: Told what came of it.
+        """
+        receipt = await self._ahead.withdraw()
+        if receipt is None or (receipt.confirmed and not receipt.call):
+            return
+        if stage is not None:
+            stage.stopped(receipt)
+        elif not receipt.confirmed:
+            logger.warning("%s: not known to be gone: %s", receipt.request_id, receipt.detail)
+
+    async def _found(self, wanted: WantedPicture) -> StageOutput | None:
         if not self._reuse:
             return None
         await checkpoint()
-        fingerprint = self._fingerprint(run, stage, number)
-        output = await self._store.reuse(run.request.run_id, stage.name, number, fingerprint)
-        by_name = stage.planned.by_name_alone(self._hashes)
-        if output is None or not by_name:
+        fingerprint = wanted.fingerprint(self._hashes.told)
+        stage, number = wanted.stage, wanted.number
+        output = await self._store.reuse(wanted.run_id, stage.name, number, fingerprint)
+        if output is None:
+            return None
+        await self.withdraw()  # somebody else has made it since it was announced
+        if not (by_name := stage.by_name_alone(self._hashes.told)):
             return output
         note = f"reused by name alone: the backend tells no hash of {', '.join(by_name)}"
         return attrs.evolve(output, warnings=(*output.warnings, note))
 
     async def _made(
-        self, run: RunExecution, stage: StageExecution, number: int, publisher: Publisher
+        self,
+        run: RunExecution,
+        stage: StageExecution,
+        wanted: WantedPicture,
+        publisher: Publisher,
     ) -> StageOutput:
         """Have one picture of a stage made, and keep it."""
-        run_id, source = run.request.run_id, stage.source(number)
         stage.made += 1
         began = perf_counter()
-        request = StageRequest(
-            request_id=f"{run_id}-{stage.name}_{number}",
-            stage=stage.name,
-            settings=stage.planned.of_picture(number),
-            image=await self._image(run, stage, source),
-            previews=publisher.asked_for(PreviewMade),
+        previews = publisher.asked_for(PreviewMade)
+        request = wanted.request(await wanted.image(self._store), previews=previews)
+        self._ahead.asked_for(request.request_id)
+        picture = await self._picture(run, stage, wanted.number, request, publisher)
+        seconds = picture.seconds  # may be more than since now, if it was begun before
+        if seconds is None:
+            seconds = perf_counter() - began
+        self._hashes.note(stage.planned, picture)  # counted when it was loaded
+        fingerprint = wanted.fingerprint(self._hashes.told)
+        await self._ahead.announce_next_stage(
+            run, stage, fingerprint, picture.data, previews=previews
         )
-        report = _reporter(stage, number, publisher)
-        picture = await self._picture(run, stage, request, report, publisher)
-        if source:
-            picture = _with_origin(picture, source)
-        seconds = round(perf_counter() - began, 6)
-        self._hashes |= told_hashes(stage.planned.settings, picture)  # counted when it was loaded
-        fingerprint = self._fingerprint(run, stage, number)
-        return await self._store.save(run_id, stage.name, number, picture, fingerprint, seconds)
-
-    async def _image(
-        self, run: RunExecution, stage: StageExecution, source: StageOutput | None
-    ) -> bytes | None:
-        """Return the encoded picture that one of a stage's starts from; None where it has none.
-
-        Raises:
-            ConfigError: The picture to start from is no longer what it was.
-        """
-        if source is not None:
-            return await self._store.load(source)
-        if run.plan.image is None:
-            return None
-        read = partial(read_start_picture, run.plan.image, flat=stage.planned.samples)
-        return await anyio.to_thread.run_sync(read)
+        if wanted.source:
+            picture = _with_origin(picture, wanted.source)
+        return await self._store.save(
+            wanted.run_id, stage.name, wanted.number, picture, fingerprint, round(seconds, 6)
+        )
 
     async def _picture(
+        self,
+        run: RunExecution,
+        stage: StageExecution,
+        number: int,
+        request: StageRequest,
+        publisher: Publisher,
+    ) -> Picture:
+        """Have a picture made, and the one after it announced meanwhile."""
+        report = _reporter(stage, number, publisher)
+        if not self._ahead.possible:
+            return await self._patiently(run, stage, request, report, publisher)
+
+        async def announce() -> None:
+            await self._ahead.announce_after(run, stage, number, previews=request.previews)
+
+        with ungrouped():
+            async with anyio.create_task_group() as meanwhile:
+                meanwhile.start_soon(announce)
+                picture = await self._patiently(run, stage, request, report, publisher)
+        return picture
+
+    async def _patiently(
         self,
         run: RunExecution,
         stage: StageExecution,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import anyio.to_thread
 import attrs
 
@@ -68,7 +70,25 @@ class PipelineRunner:
         checked_id("run_id", request.run_id)
         config = with_seed(request.config, self._clock.draw_seed)
         request = attrs.evolve(request, config=config)
-        return await self._sequencer.run(await self.planned(request), request)
+        plan = await self.planned(request)
+        return await self._sequencer.run(plan, request, partial(self._following, request))
+
+    async def withdraw(self) -> None:
+        """Have the backend stop what was to follow the last run; for whoever runs that no more."""
+        await self._sequencer.withdraw()
+
+    async def _following(self, request: RunRequest) -> tuple[StagePlan, RunRequest] | None:
+        """Return the run that follows another, and what it will run, as far as that is known.
+
+        Raises:
+            ConfigError: It cannot be planned; it says so itself when it is run.
+        """
+        following = request.following()
+        if following is None:
+            return None
+        if with_seed(following.config, self._clock.draw_seed) != following.config:
+            return None  # what is drawn when it starts
+        return await self.planned(following), following
 
     async def planned(self, request: RunRequest) -> StagePlan:
         """Return what a request would run.

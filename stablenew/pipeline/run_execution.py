@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 import anyio
@@ -80,19 +81,36 @@ class StageExecution:
         self.error = Failure.of(error, self.name)
 
     def stopped(self, receipt: InterruptReceipt) -> None:
-        """Note what came of asking the backend to stop."""
+        """Note what came of asking the backend to stop; of two, the one that says more is kept."""
+        if self.receipt is not None:
+            both = (self.receipt, receipt)
+            told = min(both, key=lambda each: (each.confirmed, not each.call))
+            receipt = attrs.evolve(told, seconds=sum(each.seconds for each in both))
         self.receipt = receipt
+
+
+NextRun = Callable[[], Awaitable[tuple[StagePlan, RunRequest] | None]]
+"""Returns the run that follows another and what it will run; None where none is known to."""
+
+
+async def no_run() -> None:
+    """Return that no run is known to follow."""
 
 
 @attrs.define(eq=False)
 class RunExecution:
-    """One run under way."""
+    """One run under way.
+
+    Attributes:
+        following: Asked for the run that follows this one, when its last picture is being made.
+    """
 
     plan: StagePlan
     request: RunRequest
     started_at: datetime
     started: float
     clock: Clock
+    following: NextRun = no_run
     results: list[StageResult] = attrs.field(factory=list)
 
     def begin_stage(self, planned: PlannedStage) -> StageExecution:

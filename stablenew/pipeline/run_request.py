@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import anyio
@@ -18,6 +18,10 @@ from stablenew.pipeline.start_picture import StartPicture
 def _as_tags(given: object) -> Mapping[str, object]:
     """Return tags as plain data; those that are read-only were checked before: a run is evolved."""
     return given if isinstance(given, MappingProxyType) else as_metadata(given)
+
+
+def _none() -> None:
+    """Return that no run is known to follow."""
 
 
 @attrs.frozen(kw_only=True, field_transformer=takes_numpy)
@@ -36,6 +40,8 @@ class RunRequest:
             names is still what it was then, or the run fails.
         node: Which backend is to run it, where there are several; if that goes away it is not
             waited for: another one may take the run.
+        following: Asked for the run that follows this one, when its last picture is being made, so
+            that a backend can begin that in time; None where it is not known.
     """
 
     run_id: str
@@ -47,6 +53,7 @@ class RunRequest:
     deadline: float = math.inf
     pictures: Mapping[str, StartPicture] = attrs.field(factory=dict, converter=frozen_mapping)
     node: str | None = None
+    following: Callable[[], RunRequest | None] = attrs.field(default=_none, eq=False, repr=False)
 
     def begun(self) -> RunRequest:
         """Return this with the deadline of a run that begins now."""

@@ -71,7 +71,7 @@ class StageCall:
             try:
                 returned = await self._backend.run_stage(request, alive)
             except anyio.get_cancelled_exc_class() as error:
-                stopped(await self._interrupt(request.request_id))
+                stopped(await self.interrupt(request.request_id))
                 raise leak_of(f"the backend's {request.stage}", error) from error
         if stall.cancelled_caught:
             raise StageTimeoutError(
@@ -80,8 +80,8 @@ class StageCall:
         await checkpoint_if_cancelled()  # what a cancelled call returned late is thrown away
         return await checked_picture(returned)
 
-    async def _interrupt(self, request_id: str) -> InterruptReceipt:
-        """Ask the backend to stop; never raises, for a cancellation is on its way out."""
+    async def interrupt(self, request_id: str) -> InterruptReceipt:
+        """Ask the backend to stop; never raises, for a cancellation may be on its way out."""
         started = anyio.current_time()
         receipt: InterruptReceipt | None = None
         with anyio.move_on_after(self._grace, shield=True):

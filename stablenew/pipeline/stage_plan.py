@@ -95,6 +95,11 @@ class StagePlan:
         """The names of the stages, in order."""
         return tuple(stage.name for stage in self.stages)
 
+    def stage_after(self, stage: PlannedStage) -> PlannedStage | None:
+        """Return the stage that comes after one of its own; None after the last."""
+        place = self.names.index(stage.name) + 1
+        return self.stages[place] if place < len(self.stages) else None
+
     @property
     def source(self) -> str:
         """What stands for the picture to start from in the fingerprints of the first stage."""

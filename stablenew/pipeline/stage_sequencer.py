@@ -6,7 +6,7 @@ What holds, whatever happens:
 - A stage is never run twice because of its own error. One that fails ends the run; what was done
   is kept and told.
 - A cancellation passes through after the backend was asked to stop and the ends were told; what a
-  cancelled stage returned late is thrown away.
+  cancelled stage returned late is thrown away, and what was announced after it is stopped as well.
 - A stage without a sign of progress for `stall_timeout` seconds fails as `StageTimeoutError`.
 """
 
@@ -23,7 +23,7 @@ from stablenew.events.bus import GRACE, EventBus
 from stablenew.events.publisher import Publisher
 from stablenew.pipeline.picture_maker import PictureMaker, PictureStore
 from stablenew.pipeline.results import Failure, Outcome, PipelineRunResult
-from stablenew.pipeline.run_execution import RunExecution
+from stablenew.pipeline.run_execution import NextRun, RunExecution, no_run
 from stablenew.pipeline.run_request import RunRequest
 from stablenew.pipeline.stage_call import StageCall
 from stablenew.pipeline.stage_events import RunFinished, RunStarted, StageFinished, StageStarted
@@ -94,18 +94,33 @@ class StageSequencer:
         """What the backend could do when it last came back; None while it did not leave."""
         return self._pictures.capabilities
 
-    async def run(self, plan: StagePlan, request: RunRequest) -> PipelineRunResult:
-        """Run every stage of a plan and return what became of it; only a cancellation raises."""
-        run = RunExecution(plan, request, self._clock.now(), self._clock.monotonic(), self._clock)
+    async def run(
+        self, plan: StagePlan, request: RunRequest, following: NextRun = no_run
+    ) -> PipelineRunResult:
+        """Run every stage of a plan and return what became of it; only a cancellation raises.
+
+        Args:
+            plan: What to run.
+            request: What asked for it.
+            following: Asked for the run that follows, when the last picture is being made.
+        """
+        clock = self._clock
+        run = RunExecution(plan, request, clock.now(), clock.monotonic(), clock, following)
         about = {"plan_id": request.plan_id, "run_id": request.run_id, "node": self._node}
-        publisher = Publisher(self._bus, self._clock, **about)
+        publisher = Publisher(self._bus, clock, **about)
         outcome = Outcome.CANCELLED
         try:
             await publisher.publish(RunStarted(stages=plan.names, images=request.images))
             outcome = await self._run_stages(run, publisher)
         finally:
+            if not outcome.good:
+                await self.withdraw()
             result = await self._conclude(run, outcome, publisher)
         return result
+
+    async def withdraw(self) -> None:
+        """Have the backend stop what it was told to follow, and will not be asked for."""
+        await self._pictures.withdraw()
 
     async def _run_stages(self, run: RunExecution, publisher: Publisher) -> Outcome:
         for planned in run.plan.stages:
@@ -127,6 +142,8 @@ class StageSequencer:
             logger.debug("run %s: %s failed", run.request.run_id, planned.name, exc_info=True)
             stage.fail(error)
         finally:
+            if not stage.outcome.good:
+                await self._pictures.withdraw(stage)
             result = run.end_stage(stage)
             await publisher.publish(StageFinished(stage=planned.name, result=result))
         return stage.outcome

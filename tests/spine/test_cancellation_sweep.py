@@ -20,7 +20,7 @@ import pytest
 
 from stablenew.app import App, open_app
 from stablenew.backends.base import Picture, ReportProgress, StageRequest
-from stablenew.backends.fake import Behaviour, FakeBackend
+from stablenew.backends.fake import Behaviour
 from stablenew.config.settings import Settings
 from stablenew.controller.activity import State
 from stablenew.events.bus import EventBus
@@ -35,7 +35,16 @@ from stablenew.pipeline.stage_events import (
     StageFinished,
     StageStarted,
 )
-from tests.support import Listener, cancelled_at, config, leftovers, lines, moments, open_handles
+from tests.support import (
+    AheadBackend,
+    Listener,
+    cancelled_at,
+    config,
+    leftovers,
+    lines,
+    moments,
+    open_handles,
+)
 
 PLAN = {"target_variable": "txt2img.steps", "sweep_values": [10, 20, 30]}
 CONFIG = config(upscale={})
@@ -43,8 +52,8 @@ MOST_MOMENTS = 2_000
 PAUSE = 0.002
 
 
-class LargePictures(FakeBackend):
-    """Makes pictures that are hashed and written in threads."""
+class LargePictures(AheadBackend):
+    """Makes pictures that are hashed and written in threads, and looks ahead."""
 
     async def run_stage(self, request: StageRequest, report: ReportProgress) -> Sequence[Picture]:
         pictures = await super().run_stage(request, report)
@@ -173,6 +182,7 @@ class Sweep:
 
     def _check_state(self, app: App) -> None:
         assert app.learning.state is State.IDLE
+        assert self.backend.begun == {}
         # Promise 20 and the controller's wait: the records are there when the call returns.
         finished = [event.result for event in self.listener.of(RunFinished)]
         records = [
