@@ -46,6 +46,12 @@ class Answer:
     asked: str = ""
 
     @property
+    def looks_good(self) -> bool:
+        """Whether it seems to be a whole object of JSON and no error; a look costs nothing."""
+        kind, end = self.content_type.partition(";")[0], self.body[-8:].rstrip()
+        return self.status < 400 and kind.strip() == "application/json" and end[-1:] == b"}"
+
+    @property
     def size(self) -> int:
         """The length of the body in bytes."""
         return len(self.body)

@@ -10,6 +10,7 @@ from typing import Self
 from stablenew.backends.base import (
     Capabilities,
     InterruptReceipt,
+    LookingAhead,
     Picture,
     ReportProgress,
     StageRequest,
@@ -69,6 +70,11 @@ class ServerBackend:
             await self.capabilities()
         assert self._chosen is not None
         return await self._chosen.run_stage(request, report)
+
+    async def announce(self, request: StageRequest) -> None:
+        """Take note of what is asked for next, as the chosen one does."""
+        if isinstance(self._chosen, LookingAhead):
+            await self._chosen.announce(request)
 
     async def interrupt(self, request_id: str) -> InterruptReceipt:
         """Stop a job, as the chosen one does."""

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import os
 import random
-import socket
-import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -19,6 +17,7 @@ import anyio
 import anyio.to_thread
 
 from stablenew.backends.answers import AWAY, Answer, read_json, refusal
+from stablenew.backends.no_answer import why_away
 from stablenew.backends.proxies import ServerProxy, proxy_before
 from stablenew.backends.server_socket import ServerSocket, open_socket
 from stablenew.errors import BackendProtocolError, BackendUnavailableError, ConfigError
@@ -31,6 +30,9 @@ LARGEST_ANSWER = 256 * 1024 * 1024
 
 _KEPT_ALIVE = 4.0
 """Seconds that an idle connection is used again: sd-server closes its own after 5, others later."""
+
+_FOLLOWS_WITHIN = 0.5
+"""Seconds in which the next picture is asked for over the connection of the last."""
 
 _CONNECT_TIMEOUT = 5.0
 _TRIES = 3
@@ -107,12 +109,7 @@ class ServerClient:
         return await self.get_as(object, path, tries=tries)
 
     async def get_as(self, kind: object, path: str, *, tries: int = _TRIES) -> object:
-        """Return as `get` does, but only what of it is wanted: a type, as msgspec takes it.
-
-        Raises:
-            BackendUnavailableError: No answer, `tries` times.
-            BackendError: An answer that is no, or that cannot be read.
-        """
+        """Return as `get` does, but only what of it is wanted: a type, as msgspec takes it."""
         answer = await self.ask("GET", path, tries=tries)
         return None if answer.status in _MISSING else await self._read(answer, f"GET {path}", kind)
 
@@ -130,13 +127,20 @@ class ServerClient:
         answer = await self.ask("POST", path, content, tries=1)
         return None if answer.status in _MISSING else await self._read(answer, f"POST {path}")
 
-    async def generate(self, path: str, content: bytes, arriving: Callable[[], None]) -> Answer:
+    async def generate(
+        self,
+        path: str,
+        content: bytes,
+        arriving: Callable[[], None],
+        leaving: Callable[[], None] = lambda: None,
+    ) -> Answer:
         """Send a POST that may take hours, and return its answer whatever the status.
 
         Args:
             path: Where to.
             content: JSON.
             arriving: Called when the answer begins, and for each piece of it.
+            leaving: Called when all of it is sent.
 
         Raises:
             BackendUnavailableError: No answer; `never_sent` tells whether the server knows of it.
@@ -146,7 +150,7 @@ class ServerClient:
 
         for attempt in range(_TRIES):
             try:
-                return await self._post(path, content, arriving)
+                return await self._post(path, _pieces(content, leaving), len(content), arriving)
             except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
                 if attempt + 1 == _TRIES:
                     raise self._away(error) from error
@@ -164,10 +168,12 @@ class ServerClient:
         """
         return open_socket(self._posts, self.url + path)
 
-    async def _post(self, path: str, content: bytes, arriving: Callable[[], None]) -> Answer:
-        headers = {"content-type": "application/json", "content-length": str(len(content))}
+    async def _post(
+        self, path: str, pieces: AsyncIterator[bytes], length: int, arriving: Callable[[], None]
+    ) -> Answer:
+        headers = {"content-type": "application/json", "content-length": str(length)}
         async with self._posts.stream(
-            "POST", self.url + path, content=_pieces(content), headers=headers
+            "POST", self.url + path, content=pieces, headers=headers
         ) as response:
             arriving()
             body = bytearray()
@@ -194,6 +200,7 @@ class ServerClient:
         tries: int = _TRIES,
         content_type: str = "application/json",
         timeout: float | None = None,
+        leaving: Callable[[], None] | None = None,
     ) -> Answer:
         """Return the answer to a short request, whatever its status.
 
@@ -204,6 +211,7 @@ class ServerClient:
             tries: How often a GET is sent at the most; a POST again only if it never got there.
             content_type: Of the content.
             timeout: Seconds without a sign of the answer, in place of `answer_timeout`.
+            leaving: Called when all of it is sent.
 
         Raises:
             BackendUnavailableError: No answer; `never_sent` tells whether the server knows of it.
@@ -213,10 +221,16 @@ class ServerClient:
 
         headers = {"content-type": content_type} if content is not None else {}
         waits = httpx2.Timeout(timeout or self._answer_timeout, connect=_CONNECT_TIMEOUT)
+        extensions = {} if leaving is None else {"trace": _once_sent(leaving)}
         for attempt in range(tries):
             try:
                 response = await self._gets.request(
-                    method, self.url + path, content=content, headers=headers, timeout=waits
+                    method,
+                    self.url + path,
+                    content=content,
+                    headers=headers,
+                    timeout=waits,
+                    extensions=extensions,
                 )
             except httpx2.TransportError as error:
                 sent = not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
@@ -257,7 +271,11 @@ class ServerClient:
         return await anyio.to_thread.run_sync(read_json, answer, kind)
 
     def _open(self) -> tuple[httpx2.AsyncClient, httpx2.AsyncClient]:
-        """Return a client for what is quick, and one whose every request has a fresh connection."""
+        """Return a client for what is quick, and one for what takes long.
+
+        The second uses a connection again only right after its last answer, when the next picture
+        follows: of one that has long been idle nobody can tell whether a request got through.
+        """
         import httpx2
 
         user, _, password = (self._auth or "").partition(":")
@@ -285,7 +303,7 @@ class ServerClient:
             proxy=proxy,
             trust_env=False,
             timeout=httpx2.Timeout(None, connect=_CONNECT_TIMEOUT),
-            limits=httpx2.Limits(max_keepalive_connections=0),
+            limits=httpx2.Limits(max_keepalive_connections=1, keepalive_expiry=_FOLLOWS_WITHIN),
         )
         return quick, slow
 
@@ -293,35 +311,10 @@ class ServerClient:
         return BackendProtocolError(f"the answer cannot be read: {error}", retryable=True)
 
     def _away(self, error: httpx2.TransportError) -> BackendUnavailableError:
-        reason: BaseException | None = error
-        while reason is not None and not (isinstance(reason, OSError) and reason.errno):
-            reason = reason.__cause__ or reason.__context__
-        said = _said(reason) or str(error) or _SILENT.get(type(error).__name__, "no answer")
+        said = why_away(error)
         if self._proxy is not None:
             said += f" ({self.asked})"
         return BackendUnavailableError(f"no answer from {self.url}: {said}", retryable=True)
-
-
-_NOT_TRUSTED = (18, 19, 20, 21, 27)
-"""OpenSSL's codes for not knowing who signed a certificate; others are its dates and names."""
-
-_SILENT = {"ReadTimeout": "it took the connection and said nothing", "ConnectTimeout": "timed out"}
-
-
-def _said(reason: BaseException | None) -> str:
-    """Return what an operating system's error means."""
-    if isinstance(reason, ssl.SSLCertVerificationError):
-        if reason.verify_code in _NOT_TRUSTED:
-            how = "name it, or who signed it, with SSL_CERT_FILE=FILE.pem"
-            return f"its certificate is not trusted ({reason.verify_message}); {how}"
-        return f"its certificate does not hold ({reason.verify_message})"
-    if isinstance(reason, ssl.SSLError):
-        return f"no TLS ({reason.reason or reason}); http:// perhaps?"
-    if isinstance(reason, socket.gaierror):
-        return f"cannot find that host ({reason.strerror})"
-    if isinstance(reason, OSError) and reason.errno is not None:
-        return os.strerror(reason.errno)
-    return ""
 
 
 def never_sent(error: BackendUnavailableError) -> bool:
@@ -332,10 +325,21 @@ def never_sent(error: BackendUnavailableError) -> bool:
     return isinstance(error.__cause__, refused)
 
 
-async def _pieces(content: bytes) -> AsyncIterator[bytes]:
+async def _pieces(content: bytes, sent: Callable[[], None]) -> AsyncIterator[bytes]:
     """Yield the content in pieces, so that sending a big one never keeps the loop."""
     for start in range(0, len(content), _PIECE):
         yield content[start : start + _PIECE]
+    sent()
+
+
+def _once_sent(leaving: Callable[[], None]) -> Callable[[str, object], Awaitable[None]]:
+    """Return what httpcore is to tell of its doings, to have something called at one of them."""
+
+    async def trace(name: str, _: object) -> None:
+        if name.endswith("send_request_body.complete"):
+            leaving()
+
+    return trace
 
 
 async def _pause(attempt: int) -> None:

@@ -97,7 +97,7 @@ async def _cancel_once(
     studio: Studio, run_id: str, moment: float, stages: Mapping[str, Mapping[str, object]]
 ) -> list[InterruptReceipt]:
     with anyio.move_on_after(moment):
-        await studio.run(run_id, 1, txt2img={"steps": 30}, **stages)
+        await studio.run(run_id, 2, txt2img={"steps": 20}, **stages)
     result = studio.runner.last_result
     assert result is not None
     assert result.run_id == run_id

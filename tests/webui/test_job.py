@@ -60,7 +60,13 @@ class Scripted(ServerClient):
         self.sent.append(path)
         return self.task
 
-    async def generate(self, path: str, content: bytes, arriving: Callable[[], None]) -> Answer:
+    async def generate(
+        self,
+        path: str,
+        content: bytes,
+        arriving: Callable[[], None],
+        leaving: Callable[[], None] = lambda: None,
+    ) -> Answer:
         await self.answer.wait()
         return self.generated()
 

@@ -29,6 +29,9 @@ class Fault(StrEnum):
     DRIP = "a few bytes at a time"
 
 
+_HARMLESS = (Fault.SILENCE, Fault.DRIP)
+
+
 @attrs.define(eq=False)
 class Wire:
     """A wire to one server.
@@ -49,48 +52,50 @@ class Wire:
     url: str = ""
 
     async def carry(self, client: SocketStream) -> None:
-        """Carry one connection; the fault befalls the first request on it that it is meant for."""
-        with suppress(OSError, anyio.BrokenResourceError, anyio.EndOfStream):
+        """Carry one connection, request by request; what breaks is its last."""
+        with suppress(*_OVER):
             async with client, await anyio.connect_tcp(*self.target) as server:
-                first = await client.receive()
-                line = first.partition(b"\r\n")[0].decode("latin-1")
-                struck = self.fault if self.fault and self.path in line and self.left > 0 else None
-                if struck:
-                    self.left -= 1
-                    self.befell += 1
-                if struck is Fault.RESET_UNHEARD:
-                    _reset(client)
-                    return
-                await server.send(first)
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(self._there, client, server)
-                    await self._back(server, client, struck)
-                    tasks.cancel_scope.cancel()
-
-    async def _there(self, client: SocketStream, server: SocketStream) -> None:
-        with suppress(anyio.BrokenResourceError, anyio.EndOfStream, anyio.ClosedResourceError):
-            while True:
-                await server.send(await client.receive())
-
-    async def _back(self, server: SocketStream, client: SocketStream, fault: Fault | None) -> None:
-        if fault is None:
-            with suppress(anyio.BrokenResourceError, anyio.EndOfStream):
+                asked, answers = (
+                    BufferedByteReceiveStream(client),
+                    BufferedByteReceiveStream(server),
+                )
                 while True:
-                    await client.send(await server.receive())
-            return
+                    head, body = await _message(asked)
+                    struck = self._struck(head)
+                    if struck is Fault.RESET_UNHEARD:
+                        _reset(client)
+                        return
+                    await server.send(head + body)
+                    if b"upgrade: websocket" in head.lower():
+                        await _both_ways(client, server)
+                        return
+                    await self._back(answers, client, struck)
+                    if struck and struck not in _HARMLESS:
+                        return
+
+    def _struck(self, head: bytes) -> Fault | None:
+        line = head.partition(b"\r\n")[0].decode("latin-1")
+        if not self.fault or self.path not in line or self.left <= 0:
+            return None
+        self.left -= 1
+        self.befell += 1
+        return self.fault
+
+    async def _back(
+        self, answers: BufferedByteReceiveStream, client: SocketStream, fault: Fault | None
+    ) -> None:
         if fault is Fault.RESET_BEFORE:
             await anyio.sleep(0.2)
             _reset(client)
             return
         if fault is Fault.SILENCE:
             await anyio.sleep(self.seconds)
-        answer = BufferedByteReceiveStream(server)
-        head = await answer.receive_until(b"\r\n\r\n", 65_536) + b"\r\n\r\n"
-        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0])
-        body = await answer.receive_exactly(length)
+        head, body = await _message(answers)
         await self._answer(client, fault, head, body)
 
-    async def _answer(self, client: SocketStream, fault: Fault, head: bytes, body: bytes) -> None:
+    async def _answer(
+        self, client: SocketStream, fault: Fault | None, head: bytes, body: bytes
+    ) -> None:
         if fault in (Fault.RESET_IN_BODY, Fault.CLOSE_IN_BODY):
             await client.send(head + body[: len(body) // 2])
             if fault is Fault.RESET_IN_BODY:
@@ -112,6 +117,34 @@ class Wire:
                 await anyio.sleep(self.seconds / 20)
         else:
             await client.send(head + body)
+
+
+_OVER = (
+    OSError,
+    anyio.BrokenResourceError,
+    anyio.ClosedResourceError,
+    anyio.EndOfStream,
+    anyio.IncompleteRead,
+)
+
+
+async def _message(stream: BufferedByteReceiveStream) -> tuple[bytes, bytes]:
+    """Return head and body of what comes next."""
+    head = await stream.receive_until(b"\r\n\r\n", 65_536) + b"\r\n\r\n"
+    length = head.lower().partition(b"content-length: ")[2].partition(b"\r")[0]
+    return head, await stream.receive_exactly(int(length or 0))
+
+
+async def _both_ways(client: SocketStream, server: SocketStream) -> None:
+    async def carry(source: SocketStream, target: SocketStream) -> None:
+        with suppress(*_OVER):
+            while True:
+                await target.send(await source.receive())
+        tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(carry, client, server)
+        await carry(server, client)
 
 
 def _answer(status: str, kind: str, body: bytes) -> bytes:

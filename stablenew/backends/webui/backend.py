@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack
 from functools import partial
 from types import TracebackType
 from typing import Self
-from uuid import uuid4
 
 import anyio
 import anyio.to_thread
@@ -22,38 +21,29 @@ from stablenew.backends.base import (
     StageRequest,
 )
 from stablenew.backends.server_client import ServerClient
+from stablenew.backends.webui.announced import Announced, new_task_id
 from stablenew.backends.webui.calls import Call, build_call
 from stablenew.backends.webui.capabilities import describe
-from stablenew.backends.webui.holder import Holder
-from stablenew.backends.webui.job import INTERRUPT, Job
+from stablenew.backends.webui.job import Job
 from stablenew.backends.webui.own_options import OwnOptions
 from stablenew.backends.webui.probe import probe
-from stablenew.backends.webui.progress import PROGRESS, Snapshot, read_snapshot
-from stablenew.backends.webui.reading import read_picture
+from stablenew.backends.webui.progress import Snapshot
+from stablenew.backends.webui.receipts import nothing_stopped, receipt_of
 from stablenew.backends.webui.sdnext.faults import explained
-from stablenew.backends.webui.sdnext.outer_job import look_inside
 from stablenew.backends.webui.sdnext.session import Session
 from stablenew.backends.webui.server import Flavour, Server
-from stablenew.backends.webui.signs_of_life import SignsOfLife
+from stablenew.backends.webui.under_way import Glance, UnderWay, look_at
+from stablenew.backends.webui.watching import follow, wait_for
 from stablenew.config.server_url import DEFAULT_URL, split_url
-from stablenew.errors import (
-    BackendError,
-    BackendProtocolError,
-    BackendUnavailableError,
-    ungrouped,
-)
+from stablenew.errors import BackendError, BackendUnavailableError, ungrouped
 
 logger = logging.getLogger(__name__)
-
-_FIRST_LOOK = 0.05
-_LOOK = 0.25
-"""Seconds between two looks at the progress: four a second, below the ten that are allowed."""
 
 _INTERRUPT_WITHIN = 4.5
 """Seconds after which an interrupt says what it knows; the job is hunted on."""
 
-_FORGOTTEN_AFTER = 5.0
-"""Seconds of an idle server after which it is taken to have forgotten a job."""
+_LEAVES_WITHIN = 0.1
+"""Seconds that an answer is left alone, so that the next request is on its way first."""
 
 
 class WebUIBackend:
@@ -86,6 +76,8 @@ class WebUIBackend:
         self._own_options: OwnOptions | None = None
         self._session: Session | None = None
         self._jobs: dict[str, Job] = {}
+        self._under_way: UnderWay | None = None
+        self._ahead: Announced | None = None
         self._lost: list[str] = []
         self._open = False
 
@@ -105,6 +97,9 @@ class WebUIBackend:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool | None:
+        if self._ahead is not None:
+            with anyio.move_on_after(2 * _INTERRUPT_WITHIN, shield=True):
+                await self.interrupt(self._ahead.request.request_id)
         self._open = False
         for line in self.left_behind:
             logger.warning("%s", line)
@@ -141,43 +136,54 @@ class WebUIBackend:
         if self._server is None:
             await self.capabilities()
         assert self._server is not None
+        ahead, self._ahead = self._ahead, None  # what is announced from now on comes after this
+        self._under_way = under_way = UnderWay()
         try:
             async with self._turn:
-                await self._earlier_gone(report)
-                return [await self._make(request, self._server, report)]
+                begun = await self._begun(request, self._server, ahead)
+                job = None if begun is None else begun[1]
+                others = [each for each in self._jobs.values() if each is not job]
+                await wait_for(others, report, self._load_timeout)
+                return [await self._make(request, self._server, report, begun, under_way)]
         except BackendError as error:
             error.stage = error.stage or request.stage
             raise
+        finally:
+            under_way.ended.set()
+            if self._under_way is under_way:
+                self._under_way = None
+            if ahead is not None:
+                ahead.scope.cancel()
+
+    async def announce(self, request: StageRequest) -> None:
+        """Take note of what is asked for next, and send it when what is under way is answered.
+
+        An SD.Next is told of nothing: its requests are paced, and may have to be sent again.
+        """
+        if not self._open or self._server is None or self._session is not None:
+            return
+        if self._ahead is not None:
+            if self._ahead.job is not None or self._ahead.fits(request, self._server):
+                return
+            self._ahead.scope.cancel()
+        self._ahead = Announced(request, self._server)
+        self._tasks.start_soon(self._begin, self._ahead, self._under_way)
+        if self._under_way is None:
+            await self._next_leaves()
 
     async def interrupt(self, request_id: str) -> InterruptReceipt:
         """Stop a job; return when it is gone, or after 4.5 s with what is known.
 
         A job that is not gone by then is watched on, and stopped as soon as it is known to run.
         """
-        job = self._jobs.get(request_id)
+        job = self._jobs.get(request_id) or self._dropped(request_id)
         if job is None:
-            return InterruptReceipt(
-                request_id=request_id,
-                call="",
-                confirmed=True,
-                seconds=0.0,
-                detail="nothing was under way",
-            )
+            return nothing_stopped(request_id)
         started = anyio.current_time()
         self._tasks.start_soon(job.hunt)
         with anyio.move_on_after(_INTERRUPT_WITHIN):
             await job.answered.wait()
-        gone = job.answered.is_set() and job.gone
-        detail = "" if gone else f"unconfirmed: {job.why_not()}"
-        if gone and self._server is not None and not self._server.interrupt:
-            detail = f"{self._server.flavour} has no interrupt; the job was done by itself"
-        return InterruptReceipt(
-            request_id=request_id,
-            call=f"POST {INTERRUPT} × {job.interrupts}" if job.interrupts else "",
-            confirmed=gone,
-            seconds=anyio.current_time() - started,
-            detail=detail,
-        )
+        return receipt_of(job, anyio.current_time() - started)
 
     @property
     def pending(self) -> int:
@@ -201,76 +207,134 @@ class WebUIBackend:
             if job.stoppable:
                 await job.answered.wait()
 
-    async def _make(self, request: StageRequest, server: Server, report: ReportProgress) -> Picture:
-        task_id = f"task({uuid4().hex})" if server.task_ids else None
-        call = await anyio.to_thread.run_sync(build_call, request, server, task_id)
-        ask = partial(self._answered, request, call, server, report, task_id)
-        if self._session is None:
-            job, answer = await ask()
+    async def _next_leaves(self) -> None:
+        """Let what was announced leave first, if it can right now."""
+        if self._ahead is not None:
+            with anyio.move_on_after(_LEAVES_WITHIN):
+                await self._ahead.left()
+
+    def _dropped(self, request_id: str) -> Job | None:
+        """Let go of what was announced, if it is this; return its job if there is one."""
+        ahead = self._ahead
+        if ahead is None or ahead.request.request_id != request_id:
+            return None
+        self._ahead = None
+        ahead.scope.cancel()
+        if (job := ahead.job) is not None and job.answered.is_set() and not job.gone:
+            self._lost.append(self._left(job))
+        return ahead.job
+
+    async def _begun(
+        self, request: StageRequest, server: Server, ahead: Announced | None
+    ) -> tuple[Call, Job] | None:
+        """Return what was begun of a request; what was announced in its place is stopped."""
+        if ahead is None:
+            return None
+        if not ahead.fits(request, server):
+            ahead.scope.cancel()
+            await self.interrupt(ahead.request.request_id)
+            return None
+        await ahead.begun.wait()
+        ahead.scope.cancel()
+        return None if ahead.job is None or ahead.call is None else (ahead.call, ahead.job)
+
+    async def _begin(self, ahead: Announced, before: UnderWay | None) -> None:
+        """Send what was announced, as soon as what comes before it is answered."""
+        request = ahead.request
+        try:
+            with ahead.scope:
+                call = await ahead.build()
+                if before is not None:
+                    await before.ended.wait()
+                if (before is None or before.well) and not self._jobs:
+                    ahead.job = await self._sent(request, call, ahead.task_id, before)
+                    ahead.begun.set()
+                    await ahead.watch()
+        except BackendError as error:  # told when it is asked for
+            logger.debug("%s: not begun: %s", request.request_id, error)
+        finally:
+            ahead.begun.set()
+            if ahead.job is None and self._ahead is ahead:
+                self._ahead = None
+
+    async def _make(
+        self,
+        request: StageRequest,
+        server: Server,
+        report: ReportProgress,
+        begun: tuple[Call, Job] | None,
+        under_way: UnderWay,
+    ) -> Picture:
+        if begun is not None:
+            call, job = begun
+            answer = await self._followed(job, call, report, request.previews)
         else:
-            job, answer = await self._session.answered(call, report, ask)
-            self._session.put_back_later(self._tasks, self._turn)
+            task_id = new_task_id(server)
+            call = await anyio.to_thread.run_sync(build_call, request, server, task_id)
+            ask = partial(self._answered, request, call, report, task_id)
+            if self._session is None:
+                job, answer = await ask()
+            else:
+                job, answer = await self._session.answered(call, report, ask)
+                self._session.put_back_later(self._tasks, self._turn)
+        under_way.answered(job)
+        await self._next_leaves()
         if answer.status >= 400:
             raise explained(refusal(answer, f"POST {call.path}"), call.kind)
-        return await self._looked_at(job, answer, call, server)
+        return await under_way.picture(self._client, job, call, server)
 
     async def _answered(
+        self, request: StageRequest, call: Call, report: ReportProgress, task_id: str | None
+    ) -> tuple[Job, Answer]:
+        """Send a call and watch it until it is answered, whatever the answer's status."""
+        job = await self._sent(request, call, task_id)
+        return job, await self._followed(job, call, report, request.previews)
+
+    async def _sent(
         self,
         request: StageRequest,
         call: Call,
-        server: Server,
-        report: ReportProgress,
         task_id: str | None,
-    ) -> tuple[Job, Answer]:
-        """Send a call and watch it until it is answered, whatever the answer's status."""
-        before = await self._look(server)
+        before: UnderWay | None = None,
+    ) -> Job:
+        """Send a call; look first at what the server is doing, where nothing else tells it later.
+
+        And in any case where `before` was answered just now, and is to be looked after as well.
+        """
+        server = self._server
+        assert server is not None
         assert self._own_options is not None
-        if self._own_options.due(call.settings):
-            if before is None or before.idle:
+        seen: Snapshot | None = None
+        due = self._own_options.due(call.settings)
+        if due or task_id is None or call.kind == "extras":
+            seen = await look_at(self._client, server)
+            if before is not None:
+                before.after = Glance.of(seen)
+            if due and (seen is None or seen.idle):
                 await self._own_options.write(call.settings)
-                before = await self._look(server)
-            else:
+                seen = await look_at(self._client, server)
+            elif due:
                 self._own_options.sent(call.settings)
-        job = Job(self._client, server, request.request_id, task_id, call, before)
+        elif before is not None and server.progress:
+            before.after = glance = Glance()
+            self._tasks.start_soon(glance.take, self._client)
+            await glance.written.wait()
+        job = Job(self._client, server, request.request_id, task_id, call, seen)
         self._jobs[request.request_id] = job
         self._tasks.start_soon(self._run, job)
+        return job
+
+    async def _followed(
+        self, job: Job, call: Call, report: ReportProgress, previews: bool
+    ) -> Answer:
+        """Return the answer to a job, whatever its status; nobody waits for one that has failed."""
         try:
-            with ungrouped():
-                async with anyio.create_task_group() as watching:
-                    watching.start_soon(self._watch, job, call, report, request.previews)
-                    await job.answered.wait()
-                    watching.cancel_scope.cancel()
-        except Exception:  # who watches has failed: nobody waits for the picture any more
+            return await follow(
+                job, call, report, previews=previews, load_timeout=self._load_timeout
+            )
+        except Exception:
             self._tasks.start_soon(job.hunt)
             raise
-        if job.answer is None:
-            assert job.error is not None
-            raise job.error
-        return job, job.answer
-
-    async def _looked_at(self, job: Job, answer: Answer, call: Call, server: Server) -> Picture:
-        """Return the picture of an answer; somebody else may have stopped the job."""
-        after: list[Snapshot | None] = []
-
-        async def look_after() -> None:
-            """Look again; the picture is here, so no answer is no error."""
-            try:
-                after.append(read_snapshot(await self._client.get(PROGRESS, tries=1)))
-            except BackendError as error:
-                logger.debug("%s: %s", self.url, error)
-
-        with ungrouped():
-            async with anyio.create_task_group() as looking:
-                if server.progress:
-                    looking.start_soon(look_after)
-                made = await anyio.to_thread.run_sync(read_picture, answer, call, server)
-        names = {made.timestamp, job.timestamp} - {""}
-        stopped = any(each and each.interrupted and each.timestamp in names for each in after)
-        if stopped or job.stopped_by_others:
-            raise BackendProtocolError(
-                "somebody else interrupted the job; its picture is half done"
-            )
-        return made.picture
 
     async def _run(self, job: Job) -> None:
         try:
@@ -280,52 +344,3 @@ class WebUIBackend:
                 del self._jobs[job.request_id]
             if job.hunted and job.answered.is_set() and not job.gone:
                 self._lost.append(self._left(job))
-
-    async def _watch(self, job: Job, call: Call, report: ReportProgress, previews: bool) -> None:
-        """Report a job's progress, and whatever else is a sign that it is under way."""
-        watched = SignsOfLife(self._load_timeout, call)
-        await anyio.sleep(_FIRST_LOOK)
-        while True:
-            snapshot = await job.look(preview=previews)
-            if watched.alive(job, snapshot):
-                image = await _preview(snapshot) if previews and snapshot else None
-                left = snapshot.seconds_left if snapshot and job.holder is Holder.OURS else None
-                await report(watched.furthest, seconds_left=left, preview=image)
-            await anyio.sleep(_LOOK)
-
-    async def _earlier_gone(self, report: ReportProgress) -> None:
-        """Wait for jobs of ours that nobody wants any more: one generation at a time.
-
-        Waiting is a sign of life only as long as the server does something. One that stays idle has
-        forgotten the job.
-        """
-        for job in list(self._jobs.values()):
-            watched = SignsOfLife(self._load_timeout, None)
-            idle_since = anyio.current_time()
-            while not job.answered.is_set():
-                snapshot = await job.look()
-                if snapshot is None or not snapshot.idle:
-                    idle_since = anyio.current_time()
-                elif anyio.current_time() - idle_since > _FORGOTTEN_AFTER:
-                    job.forget()
-                if watched.alive(job, snapshot):
-                    await report(0.0)
-                with anyio.move_on_after(_LOOK):
-                    await job.answered.wait()
-
-    async def _look(self, server: Server) -> Snapshot | None:
-        """Return what the server is doing right now."""
-        if server.flavour is Flavour.SDNEXT:  # whose other answer counts against its limit
-            return await look_inside(self._client)
-        return read_snapshot(await self._client.get(PROGRESS)) if server.progress else None
-
-
-async def _preview(snapshot: Snapshot) -> bytes | None:
-    import pybase64
-
-    if snapshot.preview is None:
-        return None
-    try:
-        return await anyio.to_thread.run_sync(pybase64.b64decode, snapshot.preview)
-    except ValueError:  # what is no picture is no reason to fail one
-        return None

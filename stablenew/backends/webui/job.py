@@ -67,6 +67,7 @@ class Job:
         before: What the server was doing just before; None where it does not tell.
 
     Attributes:
+        sent: Set when all of it has left, or never will.
         answered: Set when there is an answer, or an error in its place: the job is over.
         answer: Of whatever status; None before, and where there is an error.
         error: What came instead of an answer.
@@ -77,6 +78,7 @@ class Job:
         timestamp: What the server names it by, as far as it was seen running.
         arrived: How many pieces of the answer have come.
         hunted: Whether nobody wants it any more.
+        seconds: How long it took until the answer was here, once it is.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Job:
         before: Snapshot | None,
     ) -> None:
         self.request_id = request_id
+        self.sent = anyio.Event()
         self.answered = anyio.Event()
         self.answer: Answer | None = None
         self.error: BackendError | None = None
@@ -99,6 +102,7 @@ class Job:
         self.timestamp = ""
         self.arrived = 0
         self.hunted = False
+        self.seconds: float | None = None
         self._scope = anyio.CancelScope()
         self._client = client
         self._server = server
@@ -124,13 +128,15 @@ class Job:
             logger.warning("%s: %r", self.request_id, error, exc_info=True)
             self.error = BackendProtocolError(f"the request failed: {error!r}")
         finally:
+            self.sent.set()
             self.answered.set()
 
     async def _run(self) -> None:
         try:
             answer = await self._client.generate(
-                self._call.path, self._call.content, self._arriving
+                self._call.path, self._call.content, self._arriving, self.sent.set
             )
+            self.seconds = anyio.current_time() - self._sent_at
             if answer.status not in AWAY:
                 self.answer, self.gone = answer, True
                 return
@@ -219,6 +225,11 @@ class Job:
     def stoppable(self) -> bool:
         """Whether the server can be asked to stop it."""
         return self._server.interrupt
+
+    @property
+    def flavour(self) -> Flavour:
+        """What kind of server it is on."""
+        return self._server.flavour
 
     def _arriving(self) -> None:
         self.arrived += 1
