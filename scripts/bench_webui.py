@@ -5,6 +5,7 @@ Prints
   1.5 MB come in, beside an idle loop, and beside httpx 0.28 with json and base64 where it is
   installed (`pip install httpx==0.28.1`);
 - the time per picture, beside curl sending the same request;
+- how long the server waits for us between two pictures, beside a bare loop of requests;
 - cancel to idle, p50 and p99.
 
 Usage: bench_webui.py [--answers 20] [--pictures 40] [--cancels 50]
@@ -30,6 +31,7 @@ from typing import Any
 
 import anyio
 import httpx2
+from bench_gaps import SERVER, beside, gaps
 from bench_support import ROOT, SERVE, heartbeat, process, shown
 
 from stablenew.backends.base import StageRequest
@@ -147,6 +149,25 @@ async def beside_curl(url: str, pictures: int, seconds: float) -> None:
     )
 
 
+async def between(url: str, pictures: int) -> None:
+    """Print how long the server waits between two pictures."""
+    sizes: dict[str, Any] = {"steps": 4, "width": 512, "height": 512}
+    async with ServerClient(url) as client, WebUIBackend(url) as backend:
+        request = stage_request(await backend.capabilities(), **sizes)
+        first = json.loads(build_call(request, await probe(client)).content)
+    two: list[float] = []
+    async with httpx2.AsyncClient(trust_env=False, timeout=None) as plain:
+        for _ in range(pictures):
+            await plain.post(f"{url}/sdapi/v1/txt2img", json=first)
+        one = gaps(url)
+        for _ in range(pictures):
+            answer = await plain.post(f"{url}/sdapi/v1/txt2img", json=first)
+            second = {**first, "init_images": answer.json()["images"]}
+            await plain.post(f"{url}/sdapi/v1/img2img", json=second)
+            two += gaps(url)
+    await beside(url, "webui", (one, two), pictures, **sizes)
+
+
 def curl(url: str, body: str) -> float:
     words = ["curl", "-s", "-o", os.devnull, "-w", "%{time_total}", "--data-binary", f"@{body}"]
     words += ["-H", "content-type: application/json", url]
@@ -179,6 +200,10 @@ async def main(answers: int, pictures: int, count: int) -> None:
     for step in ("0.005", "0.05"):
         with process("-c", SERVE, step) as url:
             await beside_curl(url, pictures, float(step) * 4)
+    for profile in ("a1111", "a1111 ui"):
+        print(f"the server's gap between two pictures ({profile}):")
+        with process(SERVER, profile, "0.05") as url:
+            await between(url, pictures)
     await cancels(count)
 
 
