@@ -100,6 +100,7 @@ class AheadBackend(FakeBackend):
     Attributes:
         begun: What was announced, and neither asked for nor stopped.
         log: What was announced, asked for, stopped, in order: `announced run-1-txt2img_2`, …
+        act: Called with each of those lines.
     """
 
     def __init__(
@@ -108,22 +109,27 @@ class AheadBackend(FakeBackend):
         super().__init__(behaviour)
         self.begun: dict[str, StageRequest] = {}
         self.log: list[str] = []
+        self.act: Callable[[str], None] = lambda _: None
+
+    def _note(self, line: str) -> None:
+        self.log.append(line)
+        self.act(line)
 
     async def announce(self, request: StageRequest) -> None:
         assert not self.begun, "one at a time"
         self.begun[request.request_id] = request
-        self.log.append(f"announced {request.request_id}")
+        self._note(f"announced {request.request_id}")
         await checkpoint()
 
     async def run_stage(self, request: StageRequest, report: ReportProgress) -> Sequence[Picture]:
-        self.log.append(f"asked {request.request_id}")
+        self._note(f"asked {request.request_id}")
         announced = self.begun.pop(request.request_id, request)
         assert attrs.evolve(announced, previews=request.previews) == request
         return await super().run_stage(request, report)
 
     async def interrupt(self, request_id: str) -> InterruptReceipt:
         self.begun.pop(request_id, None)
-        self.log.append(f"stopped {request_id}")
+        self._note(f"stopped {request_id}")
         return await super().interrupt(request_id)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,34 +15,36 @@ from stablenew.events.event import Event
 from stablenew.events.mailbox import Overflow
 from stablenew.learning.feedback_reader import Rating
 from stablenew.learning.gallery import Shown
-from stablenew.learning.learning_events import PlanPaused, StepStarted
+from stablenew.learning.learning_events import PlanPaused
 from stablenew.learning.learning_result import LearningExecutionResult
 from stablenew.pipeline import picture_index
 from stablenew.pipeline.picture_index import INDEX_FILE
-from stablenew.pipeline.stage_events import PictureSaved, StageProgress
 from tests.support import AheadBackend, config
 
 PLAN: dict[str, object] = {"target_variable": "txt2img.steps", "sweep_values": [10, 20, 30]}
 
 
-async def ignore(_: App, __: Event) -> None:
+def ignore(_: App, __: str) -> None:
     """Do nothing."""
 
 
 async def run_plan(
     runs: Path,
     backend: AheadBackend,
-    act: Callable[[App, Event], Awaitable[None]] = ignore,
+    act: Callable[[App, str], None] = ignore,
     plan: dict[str, object] = PLAN,
     plan_id: str = "plan",
     **how: object,
 ) -> LearningExecutionResult:
+    """Run a plan, and act on what the backend is told; a plan that is paused is resumed."""
+
+    async def resume(_: Event) -> None:
+        act(app, f"paused {[*backend.begun]}")
+        app.learning.resume()
+
     async with open_app(Settings(out=runs), backend=backend) as app:
-
-        async def hear(event: Event) -> None:
-            await act(app, event)
-
-        app.bus.subscribe(Event, hear, overflow=Overflow.WAIT)
+        app.bus.subscribe(PlanPaused, resume, overflow=Overflow.WAIT)
+        backend.act = lambda line: act(app, line)
         return await app.learning.run_learning_plan(
             plan,
             config(),
@@ -79,8 +81,8 @@ async def test_what_was_made_elsewhere_meanwhile_is_taken_and_what_was_begun_is_
     await run_plan(elsewhere, AheadBackend(), plan={**PLAN, "sweep_values": [20]}, plan_id="other")
     monkeypatch.setattr(picture_index, "_LOOK_EVERY", 0.0)
 
-    async def bring(_: App, event: Event) -> None:
-        if isinstance(event, StepStarted) and event.run_id == "plan-00002":
+    def bring(_: App, line: str) -> None:
+        if line == "announced plan-00002-txt2img_1":
             shutil.copytree(elsewhere / "other-00001", runs / "other-00001")
             with (runs / INDEX_FILE).open("a") as index:
                 index.write((elsewhere / INDEX_FILE).read_text())
@@ -92,11 +94,9 @@ async def test_what_was_made_elsewhere_meanwhile_is_taken_and_what_was_begun_is_
 
 
 async def test_a_pause_before_the_last_picture_of_a_step_announces_nothing(runs: Path) -> None:
-    async def pause(app: App, event: Event) -> None:
-        if isinstance(event, StepStarted) and event.run_id == "plan-00001":
+    def pause(app: App, line: str) -> None:
+        if line == "asked plan-00001-txt2img_1":
             app.learning.pause()
-        if isinstance(event, PlanPaused):
-            app.learning.resume()
 
     backend = AheadBackend()
     assert (await run_plan(runs, backend, pause)).success
@@ -105,18 +105,17 @@ async def test_a_pause_before_the_last_picture_of_a_step_announces_nothing(runs:
 
 
 async def test_a_pause_after_it_stops_what_was_begun_before_it_is_told(runs: Path) -> None:
-    begun: list[object] = []
+    begun: list[str] = []
 
-    async def pause(app: App, event: Event) -> None:
-        if isinstance(event, PictureSaved) and event.run_id == "plan-00001":
+    def pause(app: App, line: str) -> None:
+        if line == "announced plan-00002-txt2img_1":
             app.learning.pause()
-        if isinstance(event, PlanPaused):
-            begun.append(dict(backend.begun))
-            app.learning.resume()
+        if line.startswith("paused"):
+            begun.append(line)
 
     backend = AheadBackend()
     assert (await run_plan(runs, backend, pause)).success
-    assert begun == [{}]
+    assert begun == ["paused []"]
     assert logged(backend, "stopped") == ["plan-00002-txt2img_1"]
     assert logged(backend, "asked") == [f"plan-0000{step}-txt2img_1" for step in (1, 2, 3)]
 
@@ -132,8 +131,8 @@ async def test_a_step_that_may_come_too_late_is_not_announced(runs: Path) -> Non
 async def test_a_cancelled_step_takes_what_follows_it_with_it_and_the_plan_goes_on(
     runs: Path,
 ) -> None:
-    async def cancel(app: App, event: Event) -> None:
-        if isinstance(event, StageProgress) and event.run_id == "plan-00001":
+    def cancel(app: App, line: str) -> None:
+        if line == "announced plan-00002-txt2img_1":
             app.learning.cancel_step()
 
     backend = AheadBackend(lambda _, call: Behaviour(hang=call == 1))
@@ -159,3 +158,17 @@ async def test_an_adaptive_plan_announces_no_step_that_depends_on_ratings(runs: 
     await run_plan(runs, backend, plan=plan, rate=rate)
     assert "plan-00002-txt2img_1" in logged(backend, "announced")
     assert "plan-00003-txt2img_1" not in logged(backend, "announced")
+
+
+async def test_each_of_several_backends_is_told_of_its_own_next_step(runs: Path) -> None:
+    nodes = [AheadBackend(Behaviour(delay=0.01)) for _ in range(2)]
+    values = list(range(1, 13))
+    async with open_app(Settings(out=runs), backends=nodes) as app:
+        result = await app.learning.run_learning_plan({**PLAN, "sweep_values": values}, config())
+    assert result.success
+    made = [request.settings["steps"] for node in nodes for request in node.calls]
+    assert sorted(made) == values  # type: ignore[type-var]  # numbers, as they were given
+    for node in nodes:
+        assert node.begun == {}
+        assert set(logged(node, "announced")) <= set(logged(node, "asked"))
+        assert logged(node, "announced")
