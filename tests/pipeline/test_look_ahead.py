@@ -15,7 +15,6 @@ from stablenew.pipeline.stage_sequencer import StageSequencer
 from tests.support import AheadBackend, MemoryStore, request
 
 BOTH_LOOPS = True
-UPSCALED: dict[str, dict[str, object]] = {"upscale": {}}
 
 
 class LoggingStore(MemoryStore):
@@ -58,7 +57,7 @@ async def test_the_next_picture_of_a_stage_is_announced_before_the_last_is_kept(
 
 async def test_the_only_picture_of_a_stage_is_handed_on_before_it_is_kept() -> None:
     backend = AheadBackend()
-    assert (await run(backend, request(**UPSCALED))).success
+    assert (await run(backend, request(upscale={}))).success
     assert backend.log == [
         *("asked run-1-txt2img_1", "announced run-1-upscale_1", "kept run-1-txt2img_1"),
         *("asked run-1-upscale_1", "kept run-1-upscale_1"),
@@ -67,7 +66,7 @@ async def test_the_only_picture_of_a_stage_is_handed_on_before_it_is_kept() -> N
 
 async def test_of_several_pictures_the_next_stage_begins_while_the_last_is_made() -> None:
     backend = AheadBackend()
-    assert (await run(backend, request(images=2, **UPSCALED))).success
+    assert (await run(backend, request(images=2, upscale={}))).success
     place = backend.log.index("announced run-1-upscale_1")
     assert backend.log[place - 1 : place + 2] == [
         *("asked run-1-txt2img_2", "announced run-1-upscale_1", "kept run-1-txt2img_2"),
@@ -94,7 +93,7 @@ async def test_a_run_that_cannot_keep_a_picture_stops_the_next() -> None:
 
 async def test_the_receipt_of_a_cancel_while_a_picture_is_kept_is_that_of_the_next() -> None:
     class Cancelling(MemoryStore):
-        async def save(self, *_: object, **__: object) -> StageOutput:  # type: ignore[override]
+        async def save(self, *_: object, **__: object) -> StageOutput:
             scope.cancel()
             await anyio.lowlevel.checkpoint()
             raise AssertionError("unreachable")
