@@ -8,6 +8,8 @@ are kept between suggestions: they need no new beginning for a few more ratings.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import attrs
 import numpy as np
 from numpy.typing import NDArray
@@ -38,10 +40,16 @@ class Chains:
     Attributes:
         strengths: Of every chain.
         weights: Of every chain; None before the first round.
+        known: How many judgements they were last moved by.
     """
 
     strengths: Strengths
     weights: Array | None = None
+    known: int = 0
+
+    def copy(self) -> Chains:
+        """Return the same, to keep."""
+        return Chains(self.strengths.copy(), self.weights, self.known)
 
 
 @attrs.frozen(eq=False)
@@ -49,12 +57,14 @@ class Rounds:
     """What some rounds drew.
 
     Attributes:
+        begun: Where the chains were before the first of them.
         weights: A draw a row.
         expected: For each the mean of its weights given its impressions and strengths.
         matters: For each whether each setting does.
         noise: For each the spread of a rating's noise.
     """
 
+    begun: Chains
     weights: Array
     expected: Array
     matters: NDArray[np.bool_]
@@ -71,6 +81,7 @@ def run_chains(
     settling: int,
     rounds: int,
     idle: bool,
+    settling_random: np.random.Generator,
     random: np.random.Generator,
 ) -> Rounds:
     """Move chains on, and return what the rounds after the settling drew.
@@ -84,33 +95,38 @@ def run_chains(
         settling: Rounds that are not kept.
         rounds: Rounds that are.
         idle: Whether settings may be such that do not matter.
-        random: Where draws come from.
+        settling_random: Where the draws of the settling come from.
+        random: Where those of the rounds come from: begun anew where the settling ended, and with
+            the same, they are the same.
     """
     moving = np.arange(next((each for most, each in _MOVING if rows.count <= most), _FEWEST))
     strengths = chains.strengths.rows(moving)
     strength_prior = StrengthPrior(features, prior, idle=idle)
     solver = solver_of(features, rows, prior, strength_prior, asked)
-    solved = solver.solve(strengths)
+    walk = _Walk(strengths, strength_prior, solver, rows, solver.solve(strengths))
+    if settling:
+        impressions = _begun(chains, rows, prior, len(moving))
+        *_, drawn = walk.rounds(settling, impressions, settling_random)
+        _put(chains, moving, strengths, drawn)
+    chains.known = rows.count
+    begun = chains.copy()
     impressions = _begun(chains, rows, prior, len(moving))
-    kept: list[tuple[Drawn, Strengths]] = []
-    for number in range(settling + rounds):
-        spread = solved.noise[:, None] * rows.scale
-        y = draw_between(impressions, spread, rows.low, rows.high, random)
-        for half in _halves(len(moving)):
-            _step(strengths, half, solver, solved, strength_prior, y, random)
-        drawn = solver.draw(solved, y, random)
-        impressions = drawn.impressions
-        if number >= settling:
-            kept.append((drawn, strengths.rows(slice(None)).copy()))
-    chains.strengths.put(moving, strengths)
-    repeats = -(-len(chains.strengths.logs) // len(moving))
-    chains.weights = np.tile(drawn.weights, (repeats, 1))[: len(chains.strengths.logs)]
+    kept = [(drawn, strengths.copy()) for drawn in walk.rounds(rounds, impressions, random)]
+    _put(chains, moving, strengths, kept[-1][0])
     return Rounds(
+        begun=begun,
         weights=np.concatenate([each.weights for each, _ in kept]),
         expected=np.concatenate([each.expected for each, _ in kept]),
         matters=np.concatenate([each.matters for _, each in kept]),
         noise=np.concatenate([each.noise for _, each in kept]),
     )
+
+
+def _put(chains: Chains, moving: Numbers, strengths: Strengths, drawn: Drawn) -> None:
+    """Say where chains are now; those that did not move take the weights of those that did."""
+    count = len(chains.strengths.logs)
+    chains.strengths.put(moving, strengths)
+    chains.weights = np.tile(drawn.weights, (-(-count // len(moving)), 1))[:count]
 
 
 def _begun(chains: Chains, rows: Judgements, prior: Prior, count: int) -> Array:
@@ -130,22 +146,53 @@ def _halves(count: int) -> tuple[Numbers, Numbers]:
     return every[: count // 2], every[count // 2 :]
 
 
-def _step(
-    strengths: Strengths,
-    half: Numbers,
-    solver: Solver,
-    solved: Solved,
-    prior: StrengthPrior,
-    y: Array,
-    random: np.random.Generator,
-) -> None:
-    """Propose strengths to half of the chains, and take what explains the impressions."""
-    others = np.setdiff1d(np.arange(len(y)), half)
-    now = strengths.rows(half)
-    proposal, by_prior = prior.proposed(now, strengths.rows(others), random)
-    found = solver.solve(proposal)
-    before = solver.log_likelihood(solved.rows(slice(half[0], half[-1] + 1)), y[half])
-    gain = solver.log_likelihood(found, y[half]) - before + by_prior
-    taken = np.flatnonzero(np.log(random.random(len(half))) < gain)
-    strengths.put(half[taken], proposal.rows(taken))
-    solved.put(half[taken], found, taken)
+@attrs.define(eq=False)
+class _Walk:
+    """Chains on their way.
+
+    Attributes:
+        strengths: Where they are; changed.
+        prior: The prior of strengths.
+        solver: Draws weights.
+        judgements: What they explain.
+        solved: What follows from the strengths.
+    """
+
+    strengths: Strengths
+    prior: StrengthPrior
+    solver: Solver
+    judgements: Judgements
+    solved: Solved
+
+    def rounds(
+        self, count: int, impressions: Array, random: np.random.Generator
+    ) -> Iterator[Drawn]:
+        """Yield what each round draws.
+
+        Args:
+            count: How many.
+            impressions: Of each judgement, without its noise, before the first.
+            random: Where draws come from.
+        """
+        rows = self.judgements
+        for _ in range(count):
+            spread = self.solved.noise[:, None] * rows.scale
+            y = draw_between(impressions, spread, rows.low, rows.high, random)
+            for half in _halves(len(y)):
+                self._step(half, y, random)
+            drawn = self.solver.draw(self.solved, y, random)
+            impressions = drawn.impressions
+            yield drawn
+
+    def _step(self, half: Numbers, y: Array, random: np.random.Generator) -> None:
+        """Propose strengths to half of the chains, and take what explains the impressions."""
+        others = np.setdiff1d(np.arange(len(y)), half)
+        now = self.strengths.rows(half)
+        proposal, by_prior = self.prior.proposed(now, self.strengths.rows(others), random)
+        found = self.solver.solve(proposal)
+        own = self.solved.rows(slice(half[0], half[-1] + 1))
+        before = self.solver.log_likelihood(own, y[half])
+        gain = self.solver.log_likelihood(found, y[half]) - before + by_prior
+        taken = np.flatnonzero(np.log(random.random(len(half))) < gain)
+        self.strengths.put(half[taken], proposal.rows(taken))
+        self.solved.put(half[taken], found, taken)

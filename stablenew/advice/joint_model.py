@@ -24,6 +24,7 @@ sparse axis-aligned subspaces", UAI 2021).
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any
 
 import attrs
 import numpy as np
@@ -39,13 +40,18 @@ from stablenew.errors import ConfigError
 
 Array = NDArray[np.float64]
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 
 _WIDENED = 1.4
 """What draws are widened by before anything is told: as drawn, nine of ten intervals hold 8."""
 
 _SETTLING, _SETTLING_OF_MANY = 30, 4
 _ROUNDS, _ROUNDS_OF_MANY = 8, 4
+_IDLE_ROUNDS, _IDLE_ROUNDS_OF_MANY = 30, 10
+_SETTLING_AGAIN, _MUCH_NEW = 8, 1.5
+"""Rounds that chains settle again once there are so many times the judgements they know."""
+
+_USES = ("begun", "settling", "rounds")
 
 
 @attrs.frozen(eq=False)
@@ -96,6 +102,8 @@ class JointModel:
         self._seed = seed
         self._fits = 0
         self._chains: Chains | None = None
+        self._idle_chains: Chains | None = None
+        self._begun: Chains | None = None
         self._rows: Judgements | None = None
 
     @property
@@ -128,37 +136,43 @@ class JointModel:
             settling: Rounds before the first that is kept; if not given, so many as it takes.
             rounds: Rounds that are kept.
         """
-        many = self.count > MOST_EXACT
-        new = self._chains is None
         if settling is None:
-            settling = (_SETTLING_OF_MANY if many else _SETTLING) if new else 0
-        random = self._random(0)
-        if self._chains is None:
-            prior = StrengthPrior(self.features, self.prior, idle=False)
-            self._chains = Chains(prior.drawn(CHAINS, random))
+            settling = self._settling(self._chains)
+        many = self.count > MOST_EXACT
+        self._chains = self._chains or self._drawn(idle=False)
         rounds = rounds or (_ROUNDS_OF_MANY if many else _ROUNDS)
-        found = self._run(self._chains, random, asked, settling, rounds, idle=False)
+        found = self._run(self._chains, asked, settling, rounds, idle=False)
+        self._begun = found.begun
         self._fits += 1
         shift = found.expected.mean(axis=0) - found.weights.mean(axis=0)
         return Draws(self.features, found.weights + shift, float(found.noise.mean()))
 
     def matters(self) -> Array:
         """Return the probability that each setting matters, from chains in which it may not."""
-        many = self.count > MOST_EXACT
-        random = self._random(1)
-        prior = StrengthPrior(self.features, self.prior, idle=True)
-        chains = Chains(prior.drawn(CHAINS, random))
-        settling, rounds = (6, 10) if many else (_SETTLING, 30)
-        found = self._run(chains, random, None, settling, rounds, idle=True)
+        settling = self._settling(self._idle_chains)
+        rounds = _IDLE_ROUNDS_OF_MANY if self.count > MOST_EXACT else _IDLE_ROUNDS
+        self._idle_chains = self._idle_chains or self._drawn(idle=True)
+        found = self._run(self._idle_chains, None, settling, rounds, idle=True)
         return np.asarray(found.matters.mean(axis=0))
 
-    def _random(self, use: int) -> np.random.Generator:
-        return np.random.default_rng([self._seed, self.count, self._fits, use])
+    def _settling(self, chains: Chains | None) -> int:
+        """Return how many rounds chains need before what they draw is of what was told."""
+        if chains is None:
+            return _SETTLING_OF_MANY if self.count > MOST_EXACT else _SETTLING
+        return _SETTLING_AGAIN if self.count > _MUCH_NEW * chains.known else 0
+
+    def _drawn(self, *, idle: bool) -> Chains:
+        """Return chains that know nothing yet."""
+        prior = StrengthPrior(self.features, self.prior, idle=idle)
+        return Chains(prior.drawn(CHAINS, self._random("begun", idle=idle)))
+
+    def _random(self, use: str, *, idle: bool) -> np.random.Generator:
+        number = 2 * _USES.index(use) + idle
+        return np.random.default_rng([self._seed, self.count, self._fits, number])
 
     def _run(
         self,
         chains: Chains,
-        random: np.random.Generator,
         asked: Mapping[Hashable, float] | None,
         settling: int,
         rounds: int,
@@ -178,7 +192,8 @@ class JointModel:
             settling=settling,
             rounds=rounds,
             idle=idle,
-            random=random,
+            settling_random=self._random("settling", idle=idle),
+            random=self._random("rounds", idle=idle),
         )
 
     @property
@@ -195,36 +210,77 @@ class JointModel:
         return self._rows
 
 
-def state(model: JointModel) -> dict[str, object]:
-    """Return where a model's chains are, as plain data: the next fit begins there."""
-    chains = model._chains
-    found: dict[str, object] = {
+def state(model: JointModel, *, begun: bool = False) -> dict[str, object]:
+    """Return where a model's chains are, as plain data: the next fit begins there.
+
+    Args:
+        model: The model.
+        begun: Where they were before the last fit drew: restored, it draws the same again.
+    """
+    return {
         "version": STATE_VERSION,
-        "axes": [each.path for each in model.axes],
+        "axes": [_plain_axis(each) for each in model.axes],
         "columns": model.features.count,
-        "fits": model._fits,
+        "fits": model._fits - begun,
+        "chains": _plain_chains(model._begun if begun else model._chains),
+        "idle_chains": _plain_chains(model._idle_chains),
     }
-    if chains is not None and chains.weights is not None:
-        found |= {name: getattr(chains.strengths, name).tolist() for name in _STRENGTHS}
-        found["weights"] = chains.weights.tolist()
-    return found
 
 
 def restore(model: JointModel, data: Mapping[str, object]) -> None:
     """Put a model's chains where they were.
 
     Raises:
-        ConfigError: The state is of another version, or of other settings.
+        ConfigError: The state is of another version, of other settings, or none at all.
     """
-    expected = (STATE_VERSION, [each.path for each in model.axes], model.features.count)
+    axes = [_plain_axis(each) for each in model.axes]
+    expected = (STATE_VERSION, axes, model.features.count)
     if (data.get("version"), data.get("axes"), data.get("columns")) != expected:
         raise ConfigError("state: of other settings or another version, expected this model's")
-    model._fits = data["fits"] if isinstance(data["fits"], int) else 0
-    if "weights" not in data:
-        return
-    kinds = {"logs": np.float64, "length": np.intp, "bet": np.bool_, "idle": np.bool_}
-    strengths = Strengths(**{name: np.array(data[name], kinds[name]) for name in _STRENGTHS})
-    model._chains = Chains(strengths, np.array(data["weights"], dtype=np.float64))
+    try:
+        chains, idle = (_chains(model, data[name]) for name in ("chains", "idle_chains"))
+        fits = int(data["fits"])  # type: ignore[call-overload]  # what is no number raises
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ConfigError("state: given what is none, expected what `state` returned") from error
+    model._chains, model._idle_chains, model._fits = chains, idle, max(fits, 0)
 
 
-_STRENGTHS = ("logs", "length", "bet", "idle")
+_KINDS = {"logs": np.float64, "length": np.intp, "bet": np.bool_, "idle": np.bool_}
+
+
+def _plain_axis(axis: SettingAxis) -> list[object]:
+    return [axis.path, axis.low, axis.high, axis.log, axis.whole, axis.has_hump, [*axis.names]]
+
+
+def _plain_chains(chains: Chains | None) -> dict[str, object] | None:
+    if chains is None or chains.weights is None:
+        return None
+    found = {name: getattr(chains.strengths, name).tolist() for name in _KINDS}
+    return {**found, "weights": chains.weights.tolist(), "known": chains.known}
+
+
+def _chains(model: JointModel, data: object) -> Chains | None:
+    """Return chains from plain data.
+
+    Raises:
+        TypeError: It is none.
+        KeyError: Likewise.
+        ValueError: Likewise, or it does not fit the model.
+    """
+    if data is None:
+        return None
+    if not isinstance(data, Mapping):
+        raise TypeError("no chains")
+    d = len(model.axes)
+    found: dict[str, NDArray[Any]] = {
+        name: np.array(data[name], kind) for name, kind in _KINDS.items()
+    }
+    shapes = [(CHAINS, d + 2 if name == "logs" else d) for name in _KINDS]
+    weights = np.array(data["weights"], dtype=np.float64)
+    right = [each.shape for each in found.values()] == shapes
+    right = right and weights.shape == (CHAINS, model.features.count)
+    right = right and bool(np.isfinite(weights).all() and (np.abs(found["logs"]) < 30).all())
+    length = found["length"]
+    if not right or not ((length >= 0) & (length < len(model.prior.smoothness))).all():
+        raise ValueError("chains of another model")
+    return Chains(Strengths(**found), weights, int(data["known"]))

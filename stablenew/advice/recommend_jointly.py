@@ -10,6 +10,7 @@ from stablenew._names import suggestion
 from stablenew.advice.candidates import grid_of
 from stablenew.advice.joint_advice import JointAdvice, advise_jointly
 from stablenew.advice.joint_evidence import joint_evidence
+from stablenew.advice.kept_chains import chains_file, fit_kept
 from stablenew.advice.made_with import MODEL
 from stablenew.advice.observations import Observations, gather_observations
 from stablenew.advice.picture_seconds import picture_seconds
@@ -60,7 +61,7 @@ def recommend_jointly(
     prior = read_priors(priors)
     observations = gather_observations(base_dir, plan_id=plan_id, report=report)
     return advise_all(observations, prior, stage=stage, prompt=prompt, model=model,
-                      subscore=subscore)  # fmt: skip
+                      subscore=subscore, kept=chains_file(base_dir, plan_id, subscore))  # fmt: skip
 
 
 def advise_all(
@@ -71,8 +72,20 @@ def advise_all(
     prompt: str | None = None,
     model: str | None = None,
     subscore: str | None = None,
+    kept: Path | None = None,
 ) -> JointAdvice | None:
-    """Return the advice for all settings together; see `recommend_jointly`. Pure."""
+    """Return the advice for all settings together; see `recommend_jointly`.
+
+    Args:
+        observations: Everything that was said.
+        prior: What is believed beforehand.
+        stage: As there, and so are the next ones.
+        prompt: Likewise.
+        model: Likewise.
+        subscore: Likewise.
+        kept: Where the model's chains are kept from one advice to the next; without it nothing is
+            read or written.
+    """
     if subscore is not None and subscore not in SUBSCORES:
         raise ConfigError(f"subscore: given {subscore!r}, {suggestion(subscore, SUBSCORES)}")
     evidence = joint_evidence(observations, prior, stage=stage, prompt=prompt, subscore=subscore)
@@ -88,12 +101,12 @@ def advise_all(
         for picture in observations.pictures.values()
         if picture.seconds
     ]
-    fitted = evidence.model(prior)
-    draws = fitted.fit(asked=evidence.asked)
+    joint = evidence.model(prior)
+    fitted = fit_kept(kept, joint, asked=evidence.asked)
     return advise_jointly(
-        fitted,
-        draws,
+        joint,
+        fitted.draws,
         grid=grid_of(evidence.axes, fixed),
         seconds=picture_seconds(evidence.axes, made[-_LOOKED_AT:], prior),
-        matters=fitted.matters(),
+        matters=fitted.matters,
     )

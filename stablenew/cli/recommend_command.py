@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stablenew._convert import json_line
 from stablenew.advice.joint_advice import JointAdvice
+from stablenew.advice.kept_chains import chains_file
 from stablenew.advice.observations import gather_observations
 from stablenew.advice.priors import read_priors
 from stablenew.advice.recommend_jointly import FEWEST, advise_all
@@ -50,7 +51,8 @@ def recommend_command(
     prior = read_priors(priors)
     seen = gather_observations(out, plan_id=plan_id, report=bad)
     found = advise(seen, stage=stage, prompt=prompt, model=model)
-    joint = advise_all(seen, prior, stage=stage, prompt=prompt, model=model, subscore=subscore)
+    joint = advise_all(seen, prior, stage=stage, prompt=prompt, model=model, subscore=subscore,
+                       kept=chains_file(out, plan_id, subscore))  # fmt: skip
     _say_left_out(bad)
     _tell(joint, found, as_json=as_json)
     if as_config is not None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from stablenew.advice.joint_evidence import axis_of, joint_evidence
+from stablenew.advice.kept_chains import chains_file
 from stablenew.advice.observations import Observations, observe
 from stablenew.advice.picture_seconds import picture_seconds
 from stablenew.advice.priors import read_priors
@@ -281,6 +282,11 @@ async def test_ratings_of_a_plan_give_an_answer_and_a_config(
     found = recommend_jointly(runs)
     assert found is not None
     assert (found.settings[SAMPLER.path], found.ratings) == ("Euler", 8)
+    kept = chains_file(runs, None, None)
+    assert kept.is_file()
+    assert recommend_jointly(runs) == found
+    kept.unlink()
+    assert recommend_jointly(runs) == found
     for cheapest in (False, True):
         shown(runs, as_config=str(best), cheapest=cheapest)
         out = capsys.readouterr().out
