@@ -115,6 +115,7 @@ def dry_run_schema() -> Schema:
         "pictures": {"type": "integer", "minimum": 0},
         "backend_calls": {"type": "integer", "minimum": 0},
         "step_count": {"type": "integer", "minimum": 0},
+        "at_most": {"type": "boolean"},
         "steps": {"type": "array", "items": {"type": "object"}},
     }
     return {

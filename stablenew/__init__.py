@@ -124,6 +124,7 @@ if TYPE_CHECKING:
         LearningExecutionRunner as LearningExecutionRunner,
     )
     from stablenew.learning.learning_execution import Rate as Rate
+    from stablenew.learning.learning_execution import RateAnswer as RateAnswer
     from stablenew.learning.learning_plan import LearningPlan as LearningPlan
     from stablenew.learning.learning_plan import LearningRunStep as LearningRunStep
     from stablenew.learning.learning_record import LearningRecord as LearningRecord

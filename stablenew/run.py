@@ -293,7 +293,9 @@ def _reported(work: Callable[[], int], errors: list[str] | None, *, verbose: boo
             import logging
 
             logging.getLogger(__name__).exception("stopped")
-        for line in str(error).split("\n"):
+        from stablenew.cli.problems import in_few_lines
+
+        for line in in_few_lines(str(error).split("\n")):
             _say(line, errors)
         if isinstance(error, ConfigError):
             return ExitCode.WRONG_INPUT

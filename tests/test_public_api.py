@@ -82,6 +82,7 @@ PUBLIC = [
     "PreviewMade",
     "Prompt",
     "Rate",
+    "RateAnswer",
     "Rating",
     "RatingsAwaited",
     "Recommendation",

@@ -1,14 +1,14 @@
-"""Adaptive plans: what was made is rated, and the ratings say what to make next.
+"""Has an adaptive plan's pictures rated while the next are made, and says which these are.
 
-After each round the model of `preference_model` says for every candidate by how much it may be
-expected to beat the best value so far. The most promising untried ones are made next; when the
-expected gain of all of them is small, one more picture would not change the advice, and the plan
-ends.
+- Whoever rates never waits while there is something to rate, and what is made is never more than
+  a batch ahead: the next one is chosen as soon as no more than `AT_ONCE` pictures wait.
+- Late ratings count from the next batch on, also those from elsewhere: what is on disk holds.
+- Without a `rate`, ratings come from elsewhere alone; a picture is passed over once pictures of a
+  later batch are rated.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable, Sequence
 from inspect import isawaitable
 from pathlib import Path
@@ -16,191 +16,217 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 import attrs
-import numpy as np
 
 from stablenew._cancelling import leak_of
-from stablenew.advice.observations import Observations, Picture
-from stablenew.advice.recommendation import Recommendation, advise, explore
-from stablenew.advice.value_axis import ordered
-from stablenew.config.overrides import setting_types
-from stablenew.config.pipeline_config import Setting
+from stablenew.advice.exploration import AT_ONCE, Exploration, Made, rating_of
+from stablenew.advice.joint_advice import JointAdvice
+from stablenew.advice.priors import Prior, read_priors
 from stablenew.errors import ConfigError, RecordError
 from stablenew.events.event import Event
 from stablenew.learning.feedback_manager import record_feedback
-from stablenew.learning.feedback_reader import Rating, checked_rating, read_feedback
+from stablenew.learning.feedback_reader import Feedback, Rating, checked_rating, read_feedback
 from stablenew.learning.gallery import Shown
 from stablenew.learning.learning_events import AdviceGiven, RatingsAwaited
-from stablenew.learning.learning_execution import Rate
+from stablenew.learning.learning_execution import Rate, RateAnswer
 from stablenew.learning.learning_plan import LearningPlan
 from stablenew.learning.learning_result import LearningRunResult
+from stablenew.pipeline.results import StageOutput
 
-_CANDIDATES = 25
-_AT_ONCE = 3
-_SMALL_GAIN = 0.06
-"""Of a rating's five points: what the best candidate may add, below which nothing more is made."""
-
-_ENOUGH_ALIKE = 9
-"""Ratings that are all the same after which nothing more is made."""
+_UNSAID = 4
+"""Pictures in a row of which nothing is said after which that is taken for enough."""
 
 _LOOK_EVERY = 0.5
 
 
-def first_values(path: str, bounds: tuple[float, float]) -> tuple[Setting, ...]:
-    """Return the values that an exploration of a range begins with: both ends and the middle."""
-    every = candidates(path, bounds)
-    picked = (every[0], every[len(every) // 2], every[-1])
-    return tuple(dict.fromkeys(picked))
+@attrs.define(eq=False)
+class _Waiting:
+    """A picture that nobody rated yet, and the batch that it is of."""
 
-
-def candidates(path: str, bounds: tuple[float, float]) -> tuple[Setting, ...]:
-    """Return the values of a range that are considered; whole where the setting is."""
-    low, high = bounds
-    stage, _, name = path.partition(".")
-    if setting_types(stage).get(name) is int:
-        count = min(_CANDIDATES, int(high - low) + 1)
-        return tuple(dict.fromkeys(round(each) for each in np.linspace(low, high, count)))
-    digits = max(0, 2 - math.floor(math.log10(max(high - low, 1e-9))))
-    points = [round(float(each), digits) for each in np.linspace(low, high, _CANDIDATES)]
-    whole = [int(each) if each == int(each) else each for each in points]
-    return tuple(dict.fromkeys(whole))
+    shown: Shown
+    made: Made
+    batch: int
+    told: bool = False
 
 
 @attrs.define(eq=False)
 class Explorer:
-    """Asks for ratings, and says which values to make next.
+    """Asks for ratings, and says what to make next; see the module.
 
     Attributes:
-        plan: An adaptive one.
+        plan: An adaptive one, with what it has chosen so far.
         base_dir: The folder of all runs.
         rate: Asked for each picture's rating; None to wait for what is rated elsewhere, in the
             terminal or from the page.
-        advice: The latest, None before the first rating.
+        prior: What is believed beforehand.
+        had_enough: Whether whoever rates has had enough.
     """
 
     plan: LearningPlan
     base_dir: Path
     rate: Rate | None = None
-    advice: Recommendation | None = None
-    _pictures: dict[tuple[str, str], Picture] = attrs.field(factory=dict)
-    _made: set[Setting] = attrs.field(factory=set)
-    _count: int = 0
-    _had_enough: bool = False
+    prior: Prior = attrs.field(factory=read_priors)
+    had_enough: bool = False
+    _stopped: bool = False
+    _made: list[Made] = attrs.field(factory=list)
+    _waiting: list[_Waiting] = attrs.field(factory=list)
+    _batch: int = 0
+    _unsaid: int = 0
+    _heard: int = 0
+    _told: tuple[int, int] = (0, 0)
+    _news: anyio.Event = attrs.field(factory=anyio.Event)
 
-    async def next_values(
-        self, results: Sequence[LearningRunResult], tell: Callable[[Event], Awaitable[None]]
-    ) -> tuple[Setting, ...]:
-        """Have what is new rated, and return what to make next; nothing when that is all.
+    @property
+    def over(self) -> bool:
+        """Whether no further step is to begin: whoever rates has had enough, or failed."""
+        return self.had_enough or self._stopped
 
-        Args:
-            results: Of every step so far.
-            tell: Awaited with what happens.
+    def stop(self) -> None:
+        """Have no further step begin."""
+        self._stopped = True
+        self._tell_all()
+
+    def take(self, result: LearningRunResult) -> None:
+        """Take up a step that has ended: its pictures wait to be rated."""
+        cell = self.plan.cells[result.step.index]
+        run = result.run_result
+        outputs = [each for each in (run.final_outputs if run else ()) if not each.blank]
+        if run is None or not run.success or not outputs:
+            self._made.append(Made(cell=cell))
+            return
+        seconds = None if any(each.reused for each in outputs) else run.duration / len(outputs)
+        for number, output in enumerate(outputs):
+            keys = [(result.run_id, output.image_id)]
+            if output.reused_from:
+                origin, _, image_id = output.reused_from.partition("/")
+                keys.append((origin, image_id))
+            made = Made(keys=tuple(keys), cell=cell, number=number, seconds=seconds or None)
+            self._made.append(made)
+            self._waiting.append(_Waiting(self._shown(result, output), made, self._batch))
+        self._tell_all()
+
+    def _shown(self, result: LearningRunResult, output: StageOutput) -> Shown:
+        conditions = self.plan.conditions
+        return Shown(
+            run_id=result.run_id,
+            image_id=output.image_id,
+            path=self.base_dir / output.path,
+            varied={p: v for p, v in result.step.varied.items() if p not in conditions},
+            settings=output.settings,
+            seconds=result.run_result.duration if result.run_result else 0.0,
+        )
+
+    def _tell_all(self) -> None:
+        """Have whoever waits look again."""
+        self._news.set()
+        self._news = anyio.Event()
+
+    async def _until(self, true: Callable[[], bool]) -> None:
+        while not true():
+            await self._news.wait()
+
+    async def rate_all(self) -> None:
+        """Have what is taken up rated, until this is cancelled.
+
+        Raises:
+            Exception: What the scorer failed with.
         """
-        self._made = {result.step.value for result in results}
-        self._count = sum(result.step.images_requested for result in results)
-        fresh = [shown for result in results for shown in self._shown(result)]
-        fresh = [shown for shown in fresh if shown.key not in self._pictures]
-        if not fresh:
-            return ()
-        await tell(RatingsAwaited(pictures=tuple(shown.key for shown in fresh)))
-        rated = await self._rated(fresh)
-        self._pictures |= {picture.key: picture for picture in rated}
-        values, self.advice = await anyio.to_thread.run_sync(self._decide)
-        if self.advice is not None:
+        while not self.over:
+            await self._until(lambda: bool(self._waiting))
+            if self.rate is None:
+                await self._look()
+            else:
+                await self._ask(self.rate, self._waiting[0])
+
+    async def _ask(self, rate: Rate, waiting: _Waiting) -> None:
+        """Ask for the rating of a picture, unless somebody rated it elsewhere."""
+        said = await anyio.to_thread.run_sync(self._said, [waiting.made])
+        if rating_of(waiting.made, said) is None:
+            answer = await _asked(rate, waiting.shown)
+            self._unsaid = self._unsaid + 1 if answer is None else 0
+            self.had_enough = isinstance(answer, RateAnswer) or self._unsaid >= _UNSAID
+            if isinstance(answer, Rating) and answer.rating is not None:
+                await record_feedback(
+                    *waiting.shown.key,
+                    answer.rating,
+                    answer.notes,
+                    base_dir=self.base_dir,
+                    subscores=answer.subscores,
+                    tags=answer.tags,
+                )
+        self._waiting.remove(waiting)
+        self._heard += 1
+        self._tell_all()
+
+    async def _look(self) -> None:
+        """See what was rated elsewhere, and look again after a while."""
+        waiting = [*self._waiting]
+        said = await anyio.to_thread.run_sync(self._said, [each.made for each in waiting])
+        rated = [each for each in waiting if rating_of(each.made, said) is not None]
+        if rated:
+            last = max(each.batch for each in rated)
+            gone = {id(each) for each in (*rated, *(e for e in waiting if e.batch < last))}
+            self._waiting = [each for each in self._waiting if id(each) not in gone]
+            self._heard += len(rated)
+            self._tell_all()
+        await anyio.sleep(_LOOK_EVERY)
+
+    def _said(self, made: Sequence[Made]) -> Feedback:
+        runs = sorted({run_id for each in made for run_id, _ in each.keys})
+        return read_feedback(self.base_dir, run_ids=runs, report=_ignore)
+
+    async def next_cells(self, tell: Callable[[Event], Awaitable[None]]) -> Sequence[int]:
+        """Return what to go on with, none when the plan is at its end."""
+        fresh = [each for each in self._waiting if not each.told]
+        if fresh:
+            for each in fresh:
+                each.told = True
+            await tell(RatingsAwaited(pictures=tuple(each.shown.key for each in fresh)))
+        self._batch += 1
+        if self.plan.count < self.plan.most_steps:
+            await self._until(lambda: self.over or len(self._waiting) <= AT_ONCE)
+            if cells := await self._decided(tell):
+                return cells
+        # Nothing more is worth making, as far as is known; the last ratings may say otherwise.
+        heard = self._heard
+        await self._until(lambda: self.over or not self._waiting)
+        if self._heard > heard or self.plan.count >= self.plan.most_steps:
+            return await self._decided(tell)
+        return ()
+
+    async def _decided(self, tell: Callable[[Event], Awaitable[None]]) -> Sequence[int]:
+        cells, advice = await anyio.to_thread.run_sync(self._decide)
+        if advice is not None and (told := (advice.ratings, advice.choices)) != self._told:
+            self._told = told
             await tell(
                 AdviceGiven(
-                    parameter=self.advice.parameter,
-                    value=self.advice.value,
-                    mean=self.advice.mean,
-                    low=self.advice.low,
-                    high=self.advice.high,
-                    ratings=self.advice.ratings,
-                    enough=self.advice.enough,
-                    why=self.advice.why,
+                    settings=advice.settings,
+                    mean=advice.mean,
+                    low=advice.low,
+                    high=advice.high,
+                    ratings=advice.ratings,
+                    enough=advice.enough,
+                    why=advice.why,
+                    expected_regret=advice.expected_regret,
+                    expected_gain=advice.expected_gain,
                 )
             )
-        if self._had_enough:
+        if self.over:
             return ()
-        ratings = [picture.rating for picture in self._pictures.values() if picture.rating]
-        if len(ratings) >= _ENOUGH_ALIKE and len(set(ratings)) == 1:
-            return ()  # whatever is made is rated the same
-        room = (self.plan.max_pictures - self._count) // self.plan.images_per_step
-        return values[: max(room, 0)]
+        self.plan = self.plan.with_cells(cells)
+        return cells
 
-    def _shown(self, result: LearningRunResult) -> list[Shown]:
-        run = result.run_result
-        return [
-            Shown(
-                run_id=result.run_id,
-                image_id=output.image_id,
-                path=self.base_dir / output.path,
-                varied={self.plan.path: result.step.value},
-                settings=output.settings,
-                seconds=run.duration if run else 0.0,
-            )
-            for output in (run.final_outputs if run and run.success else ())
-            if not output.blank
-        ]
+    def _decide(self) -> tuple[tuple[int, ...], JointAdvice | None]:
+        made = tuple(self._made)
+        exploration = Exploration(plan=self.plan, prior=self.prior)
+        return exploration.next_cells(made, self._said(made))
 
-    async def _rated(self, fresh: Sequence[Shown]) -> list[Picture]:
-        if self.rate is None:
-            return await self._rated_elsewhere(fresh)
-        pictures = []
-        self._had_enough = True  # whoever says nothing of a single one
-        for shown in fresh:
-            rating = await _asked(self.rate, shown)
-            self._had_enough &= rating is None
-            if rating is not None and rating.rating is not None:
-                await record_feedback(
-                    *shown.key,
-                    rating.rating,
-                    rating.notes,
-                    base_dir=self.base_dir,
-                    subscores=rating.subscores,
-                    tags=rating.tags,
-                )
-            pictures.append(_picture(shown, rating.rating if rating else None))
-        return pictures
-
-    async def _rated_elsewhere(self, fresh: Sequence[Shown]) -> list[Picture]:
-        """Wait until every picture has a rating on disk."""
-        runs = sorted({shown.run_id for shown in fresh})
-
-        def look() -> dict[tuple[str, str], Rating]:
-            return dict(read_feedback(self.base_dir, run_ids=runs, report=_ignore).ratings)
-
-        while True:
-            ratings = await anyio.to_thread.run_sync(look)
-            if all(shown.key in ratings for shown in fresh):
-                return [_picture(shown, ratings[shown.key].rating) for shown in fresh]
-            await anyio.sleep(_LOOK_EVERY)
-
-    def _decide(self) -> tuple[tuple[Setting, ...], Recommendation | None]:
-        observations = Observations(pictures=self._pictures)
-        advice = next(iter(advise(observations)), None)
-        if advice is None or self.plan.bounds is None:
-            return (), advice
-        tried = {picture.settings[self.plan.path] for picture in self._pictures.values()}
-        every = ordered([*candidates(self.plan.path, self.plan.bounds), *tried])
-        posterior = explore(observations, self.plan.path, every)
-        known = [index for index, value in enumerate(every) if value in tried]
-        best = posterior.draws[:, known].mean(axis=0).max() if known else 0.0
-        gains = np.maximum(posterior.draws - best, 0.0).mean(axis=0)
-        order = [int(index) for index in np.argsort(-gains) if every[int(index)] not in self._made]
-        return tuple(every[index] for index in _apart(order, gains, len(every))), advice
+    def answer(self) -> JointAdvice | None:
+        """Return the advice for all settings together; None where nothing was said. Blocks."""
+        made = tuple(self._made)
+        return Exploration(plan=self.plan, prior=self.prior).answer(made, self._said(made))
 
 
-def _apart(order: Sequence[int], gains: np.ndarray, count: int) -> list[int]:
-    """Return the most promising candidates that are not neighbours of each other."""
-    picked: list[int] = []
-    for index in order:
-        if gains[index] < _SMALL_GAIN or len(picked) == _AT_ONCE:
-            break
-        if all(abs(index - other) > max(1, count // 8) for other in picked):
-            picked.append(index)
-    return picked
-
-
-async def _asked(rate: Rate, shown: Shown) -> Rating | None:
+async def _asked(rate: Rate, shown: Shown) -> Rating | RateAnswer | None:
     """Return what a scorer says of a picture.
 
     Raises:
@@ -214,19 +240,9 @@ async def _asked(rate: Rate, shown: Shown) -> Rating | None:
         said = await answer
     except anyio.get_cancelled_exc_class() as error:
         raise leak_of("rate", error) from error
-    if said is None or isinstance(said, Rating):
+    if said is None or isinstance(said, Rating | RateAnswer):
         return said
     return Rating(run_id="", image_id="", rating=checked_rating("rate", said))
-
-
-def _picture(shown: Shown, rating: int | None) -> Picture:
-    return Picture(
-        run_id=shown.run_id,
-        image_id=shown.image_id,
-        settings=dict(shown.varied),
-        context=str(shown.settings.get("seed")),
-        rating=rating,
-    )
 
 
 def _ignore(problem: RecordError) -> None:

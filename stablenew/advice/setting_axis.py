@@ -15,15 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stablenew.advice.value_axis import identity, is_number
+from stablenew.config.number_range import numbers_between
 from stablenew.config.pipeline_config import Setting
 
 Array = NDArray[np.float64]
-
-_STEPS = 40
-"""Into how many steps a range is cut, at the most, for what is considered and advised."""
-
-_NICE = (1.0, 2.0, 2.5, 5.0, 10.0)
-"""What a step's first digits may be: people set a cfg of 6.5 and not of 6.475."""
 
 _FEW = 5
 """Values below which the ends of a range are no ends: one of three is as likely as another."""
@@ -40,6 +35,7 @@ class SettingAxis:
         log: Whether numbers lie on a logarithmic axis.
         whole: Whether they are whole.
         names: Of a setting of names: all of them, in order; empty for a number.
+        given: Of a number: what alone is considered, ascending; numbers from end to end if empty.
         ends_rarely_best: Whether it is believed beforehand that the ends are rarely the best.
     """
 
@@ -49,29 +45,18 @@ class SettingAxis:
     log: bool = False
     whole: bool = False
     names: tuple[Setting, ...] = ()
+    given: tuple[Setting, ...] = ()
     ends_rarely_best: bool = True
 
     @cached_property
     def values(self) -> tuple[Setting, ...]:
         """What is considered: every name, or numbers from end to end."""
-        if self.names:
-            return self.names
+        if self.names or self.given:
+            return self.names or self.given
         if self.low >= self.high:
             return (self._plain(self.low),)
-        found = {self.low, self.high, *self._between()}
-        return tuple(self._plain(each) for each in sorted(found))
-
-    def _between(self) -> list[float]:
-        if self.whole and self.high - self.low <= _STEPS:
-            return [float(n) for n in range(math.ceil(self.low), math.floor(self.high) + 1)]
-        if self.log:
-            points = np.geomspace(self.low, self.high, _STEPS - 10)
-            digits = 0 if self.whole else 2 - math.floor(math.log10(self.high))
-            return [round(float(each), digits) for each in points[1:-1]]
-        step = nice_step((self.high - self.low) / _STEPS)
-        step = max(1.0, round(step)) if self.whole else step
-        first, last = math.ceil(self.low / step), math.floor(self.high / step)
-        return [float(f"{n * step:.6g}") for n in range(first, last + 1)]
+        numbers = numbers_between(self.low, self.high, whole=self.whole, log=self.log)
+        return tuple(self._plain(each) for each in numbers)
 
     def _plain(self, value: float) -> Setting:
         return int(value) if self.whole or value == int(value) else value
@@ -111,9 +96,3 @@ class SettingAxis:
 
 def _number(value: Setting) -> float:
     return float(value) if is_number(value) else math.nan
-
-
-def nice_step(smallest: float) -> float:
-    """Return the smallest step of few digits that is not below another."""
-    power = 10.0 ** math.floor(math.log10(smallest))
-    return next(power * digits for digits in _NICE if power * digits >= smallest * 0.999)

@@ -210,12 +210,13 @@ def _add_axes(axes: argparse._ArgumentGroup) -> None:
         metavar="ORDER",
         help="models: load each model once; given: as the axes are given (models)",
     )
-    axes.add_argument(
-        "--explore",
-        metavar="PATH=LOW..HIGH",
-        help="let your ratings choose what to make next: txt2img.cfg_scale=1..12",
+    varying(
+        "explore",
+        "PATH=LOW..HIGH",
+        "let ratings choose what to make next, of all that is explored: txt2img.cfg_scale=1..12, or"
+        " a list of names or sizes; as often as is wanted",
     )
-    axes.add_argument("--max-pictures", metavar="N", help="of an exploration (24)")
+    axes.add_argument("--max-pictures", metavar="N", help="of an exploration, at the most (24)")
     axes.add_argument(
         "--rater",
         metavar="PROGRAM",

@@ -76,11 +76,13 @@ class DryRun:
         count: How many steps.
         first: The first of them, as many as are ever shown.
         looked_at: All of them; or of very many, some that stand for all.
+        at_most: Whether it may be fewer: of an adaptive plan, of which the first ones are known.
     """
 
     count: int
     first: tuple[DryStep, ...]
     looked_at: tuple[DryStep, ...]
+    at_most: bool = False
 
     @property
     def share(self) -> float:
@@ -119,6 +121,12 @@ def dry_run_of(job: Job, capabilities: Capabilities) -> DryRun:
     if job.resumed is not None:
         defaults = job.resumed.pinned(capabilities).defaults
     what = (job.plan, job.config, capabilities, defaults, job.problems, job.pictures)
+    if job.plan.is_adaptive:
+        for _ in checked_stages(*what):
+            pass  # it raises what is wrong with any choice
+        first = tuple(starmap(_dry_step, plan_steps(*what)))[: job.max_steps]
+        most = min(job.plan.most_steps, job.max_steps or job.plan.most_steps)
+        return DryRun(count=most, first=first, looked_at=first, at_most=True)
     if job.problems or job.plan.count <= LOOKED_AT:
         every = tuple(starmap(_dry_step, plan_steps(*what)))[: job.max_steps]
         return DryRun(count=len(every), first=every[:_KEPT], looked_at=every)
@@ -222,7 +230,8 @@ def describe(job: Job, dry: DryRun, estimate: Estimate | None) -> Iterator[str]:
     roughly = "" if len(dry.looked_at) == dry.count else "about "
     took = f", {estimate}" if estimate is not None and dry.calls else ""
     calls = f"backend calls: {roughly}{dry.calls:,}"
-    yield f"steps: {dry.count:,}, pictures: {dry.pictures:,}, {calls}{took}"
+    most = "up to " if dry.at_most else ""
+    yield f"steps: {most}{dry.count:,}, pictures: {most}{dry.pictures:,}, {calls}{took}"
     for axis in job.plan.axes if job.plan else ():
         yield f"{axis.name}: {_choices(axis)}"
     for step in dry.first[:_SHOWN]:
@@ -231,7 +240,9 @@ def describe(job: Job, dry: DryRun, estimate: Estimate | None) -> Iterator[str]:
             yield f"  image: {image.path}, {image.width}x{image.height}"
         for stage in step.stages.stages:
             yield f"  {stage.name}: {_settings(_without_graph(stage))}"
-    if dry.count > _SHOWN:
+    if dry.at_most:
+        yield "… and what the ratings of these promise most of"
+    elif dry.count > _SHOWN:
         yield f"… and {dry.count - _SHOWN:,} more"
 
 
@@ -264,6 +275,7 @@ def plain(dry: DryRun, estimate: Estimate | None) -> dict[str, object]:
         "backend_calls": dry.calls,
         "estimate": estimate,
         "step_count": dry.count,
+        "at_most": dry.at_most,
         "steps": [
             {
                 "value": step.value,

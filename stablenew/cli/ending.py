@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -20,6 +21,9 @@ from stablenew.cli.unfinished import resume_line
 from stablenew.pipeline.durations import Estimate
 from stablenew.pipeline.results import Failure, Outcome, PipelineRunResult
 
+if TYPE_CHECKING:  # it loads numpy
+    from stablenew.advice.joint_advice import JointAdvice
+
 
 @attrs.frozen(kw_only=True)
 class Ended:
@@ -33,6 +37,7 @@ class Ended:
         out_of_time: Whether steps were left because they would not have been done in time.
         error: What ended a plan, where that was none of its steps.
         same_pictures: Settings that changed nothing, in words.
+        advice: What an adaptive plan advises, None for any other, or where nothing was rated.
     """
 
     outcome: Outcome
@@ -43,6 +48,7 @@ class Ended:
     out_of_time: bool = False
     error: Failure | None = None
     same_pictures: tuple[str, ...] = ()
+    advice: JointAdvice | None = None
 
 
 @attrs.frozen
@@ -125,6 +131,10 @@ def _closing_lines(files: list[tuple[str, Path]], ended: Ended, timing: Timing) 
         yield f"note: {warning}"
     for same in ended.same_pictures:
         yield f"note: {same}"
+    if ended.advice is not None:
+        from stablenew.cli.joint_answer import answer_lines  # loads numpy
+
+        yield from answer_lines(ended.advice)
     if not ended.complete and any(kind == "plan" for kind, _ in files):
         folder = next(path.parent for kind, path in files if kind == "plan")
         yield f"{'go on with':<14} {resume_line(folder)}"

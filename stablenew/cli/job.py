@@ -231,6 +231,7 @@ def _of_section(section: LearningSection) -> RunOptions:
     """Return what a plan file's section says that are words of their own as well."""
     return RunOptions(
         learn=section.enabled,
+        max_pictures=section.max_pictures,
         images_per_step=section.images_per_step,
         max_steps=section.max_steps,
         experiment_name=section.experiment_name,

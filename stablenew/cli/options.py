@@ -31,7 +31,7 @@ _BOOLS = {"1": True, "true": True, "yes": True, "on": True}
 _BOOLS |= {"0": False, "false": False, "no": False, "off": False}
 
 
-VARYING = ("sweep", "replace", "presets")
+VARYING = ("sweep", "replace", "presets", "explore")
 """The words that make axes, each as often as is wanted; on the command line also `with`."""
 
 
@@ -82,7 +82,6 @@ class SharedOptions:
     sample: int | None = attrs.field(default=None, validator=bounded(1, 10**9))
     skip: object = None
     order: str | None = attrs.field(default=None, validator=optional(one_of(ORDERS)))
-    explore: str | None = None
     max_pictures: int | None = attrs.field(default=None, validator=bounded(1, 100_000))
     images_per_step: int | None = attrs.field(default=None, validator=bounded(1, 100_000))
     max_steps: int | None = attrs.field(default=None, validator=bounded(1, 10**9))
@@ -132,6 +131,7 @@ class LearningSection:
     sample: int | None = attrs.field(default=None, validator=bounded(1, 10**9))
     skip: object = None
     order: str | None = attrs.field(default=None, validator=optional(one_of(ORDERS)))
+    max_pictures: int | None = attrs.field(default=None, validator=bounded(1, 100_000))
     images_per_step: int | None = attrs.field(default=None, validator=bounded(1, 100_000))
     max_steps: int | None = attrs.field(default=None, validator=bounded(1, 10**9))
     experiment_name: str | None = None
@@ -151,6 +151,7 @@ class RunFile(SharedOptions):
     sweep: object = attrs.field(default=None, validator=_texts)
     replace: object = attrs.field(default=None, validator=_texts)
     presets: object = attrs.field(default=None, validator=_texts)
+    explore: object = attrs.field(default=None, validator=_texts)
     txt2img: Txt2ImgConfig = Txt2ImgConfig()
     img2img: Img2ImgConfig = Img2ImgConfig()
     adetailer: ADetailerConfig = ADetailerConfig()

@@ -16,7 +16,14 @@ from stablenew.config.image_files import find_images
 from stablenew.config.overrides import IMAGE
 from stablenew.config.pipeline_config import Setting
 from stablenew.config.prompt import Prompt
-from stablenew.config.sweep import Named, by_config, parse_sweep, parse_values, split_items
+from stablenew.config.sweep import (
+    Named,
+    by_config,
+    parse_exploration,
+    parse_sweep,
+    parse_values,
+    split_items,
+)
 from stablenew.errors import ConfigError
 from stablenew.learning.axis import Axis, axis_in_step, axis_of_prompts, axis_of_values
 from stablenew.learning.learning_adapter import build_learning_plan_from_dict
@@ -46,24 +53,27 @@ def plan_of(
     Raises:
         ConfigError: With every problem.
     """
-    varies = options.varying is not None or options.explore is not None
-    plan = None if varies else section_plan(section, folders)
+    plan = None if options.varying is not None else section_plan(section, folders)
     axes = (*axes, *image_axes(images), *_prompt_axes(options, plan, axes, prompts, assigned))
-    if options.explore is not None:
-        if options.workflow is not None:
-            raise ConfigError("explore: given with a workflow, whose inputs are only swept so far")
-        if axes:
-            names = ", ".join(axis.name for axis in axes)
-            raise ConfigError(f"explore: given with {names}, expected one setting to explore")
-        return _exploration(options.explore, options)
+    words = {each.word for each in options.varying or ()}
+    adaptive = (plan is not None and plan.is_adaptive) or "explore" in words
+    if options.max_pictures is not None and not adaptive:
+        raise ConfigError("max_pictures: of what? expected --explore PATH=LOW..HIGH")
     if plan is None and not axes:
         _refuse_parts_of_nothing(options)
         return None
     base = plan or LearningPlan(axes=axes)
+    if adaptive and words & {"sweep", "with"}:
+        raise ConfigError(
+            "sweep: given with --explore, which chooses what is made;"
+            " give it the values to choose from: --explore PATH=VALUES"
+        )
+    kept = "adaptive" if adaptive else plan.mode if plan and not axes else None
     return attrs.evolve(
         base,
         axes=(*plan.axes, *axes) if plan else axes,
-        mode=plan.mode if plan and not axes else None,
+        mode=kept,
+        max_pictures=options.max_pictures or base.max_pictures,
         images_per_step=options.images_per_step or 1,
         sample=options.sample,
         skip=_skips(options.skip),
@@ -159,6 +169,8 @@ def _take(groups: list[_Group], word: Varying, replaced_by: str, named: Named) -
             before += names
     elif word.word == "replace":
         groups.append(_replacement(word.text, replaced_by))
+    elif word.word == "explore":
+        groups.append(axis_of_values(*parse_exploration(word.text, named)))
     elif word.word == "sweep":
         swept: dict[str, tuple[Setting, ...]] = {}
         groups.append(swept)  # what follows is in step with it, whatever becomes of it
@@ -210,31 +222,3 @@ def _skips(given: object) -> list[Mapping[str, Setting]]:
             raise ConfigError(f"skip: given {each!r}, expected NAME=VALUE,… such as steps=8")
         skips.append({name.strip(): value.strip() for name, _, value in pairs})
     return skips
-
-
-def _exploration(text: str, options: RunOptions) -> LearningPlan:
-    """Return the adaptive plan that `txt2img.cfg_scale=1..12` asks for."""
-    from stablenew.advice.explorer import first_values  # numpy: only where it is needed
-
-    path, _, span = text.partition("=")
-    low, dots, high = span.partition("..")
-    if not dots:
-        raise ConfigError(f"explore: given {text!r}, expected PATH=LOW..HIGH")
-    ends = []
-    for end in (low, high):
-        value, *more = parse_values(path.strip(), end)
-        if more or isinstance(value, bool) or not isinstance(value, int | float):
-            raise ConfigError(f"explore: given {text!r}, expected a setting that is a number")
-        ends.append(float(value))
-    if not ends[0] < ends[1]:
-        raise ConfigError(f"explore: given {text!r}, expected a lower and a higher number")
-    bounds = ends[0], ends[1]
-    stage, _, name = path.strip().partition(".")
-    return LearningPlan(
-        stage=stage,
-        target_variable=name,
-        sweep_values=first_values(path.strip(), bounds),
-        images_per_step=options.images_per_step or 1,
-        bounds=bounds,
-        max_pictures=options.max_pictures or 24,
-    )

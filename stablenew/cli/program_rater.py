@@ -92,7 +92,7 @@ def rater_of(text: object, plan: LearningPlan | None) -> ProgramRater | None:
     """
     if text is None:
         return None
-    if plan is None or plan.mode != "adaptive":
+    if plan is None or not plan.is_adaptive:
         raise ConfigError("--rater: of what? expected with --explore PATH=LOW..HIGH")
     try:
         words = shlex.split(str(text))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -11,6 +12,7 @@ import attrs
 
 from stablenew.cli.printing import printable, say
 from stablenew.events.event import Event
+from stablenew.learning.axis import label_of, without_stage
 from stablenew.learning.learning_events import (
     AdviceGiven,
     NodeReturned,
@@ -166,8 +168,9 @@ class Progress:
             where = f"stablenew rate {self._out}/{event.plan_id}"
             self._display.tell(f"{len(event.pictures)} pictures to rate; elsewhere: {where}")
         elif isinstance(event, AdviceGiven):
-            shown = "" if event.mean is None else f", {event.mean:.1f} of 5"
-            self._display.tell(f"so far: {event.parameter}={event.value}{shown}; {event.why}")
+            shown = "" if event.mean is None else f": {event.mean:.1f} of 5"
+            best = ", ".join(f"{without_stage(p)}={label_of(v)}" for p, v in event.settings.items())
+            self._display.tell(f"so far {best}{shown}; {event.why}")
         elif isinstance(event, StepStarted):
             self._steps = event.steps
             self._nodes.add(event.node)
@@ -212,6 +215,20 @@ class Progress:
 class LineDisplay:
     """Leaves lines and shows nothing in between, for logs and pipes."""
 
+    def __init__(self) -> None:
+        self._kept: list[str] | None = None
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep lines until the end of this: a person is being asked something in a line."""
+        self._kept = []
+        try:
+            yield
+        finally:
+            kept, self._kept = self._kept, None
+            for line in kept:
+                self.tell(line)
+
     def __enter__(self) -> Self:
         return self
 
@@ -228,7 +245,10 @@ class LineDisplay:
 
     def tell(self, line: str) -> None:
         """Print a line to stderr."""
-        say(line, err=True, flush=True)
+        if self._kept is None:
+            say(line, err=True, flush=True)
+        else:
+            self._kept.append(line)
 
 
 _BESIDE_LABEL = 27

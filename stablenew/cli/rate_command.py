@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import webbrowser
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -26,6 +27,7 @@ from stablenew.learning.feedback_manager import (
 )
 from stablenew.learning.feedback_reader import Rating, checked_rating, read_feedback
 from stablenew.learning.gallery import Gallery, Shown, open_gallery
+from stablenew.learning.learning_execution import Rate, RateAnswer
 from stablenew.storage.disk_errors import disk_errors
 from stablenew.storage.record_reader import NOT_JSON
 
@@ -171,25 +173,30 @@ async def _take_back(gallery: Gallery, picture: Shown, earlier: Rating | None) -
 
 def asker(
     terminal: Terminal = Terminal(),
-) -> Callable[[Shown], Coroutine[object, object, int | None]]:
-    """Return what asks for one rating after the other: a key for each, q for no more."""
-    ended = False
+    held: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> Rate:
+    """Return what asks for one rating after the other: a key for each, q for no more.
 
-    async def ask(shown: Shown) -> int | None:
-        nonlocal ended
-        if ended:
-            return None
-        terminal.show([shown])
-        say("1–5 rate, s skip, q quit: ", end="", flush=True)
-        while True:
-            key = await terminal.ask()
-            if key and key in "12345":
-                say(f"{key}  {_values(shown)}")
-                return int(key)
-            if key in ("s", "q", "\x1b", ""):
-                ended = key != "s"
-                say("skipped" if key == "s" else "enough")
-                return None
+    Args:
+        terminal: Where to ask.
+        held: Entered while a question is open, so that nothing else is printed into it.
+    """
+
+    async def ask(picture: Shown, /) -> Rating | int | RateAnswer | None:
+        with held():
+            terminal.show([picture])
+            say("1–5 rate, s skip, q quit: ", end="", flush=True)
+            while True:
+                key = await terminal.ask()
+                if key and key in "12345":
+                    say(f"{key}  {_values(picture)}")
+                    return int(key)
+                if key == "s":
+                    say("skipped")
+                    return Rating(run_id=picture.run_id, image_id=picture.image_id, rating=None)
+                if key in ("q", "\x1b", ""):
+                    say("enough")
+                    return RateAnswer.ENOUGH
 
     return ask
 

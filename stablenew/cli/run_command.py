@@ -109,14 +109,15 @@ async def run_job(
             if lines is not None:
                 app.bus.subscribe(Event, lines.take, overflow=Overflow.WAIT, name="json lines")
                 beside.start_soon(_cancel_when, lines.broken, app)
-            display = None
+            display, lines_alone = None, LineDisplay()
             if not quiet:
-                rates = job.plan is not None and job.plan.mode == "adaptive"
+                rates = job.plan is not None and job.plan.is_adaptive
                 # A bar and questions quarrel.
-                display = stack.enter_context(LineDisplay() if rates else make_display())
+                display = stack.enter_context(lines_alone if rates else make_display())
                 bar = Progress(display, str(job.settings.out))
                 app.bus.subscribe(Event, bar.take, name="progress")
-            ended = await _run(app, job, asks=lines is None and not quiet and sys.stdin.isatty())
+            asks = lines is None and not quiet and sys.stdin.isatty()
+            ended = await _run(app, job, asker(held=lines_alone.held) if asks else None)
             left = await drained(app.backends, stops, display)
             await app.reports.drained()
             await app.bus.drain()
@@ -184,7 +185,7 @@ async def _cancel_when(event: anyio.Event, app: App) -> None:
         await anyio.sleep(_CANCEL_EVERY)
 
 
-async def _run(app: App, job: Job, *, asks: bool) -> Ended:
+async def _run(app: App, job: Job, person: Rate | None) -> Ended:
     if job.plan is None:
         run = await app.pipeline.run_pipeline(job.config, images=job.images, metadata=job.metadata)
         reason = f": {run.error}" if run.error else ""
@@ -195,8 +196,7 @@ async def _run(app: App, job: Job, *, asks: bool) -> Ended:
             summary="the run was reused" if run.reused else f"the run {run.outcome}{reason}",
         )
     # A person at a terminal is asked here; else the ratings come from `rate`, or from the page.
-    rate: Rate | None = asker() if job.plan.mode == "adaptive" and asks else None
-    rate = job.rater or rate
+    rate = job.rater or (person if job.plan.is_adaptive else None)
     only_failed = job.resumed is not None and job.resumed.only_failed
     if job.resumed is not None:
         result = await app.learning.resume_plan(
@@ -226,7 +226,13 @@ async def _run(app: App, job: Job, *, asks: bool) -> Ended:
         folder=result.plan_id,
         runs=tuple(step.run_result for step in result.step_results if step.run_result),
         summary=f"{total} {noun}: {ways}",
-        complete=result.success and not result.out_of_time and not (only_failed and not_run),
+        complete=(
+            result.success
+            and not result.out_of_time
+            and not result.had_enough
+            and not (only_failed and not_run)
+        ),
+        advice=await app.learning.advice(),
         out_of_time=result.out_of_time,
         error=result.error,
         same_pictures=tuple(map(str, result.same_pictures[:_SAME])),

@@ -1,11 +1,14 @@
 """Ranges of numbers as people type them: `1:9:2`, `1:9`, and the WebUI's `1-10 (+2)`, `1-10 [5]`.
 
+And spans of them, `1..12`, of which an exploration picks what it tries.
+
 Counted in decimal arithmetic, the stop included. Without a step it is 1 towards the stop, where
 both ends are whole.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from decimal import Decimal
@@ -97,3 +100,47 @@ def _spread(
         raise ValueError(f"given {text!r}, but {there} from {start} to {stop}")
     for number in numbers:
         yield number if number == round(number, 6) else number.quantize(_DIGITS).normalize()
+
+
+_STEPS = 40
+"""Into how many steps a span is cut, at the most."""
+
+_NICE = (1.0, 2.0, 2.5, 5.0, 10.0)
+"""What a step's first digits may be: people set a cfg of 6.5 and not of 6.475."""
+
+
+def numbers_between(
+    low: float, high: float, *, whole: bool = False, log: bool = False, multiple: int = 1
+) -> tuple[float, ...]:
+    """Return the numbers of a span that are worth a thought, both ends included, ascending.
+
+    Args:
+        low: The lowest, below the highest.
+        high: That.
+        whole: Whether they are whole.
+        log: Whether each is to be so many times the one before.
+        multiple: Of what whole numbers between the ends are multiples.
+    """
+    found = {low, high, *_between(low, high, whole, log, multiple)}
+    return tuple(sorted(found))
+
+
+def _between(low: float, high: float, whole: bool, log: bool, multiple: int) -> list[float]:
+    if whole and multiple == 1 and high - low <= _STEPS:
+        return [float(n) for n in range(math.ceil(low), math.floor(high) + 1)]
+    if log:
+        count = _STEPS - 10
+        points = [low * (high / low) ** (n / (count - 1)) for n in range(1, count - 1)]
+        digits = 0 if whole else 2 - math.floor(math.log10(high))
+        return [round(each, digits) for each in points]
+    step = nice_step((high - low) / _STEPS)
+    if whole:
+        step = max(1, math.ceil(round(step) / multiple)) * multiple
+    first, last = math.ceil(low / step), math.floor(high / step)
+    return [float(f"{n * step:.6g}") for n in range(first, last + 1)]
+
+
+def nice_step(smallest: float) -> float:
+    """Return the smallest step of few digits that is not below another."""
+    power = 10.0 ** math.floor(math.log10(smallest))
+    return next(power * digits for digits in _NICE if power * digits >= smallest * 0.999)

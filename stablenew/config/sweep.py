@@ -1,4 +1,4 @@
-"""Settings and sweeps as a person types them: `txt2img.cfg_scale=1,3,5:9:2`."""
+"""Settings, sweeps and spans as a person types them: `txt2img.cfg_scale=1,3,5:9:2`, or `1..12`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal, InvalidOperation
 
 from stablenew._arguments import checked
-from stablenew.config.number_range import MOST_VALUES, counted, is_webui_range, webui_range
+from stablenew.config.number_range import (
+    MOST_VALUES,
+    counted,
+    is_webui_range,
+    numbers_between,
+    webui_range,
+)
 from stablenew.config.overrides import value_type
 from stablenew.config.pipeline_config import Setting
 from stablenew.errors import OverrideError
@@ -75,6 +81,62 @@ def parse_values(path: str, text: str, kind: type | None = None) -> tuple[Settin
             raise OverrideError(f"{path}: given more than {MOST_VALUES:,} values")
     return tuple(values)
 
+
+def parse_exploration(text: str, named: Named = by_config) -> tuple[str, tuple[Setting, ...]]:
+    """Read `txt2img.cfg_scale=1..12` as a path and all that is worth trying; or a list of values.
+
+    Raises:
+        OverrideError: An unknown path, a value of another type, a span with nothing in it, a seed,
+            or fewer than two values.
+    """
+    path, given = _split(text)
+    path, kind = named(path)
+    if path.rpartition(".")[2] in _LUCK:
+        raise OverrideError(f"{path}: a seed is luck and no choice; expected another setting")
+    if ".." in given and "," in given and kind in (int, float):
+        raise OverrideError(
+            f"{path}: given {given!r}, expected LOW..HIGH alone, or a list of values"
+        )
+    values = parse_span(path, given, kind) or parse_values(path, given, kind)
+    if len(values) < 2:
+        ways = f"expected {path}=LOW..HIGH, or several values, to choose from"
+        raise OverrideError(f"{path}: given {given!r} alone; {ways}")
+    return path, values
+
+
+_LUCK = ("seed", "noise_seed", "subseed")
+_SIDES, _SIDE_STEP = ("width", "height"), 64
+
+
+def parse_span(path: str, text: str, kind: type | None = None) -> tuple[Setting, ...]:
+    """Read `1..12` as the numbers of that span that are worth trying; nothing where it is none.
+
+    Raises:
+        OverrideError: There is nothing between the two, or one is no number.
+    """
+    low, dots, high = (part.strip() for part in text.partition(".."))
+    if not dots or "," in text or '"' in text:
+        return ()
+    kind = kind or value_type(path)
+    if kind not in (int, float, object):
+        return ()  # a text that has two dots in it
+    ends = [_number(path, _decimal(path, end, kind), kind) for end in (low, high)]
+    first, last = map(float, ends)
+    if not first < last:
+        raise OverrideError(f"{path}: given {text!r}, expected a lower and a higher number")
+    whole = kind is int or (kind is object and "." not in low + high)
+    side = path.rpartition(".")[2] in _SIDES
+    step = _SIDE_STEP if side and last - first >= 2 * _SIDE_STEP else 1
+    log = first > 0 and last / first >= _GROWS
+    numbers = numbers_between(first, last, whole=whole, log=log, multiple=step)
+    if len(numbers) < 3:
+        said = f"given {text!r}, which has nothing in between"
+        raise OverrideError(f"{path}: {said}; expected a wider one, or the values: {low},{high}")
+    return tuple(int(each) if each == int(each) else each for each in numbers)
+
+
+_GROWS = 100.0
+"""A span that grows so many times is cut into equal factors."""
 
 _ITEM = re.compile(r'\s*(?:"((?:[^"]|"")*)"\s*|([^,]*))(?:,|\Z)')
 

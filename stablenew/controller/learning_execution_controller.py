@@ -7,6 +7,7 @@ from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
 from types import NoneType
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
@@ -20,25 +21,31 @@ from stablenew.config.overrides import with_seed
 from stablenew.config.pipeline_config import PipelineConfig, Setting
 from stablenew.controller.activity import State
 from stablenew.controller.engine import Engine, stoppable_once_called
+from stablenew.controller.exploring import answer_of, explorer_of
 from stablenew.controller.pinned_plan import new_plan, resumed_plan
 from stablenew.controller.plan_nodes import PlanNodes
-from stablenew.controller.plan_progress import PlanProgress, read_plan_progress
+from stablenew.controller.plan_progress import prepared_progress
 from stablenew.errors import ConfigError
 from stablenew.learning.execution_context import LearningExecutionContext, Resumption
-from stablenew.learning.gallery import PLAN_FILE, plan_runs
+from stablenew.learning.gallery import PLAN_FILE
 from stablenew.learning.learning_adapter import build_learning_plan_from_dict
 from stablenew.learning.learning_events import PlanFinished, StepFinished
-from stablenew.learning.learning_execution import LearningExecutionRunner, NextValues, Rate
+from stablenew.learning.learning_execution import LearningExecutionRunner, Rate
 from stablenew.learning.learning_plan import LearningPlan, step_run_id
 from stablenew.learning.learning_result import LearningExecutionResult, summarize
 from stablenew.learning.plan_file import StoredPlan, encode_plan_file, read_plan_file
 from stablenew.learning.plan_pictures import look_at_images
+from stablenew.learning.seed_axis import with_seed_axis
 from stablenew.pipeline.results import Outcome, PipelineRunResult
 from stablenew.pipeline.run_request import RunRequest
 from stablenew.pipeline.stage_settings import with_defaults
 from stablenew.pipeline.start_picture import StartPicture
 from stablenew.storage import files
 from stablenew.storage.disk_errors import disk_errors
+
+if TYPE_CHECKING:  # they load numpy
+    from stablenew.advice.explorer import Explorer
+    from stablenew.advice.joint_advice import JointAdvice
 
 Pin = Callable[[StoredPlan, Capabilities], StoredPlan]
 """Returns a plan with everything settled that a backend decides, once it says what it has."""
@@ -69,6 +76,7 @@ class LearningExecutionController:
         self._defaults: Mapping[str, Setting] = {}
         self._images: Mapping[str, StartPicture] = {}
         self._last_result: LearningExecutionResult | None = None
+        self._explorer: Explorer | None = None
 
     @property
     def state(self) -> State:
@@ -137,8 +145,8 @@ class LearningExecutionController:
     ) -> LearningExecutionResult:
         """Run a plan. With learning on, its records are on disk when this returns.
 
-        An adaptive plan asks for a rating of every picture, and goes on with the values that the
-        ratings promise most of; it ends when one more picture would not change the advice. It tells
+        An adaptive plan asks for a rating of every picture while it makes the next ones, those that
+        the ratings promise most of; it ends when one more would not change the advice. It tells
         `RatingsAwaited`, `AdviceGiven` and `PlanExtended` on the way.
 
         Args:
@@ -162,15 +170,15 @@ class LearningExecutionController:
             plan = build_learning_plan_from_dict(plan)
         if not isinstance(base_config, PipelineConfig):
             base_config = PipelineConfig.from_dict(base_config)
-        if plan.mode == "adaptive":
-            most = max(1, plan.max_pictures // plan.images_per_step)
-            max_steps = min(max_steps or most, most)
+        if plan.is_adaptive:
+            max_steps = min(max_steps or plan.most_steps, plan.most_steps)
         settings = self._engine.settings
+        config = with_seed(base_config, self._engine.clock.draw_seed)
         stored = StoredPlan(
             plan_id=plan_id,
             created_at=self._engine.clock.now(),
-            plan=plan,
-            config=with_seed(base_config, self._engine.clock.draw_seed),
+            plan=with_seed_axis(plan, config),
+            config=config,
             max_steps=max_steps,
             step_timeout=settings.step_timeout,
             url=settings.server_url,
@@ -282,7 +290,10 @@ class LearningExecutionController:
             )
             recording = self._engine.recording(resumption.recorded, enabled=stored.learning_enabled)
             async with recording:
-                await self._runner.run(context, self._explorer(stored.plan, rate))
+                plan = stored.plan.with_cells(resumption.added_cells)
+                out = self._engine.settings.out
+                self._explorer = await anyio.to_thread.run_sync(explorer_of, plan, out, rate)
+                await self._runner.run(context, self._explorer)
         await checkpoint()  # a cancel that came with the last write ends here, not in the caller
 
     async def _run_pipeline(self, request: RunRequest) -> PipelineRunResult:
@@ -340,19 +351,19 @@ class LearningExecutionController:
     ) -> Resumption:
         """Go on with a plan, now that nobody else can change what there is of it."""
         folder = self._folder(stored.plan_id)
-        progress = await anyio.to_thread.run_sync(_prepared, folder, stored, capabilities)
+        progress = await anyio.to_thread.run_sync(prepared_progress, folder, stored, capabilities)
         self._engine.bus.sequence = max(self._engine.bus.sequence, progress.sequence)
         return progress.resumption(only_failed=only_failed)
 
     def _folder(self, plan_id: str) -> Path:
         return self._engine.settings.out / plan_id
 
-    def _explorer(self, plan: LearningPlan, rate: Rate | None) -> NextValues | None:
-        if plan.mode != "adaptive":
-            return None
-        from stablenew.advice.explorer import Explorer  # numpy: only where it is needed
+    async def advice(self) -> JointAdvice | None:
+        """Return what the adaptive plan that ran last advises, all its settings together.
 
-        return Explorer(plan, self._engine.settings.out, rate)
+        None where nothing of it was rated, or the last plan was none.
+        """
+        return await anyio.to_thread.run_sync(answer_of, self._explorer)
 
 
 def _not_begun(stored: StoredPlan) -> LearningExecutionResult:
@@ -364,10 +375,3 @@ def _not_begun(stored: StoredPlan) -> LearningExecutionResult:
         metadata={**stored.plan.metadata, **stored.metadata},
         summary=summarize((), stored.plan.count, Outcome.CANCELLED),
     )
-
-
-def _prepared(folder: Path, stored: StoredPlan, capabilities: Capabilities) -> PlanProgress:
-    """Return how far a plan got, rid of what was half-written; blocks, for a worker thread."""
-    for each in (folder, *plan_runs(folder)):  # a kill may come after the end, over the page
-        files.clear_temporaries(each)
-    return read_plan_progress(folder, stored, capabilities)

@@ -19,14 +19,13 @@ import msgspec
 from stablenew._convert import json_line
 from stablenew.backends.base import Capabilities
 from stablenew.backends.several import unlike
-from stablenew.config.pipeline_config import PipelineConfig, Setting
+from stablenew.config.pipeline_config import PipelineConfig
 from stablenew.config.settings import RECORDS_FILE
 from stablenew.errors import ConfigError
 from stablenew.events.event_log import EVENTS_FILE, read_events
 from stablenew.learning.execution_context import FinishedStep, Resumption
 from stablenew.learning.gallery import plan_runs
-from stablenew.learning.learning_plan import step_run_id
-from stablenew.learning.learning_steps import extend_steps
+from stablenew.learning.learning_plan import LearningPlan, step_run_id
 from stablenew.learning.plan_file import StoredPlan
 from stablenew.learning.step_plans import plan_steps
 from stablenew.pipeline.picture_index import stored_output
@@ -54,7 +53,7 @@ class PlanProgress:
         run_ids: Of steps whose own run id is that of a finished run of something else.
         failed: The steps that failed, timed out, or were set aside.
         deaths: How often the process was killed in each step.
-        added_values: The values that an adaptive plan chose on the way.
+        added_cells: What an adaptive plan chose on the way.
         sequence: Of the last event.
         ended: Whether its last end was told, good or not.
         complete: Whether nothing is left to do.
@@ -65,7 +64,7 @@ class PlanProgress:
     run_ids: Mapping[int, str] = attrs.field(factory=dict)
     failed: frozenset[int]
     deaths: Counter[int]
-    added_values: tuple[Setting, ...]
+    added_cells: tuple[int, ...] = ()
     sequence: int
     ended: bool = False
     complete: bool = False
@@ -79,7 +78,7 @@ class PlanProgress:
             run_ids=self.run_ids,
             quarantined=frozenset() if only_failed else deadly,
             only=self.failed | deadly if only_failed else None,
-            added_values=self.added_values,
+            added_cells=self.added_cells,
             recorded=self.recorded,
         )
 
@@ -93,6 +92,8 @@ class _Event(msgspec.Struct):
     type: str
     sequence: int = 0
     values: tuple[str | int | float | bool | None, ...] = ()
+    cells: tuple[int, ...] = ()
+    had_enough: bool = False
     outcome: str | None = None
 
 
@@ -147,7 +148,7 @@ def read_plan_progress(
             f" {step_run_id(folder.name, 0)} in {folder.resolve().parent}"
         )
     recorded = frozenset(_recorded(folder))
-    added = tuple(v for event in events if event.type == "PlanExtended" for v in event.values)
+    added = tuple(_added(stored.plan, events))
     if capabilities is None:
         finished, run_ids = _believed(folder, runs), dict[int, str]()
     else:
@@ -165,12 +166,19 @@ def read_plan_progress(
         run_ids=run_ids,
         failed=frozenset(run.step for run in runs if run.outcome in failed) - finished.keys(),
         deaths=Counter(_deaths(folder / DEATHS_FILE)),
-        added_values=added,
+        added_cells=added,
         sequence=max((event.sequence for event in events), default=0),
         ended=any(event.type == "PlanFinished" for event in ends),
         complete=_is_complete(stored, finished, ends),
         recorded=recorded,
     )
+
+
+def prepared_progress(folder: Path, stored: StoredPlan, capabilities: Capabilities) -> PlanProgress:
+    """Return how far a plan got, rid of what was half-written; blocks, for a worker thread."""
+    for each in (folder, *plan_runs(folder)):  # a kill may come after the end, over the page
+        files.clear_temporaries(each)
+    return read_plan_progress(folder, stored, capabilities)
 
 
 def _believed(folder: Path, runs: Iterable[_Run]) -> dict[int, _Run]:
@@ -186,31 +194,34 @@ def _believed(folder: Path, runs: Iterable[_Run]) -> dict[int, _Run]:
 def _is_complete(stored: StoredPlan, finished: Collection[int], ends: Iterable[_Event]) -> bool:
     """Return whether nothing is left to do; an adaptive plan says itself when it is at its end."""
     if stored.plan.mode == "adaptive":
-        return any(event.outcome == Outcome.SUCCEEDED for event in ends)
+        return any(e.outcome == Outcome.SUCCEEDED and not e.had_enough for e in ends)
     count = min(stored.plan.count, stored.max_steps or stored.plan.count)
     return all(step in finished for step in range(count))
 
 
+def _added(plan: LearningPlan, events: Iterable[_Event]) -> Iterator[int]:
+    """Yield the cells that an adaptive plan chose; version 0.1 told its only axis's values."""
+    for event in events:
+        if event.type == "PlanExtended" and event.cells:
+            yield from event.cells
+        elif event.type == "PlanExtended":
+            there = plan.sweep_values
+            yield from (there.index(value) for value in event.values if value in there)
+
+
 def _wanted(
-    stored: StoredPlan, capabilities: Capabilities, added: tuple[Setting, ...]
+    stored: StoredPlan, capabilities: Capabilities, added: tuple[int, ...]
 ) -> Iterator[tuple[int, int, tuple[StagePlan, ...]]]:
     """Yield the index of each step, its pictures, and the stages that it would run now.
 
     Of several backends that differ, those on each of them: any may have made the pictures.
     """
-    first, others = 0, unlike(capabilities)
-    what = (stored.plan, stored.config, capabilities, stored.defaults, (), stored.images)
+    others = unlike(capabilities)
+    plan = stored.plan.with_cells(added) if added else stored.plan
+    what = (plan, stored.config, capabilities, stored.defaults, (), stored.images)
     for step, stages in plan_steps(*what):
-        first = step.index + 1
         config = with_defaults(step.config_snapshot, stored.defaults) if others else None
         elsewhere = _planned(config, others, stored) if config else ()
-        yield step.index, step.images_requested, (stages, *elsewhere)
-    plan, images = stored.plan, stored.plan.images_per_step
-    more = extend_steps(plan, stored.config, added, first=first, images=images) if added else ()
-    for step in more:
-        config = with_defaults(step.config_snapshot, stored.defaults)
-        stages = plan_stages(config, capabilities, stored.images)
-        elsewhere = _planned(config, others, stored)
         yield step.index, step.images_requested, (stages, *elsewhere)
 
 
@@ -238,7 +249,7 @@ def _matched(
         hashes |= told_hashes(output.settings, output)
     finished: dict[int, _Run] = {}
     run_ids: dict[int, str] = {}
-    number = max([stored.plan.count, *(int(run.run_id.rpartition("-")[2]) for run in runs)])
+    number = max([stored.plan.most_steps, *(int(run.run_id.rpartition("-")[2]) for run in runs)])
     for index, images, several in wanted:
         own = by_id.get(step_run_id(stored.plan_id, index))
         keys = [

@@ -2,7 +2,8 @@
 
 One of:
 
-- `{path = "txt2img.cfg_scale", values = [3, 5, 7]}`, or `values = "3:7:2"`; with
+- `{path = "txt2img.cfg_scale", values = [3, 5, 7]}`, or `values = "3:7:2"`, or of a plan that is
+  adaptive `values = "1..12"`, all that is worth trying in between; with
   `with = {"txt2img.steps" = [20, 12, 8]}` these change in step with it.
 - `{prompts = ["a cat", {prompt = "a dog", negative_prompt = "blurry"}]}`, a condition unless it has
   `condition = false`.
@@ -27,7 +28,7 @@ from stablenew.config.number_range import is_range
 from stablenew.config.overrides import IMAGE, value_type
 from stablenew.config.pack_tables import prompts_from
 from stablenew.config.pipeline_config import Setting
-from stablenew.config.sweep import parse_values
+from stablenew.config.sweep import parse_span, parse_values
 from stablenew.errors import ConfigError, OverrideError
 from stablenew.learning.axis import (
     Axis,
@@ -113,7 +114,7 @@ def values_of(path: str, given: object, folders: Sequence[Path] = (Path(),)) -> 
         texts = parse_values(path, given) if isinstance(given, str) else texts_of(given)
         return find_images(map(str, texts), folders)
     if isinstance(given, str):
-        return parse_values(path, given)
+        return parse_span(path, given) or parse_values(path, given)
     values: list[Setting] = []
     for value in as_values(given):
         if isinstance(value, str) and is_range(value) and _takes_numbers(path):

@@ -8,7 +8,7 @@ import attrs
 
 from stablenew._convert import takes_numpy
 from stablenew._metadata import as_metadata
-from stablenew.config.pipeline_config import PipelineConfig, Setting, bounded, whole
+from stablenew.config.pipeline_config import PipelineConfig, bounded, whole
 from stablenew.learning.learning_plan import LearningPlan
 from stablenew.pipeline.results import StageOutput
 
@@ -35,7 +35,7 @@ class Resumption:
         run_ids: Of steps whose own run id is that of a finished run of something else.
         quarantined: Steps that killed the process and are set aside.
         only: Run these steps and no others; None for all.
-        added_values: Values that an adaptive plan had chosen.
+        added_cells: What an adaptive plan had chosen.
         recorded: The runs that have a record.
     """
 
@@ -43,7 +43,7 @@ class Resumption:
     run_ids: Mapping[int, str] = attrs.field(factory=dict)
     quarantined: frozenset[int] = frozenset()
     only: frozenset[int] | None = None
-    added_values: tuple[Setting, ...] = ()
+    added_cells: tuple[int, ...] = ()
     recorded: frozenset[str] = frozenset()
 
 

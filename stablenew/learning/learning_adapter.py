@@ -28,15 +28,16 @@ class _Options:
     images_per_step: int = 1
     metadata: Mapping[str, object] = attrs.field(factory=dict)
     mode: str | None = None
-    bounds: tuple[float, float] | None = None
     max_pictures: int = 24
+    first: tuple[int, ...] = ()
+    added: tuple[int, ...] = ()
     sample: int | None = None
     skip: tuple[Mapping[str, Setting], ...] = ()
     order: str = "models"
 
 
 _ONE_SETTING = ("stage", "target_variable", "sweep_values", "y_variable", "y_values")
-_KEYS = ("axes", *_ONE_SETTING, *(field.name for field in attrs.fields(_Options)))
+_KEYS = ("axes", "bounds", *_ONE_SETTING, *(field.name for field in attrs.fields(_Options)))
 
 _EXPECTED = {
     "target_variable": "a setting such as txt2img.cfg_scale",
@@ -50,7 +51,7 @@ def build_learning_plan_from_dict(data: Mapping[str, object]) -> LearningPlan:
     Args:
         data: `target_variable` may name its stage as well (`txt2img.cfg_scale`); `sweep_values`
             may be a list, a single value, or text such as `1:9:2`. `axes` has a table for each
-            further axis, as `axis_table.py` has them.
+            further axis, as `axis_table.py` has them; `bounds` makes it adaptive.
 
     Raises:
         ConfigError: With every problem.
@@ -61,7 +62,7 @@ def build_learning_plan_from_dict(data: Mapping[str, object]) -> LearningPlan:
     unknown = [name for name in flat if name not in _KEYS]
     if unknown:
         raise ConfigError(*(f"{name}: no such key, {suggestion(name, _KEYS)}" for name in unknown))
-    axes = axes_from(flat.pop("axes", ()))
+    axes, bounds = axes_from(flat.pop("axes", ())), flat.pop("bounds", None)
     names = [name for name in _ONE_SETTING if flat.get(name) is not None]
     if names or not axes:
         axes = (
@@ -69,7 +70,11 @@ def build_learning_plan_from_dict(data: Mapping[str, object]) -> LearningPlan:
             *axes,
         )
     options = structure({name: flat[name] for name in flat if name not in _ONE_SETTING}, _Options)
-    return LearningPlan(axes=axes, **attrs.asdict(options, recurse=False))
+    given = attrs.asdict(options, recurse=False)
+    if bounds is not None:
+        given |= {"target_variable": axes[0].path, "sweep_values": axes[0].values, "bounds": bounds}
+        axes = axes[1:]
+    return LearningPlan(axes=axes, **given)
 
 
 def _one_setting(flat: dict[str, Any]) -> tuple[Axis, ...]:

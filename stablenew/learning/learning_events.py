@@ -32,6 +32,7 @@ class PlanStarted(PlanEvent):
         y_variable: The second axis's path, None where there is none.
         y_values: Its value in each step.
         axes: All that varies, each with its choices.
+        mode: How its steps follow from these: `sweep`, `grid` or `adaptive`.
     """
 
     steps: int
@@ -43,19 +44,24 @@ class PlanStarted(PlanEvent):
     y_variable: str | None = None
     y_values: tuple[Setting, ...] = ()
     axes: tuple[Axis, ...] = ()
+    mode: str = "sweep"
 
 
 @attrs.frozen(kw_only=True)
 class PlanExtended(PlanEvent):
-    """An adaptive plan goes on with further values.
+    """An adaptive plan goes on with further steps; told before the first of them begins.
 
     Attributes:
-        values: Those.
+        values: The first axis's value in each of them.
         steps: How many steps the plan has now.
+        cells: Which they are: numbers of cells of the product of all axes.
+        labels: What sets each of them apart, in words.
     """
 
     values: tuple[Setting, ...]
     steps: int
+    cells: tuple[int, ...] = ()
+    labels: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -105,7 +111,7 @@ class NodesAwaited(PlanEvent):
 
 @attrs.frozen(kw_only=True)
 class RatingsAwaited(PlanEvent):
-    """An adaptive plan waits for ratings.
+    """Pictures of an adaptive plan can be rated; it goes on making others meanwhile.
 
     Attributes:
         pictures: Of these: for each its run's id and its own.
@@ -116,24 +122,28 @@ class RatingsAwaited(PlanEvent):
 
 @attrs.frozen(kw_only=True)
 class AdviceGiven(PlanEvent):
-    """What the ratings of an adaptive plan recommend so far.
+    """What the ratings of an adaptive plan recommend so far, all settings together.
 
     Attributes:
+        settings: What to use of each axis, by its path.
         mean: The expected quality, 1 to 5; None where the ratings say nothing.
         low: The lower end of its 90 % interval.
         high: The upper end.
         enough: Whether the ratings carry it.
         why: In words.
+        expected_regret: By how much the best is expected to be better, in points.
+        expected_gain: What the best next picture may be expected to add.
     """
 
-    parameter: str
-    value: Setting
+    settings: Mapping[str, Setting] = attrs.field(converter=frozen_mapping)
     mean: float | None
     low: float | None
     high: float | None
     ratings: int
     enough: bool
     why: str
+    expected_regret: float = 0.0
+    expected_gain: float = 0.0
 
 
 @attrs.frozen(kw_only=True)
@@ -143,6 +153,7 @@ class PlanFinished(PlanEvent):
     Attributes:
         summary: How many steps there were, how they ended, and how many were not run.
         error: What ended the plan, where that was none of its steps.
+        had_enough: Whether whoever rates an adaptive plan ended it.
         out_of_time: Whether steps were left because they would not have been done in time.
         same_pictures: Settings that changed nothing, as the pixels show.
     """
@@ -152,6 +163,7 @@ class PlanFinished(PlanEvent):
     outcome: Outcome
     summary: Mapping[str, object] = attrs.field(converter=frozen_mapping)
     error: Failure | None = None
+    had_enough: bool = False
     out_of_time: bool = False
     same_pictures: tuple[SamePictures, ...] = ()
 
@@ -166,8 +178,7 @@ class StepEvent(Event):
         value: The first axis's value in this step.
         y_value: The second axis's.
         label: What sets the step apart, in words: `cfg_scale=5, steps=20`.
-        places: Which choice of each axis of `PlanStarted` it takes, from 0; empty for a step that
-            was added on the way.
+        places: Which choice of each axis of `PlanStarted` it takes, from 0.
     """
 
     index: int

@@ -6,8 +6,9 @@
 - Steps run one after the other on a backend, at the same time on several; see `plan_workers`.
 - When the backend could not be reached in three steps one after the other, all is wrong: the rest
   is not run.
-- What says what an adaptive plan makes next (its scorer, above all) may fail: that ends the plan,
-  failed, with the error; what was made is kept.
+- An adaptive plan has its pictures rated beside its steps, and goes on with what these say.
+- What says what it makes next (its scorer, above all) may fail: that ends the plan, failed, with
+  the error; what was made is kept.
 - Steps that need another model come after those that do not, so that it is loaded once; results
   are in the plan's order.
 - Seed −1 is drawn once per plan, so that steps differ by the swept value alone.
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from enum import Enum
 from typing import Protocol
 
 import anyio
@@ -25,7 +27,7 @@ import attrs
 
 from stablenew._clock import PLAN_ID_LENGTH, Clock, checked_id
 from stablenew.config.overrides import with_seed
-from stablenew.config.pipeline_config import Setting
+from stablenew.errors import ungrouped
 from stablenew.events.bus import EventBus
 from stablenew.events.event import Event
 from stablenew.learning.execution_context import LearningExecutionContext
@@ -46,25 +48,58 @@ from stablenew.pipeline.run_request import RunRequest
 logger = logging.getLogger(__name__)
 
 
+class RateAnswer(Enum):
+    """What whoever rates may say instead of a rating.
+
+    `ENOUGH` ends the plan with the advice so far; it can be gone on with.
+    """
+
+    ENOUGH = "enough"
+
+
 class Rate(Protocol):
     """What an adaptive plan asks for ratings; any `async def` of one picture is one."""
 
-    def __call__(self, picture: Shown, /) -> Awaitable[Rating | int | None]:
+    def __call__(self, picture: Shown, /) -> Awaitable[Rating | int | RateAnswer | None]:
         """Return a picture's rating, a whole number from 1 (bad) to 5 (good).
 
-        None is none; where every picture of a round has none, that was enough. A `Rating` without
-        a number leaves a picture unrated, and the plan goes on.
+        None skips a picture; several in a row are taken for `RateAnswer.ENOUGH`. A `Rating`
+        without a number leaves it unrated as well, as often as that is said.
         """
         ...
 
 
-class NextValues(Protocol):
-    """Says what an adaptive plan makes next."""
+class Explores(Protocol):
+    """Has the pictures of an adaptive plan rated, and says what it goes on with."""
 
-    async def next_values(
-        self, results: Sequence[LearningRunResult], tell: Callable[[Event], Awaitable[None]]
-    ) -> Sequence[Setting]:
-        """Return the next values, none when the plan is at its end."""
+    @property
+    def over(self) -> bool:
+        """Whether no further step is to begin: whoever rates has had enough, or failed."""
+        ...
+
+    @property
+    def had_enough(self) -> bool:
+        """Whether whoever rates has had enough."""
+        ...
+
+    def stop(self) -> None:
+        """Have no further step begin."""
+        ...
+
+    def take(self, result: LearningRunResult) -> None:
+        """Take up a step that has ended."""
+        ...
+
+    async def rate_all(self) -> None:
+        """Have what is taken up rated, until this is cancelled."""
+        ...
+
+    async def next_cells(self, tell: Callable[[Event], Awaitable[None]]) -> Sequence[int]:
+        """Return what to go on with, none when the plan is at its end.
+
+        Args:
+            tell: Awaited with what happens.
+        """
         ...
 
 
@@ -131,13 +166,13 @@ class LearningExecutionRunner:
         self._pause.on = paused
 
     async def run(
-        self, context: LearningExecutionContext, explorer: NextValues | None = None
+        self, context: LearningExecutionContext, explorer: Explores | None = None
     ) -> LearningExecutionResult:
         """Run every step of a plan that is not finished.
 
         Args:
             context: The plan, made ready to run.
-            explorer: Says what an adaptive plan goes on with after its own values.
+            explorer: Says what an adaptive plan goes on with after its first steps.
 
         Raises:
             ConfigError: The plan or its id is wrong; nothing ran and nothing was told.
@@ -149,26 +184,41 @@ class LearningExecutionRunner:
         )
         context = attrs.evolve(context, base_config=config)
         execution = PlanExecution(context=context, plan_id=plan_id, steps=steps)
-        if context.resumption.added_values:
-            execution.extend(context.resumption.added_values)
+        if context.resumption.added_cells:
+            execution.extend(context.resumption.added_cells)
         self._execution = execution
         announcer = PlanAnnouncer(execution, self._bus, self._clock)
         beginning = await anyio.to_thread.run_sync(announcer.beginning)
         try:
             await announcer.publish(beginning)
-            await self._run_steps(execution, announcer, explorer)
+            if explorer is None:
+                await self._run_steps(execution, announcer, None)
+            else:
+                await self._explore(execution, announcer, explorer)
             execution.conclude()
         finally:
             self._pause.on = False
             await announcer.finished()
         return execution.result
 
+    async def _explore(
+        self, execution: PlanExecution, announcer: PlanAnnouncer, explorer: Explores
+    ) -> None:
+        """Run the steps of an adaptive plan while their pictures are rated."""
+        execution.watched_by(explorer.take, lambda: explorer.over)
+        with ungrouped():
+            async with anyio.create_task_group() as beside:
+                beside.start_soon(_rate_all, explorer, execution)
+                await self._run_steps(execution, announcer, explorer)
+                beside.cancel_scope.cancel()
+        execution.had_enough = explorer.had_enough
+
     async def _run_steps(
-        self, execution: PlanExecution, announcer: PlanAnnouncer, explorer: NextValues | None
+        self, execution: PlanExecution, announcer: PlanAnnouncer, explorer: Explores | None
     ) -> None:
         started = self._clock.monotonic()
         aside: set[str] = set()
-        to_run = execution.to_run
+        to_run: Sequence[LearningRunStep] = execution.to_run
         while to_run:
             workers = PlanWorkers(
                 execution=execution,
@@ -182,25 +232,28 @@ class LearningExecutionRunner:
                 started=started,
             )
             await workers.run()
-            if workers.over:
+            if workers.over and not execution.is_over():
                 return
             to_run = await self._extend(execution, announcer, explorer)
 
     async def _extend(
-        self, execution: PlanExecution, announcer: PlanAnnouncer, explorer: NextValues | None
+        self, execution: PlanExecution, announcer: PlanAnnouncer, explorer: Explores | None
     ) -> Sequence[LearningRunStep]:
         """Return the next steps of an adaptive plan; none for any other."""
-        if explorer is None:
+        if explorer is None or execution.context.resumption.only is not None:
             return ()
-        try:
-            values = await explorer.next_values(tuple(execution.results), announcer.publish)
-        except Exception as error:  # a scorer is code of others; its error is an outcome
-            logger.warning("plan %s: %s", execution.plan_id, error, exc_info=True)
-            execution.error = Failure.of(error)
-            return ()
-        if not values:
-            return ()
-        to_run = execution.extend(values)
+        cells = await explorer.next_cells(announcer.publish)
+        to_run = execution.extend(cells)
         if to_run:
-            await announcer.extended([step.value for step in to_run])
+            await announcer.extended(to_run)
         return to_run
+
+
+async def _rate_all(explorer: Explores, execution: PlanExecution) -> None:
+    """Have pictures rated beside a plan's steps; that it fails ends the plan after the next one."""
+    try:
+        await explorer.rate_all()
+    except Exception as error:  # a scorer is code of others; its error is an outcome
+        logger.warning("plan %s: %s", execution.plan_id, error, exc_info=True)
+        execution.error = Failure.of(error)
+        explorer.stop()

@@ -10,47 +10,36 @@ from types import MappingProxyType
 import attrs
 
 from stablenew._arguments import checked, checked_list, shown
-from stablenew._convert import as_python, frozen_mapping, takes_numpy
+from stablenew._convert import frozen_mapping, takes_numpy
 from stablenew._metadata import as_metadata
 from stablenew._names import suggestion
 from stablenew.config.overrides import with_stage
 from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting, whole
 from stablenew.config.workflow_config import WORKFLOW
 from stablenew.errors import ConfigError
-from stablenew.learning.axis import (
-    Axis,
-    Choice,
-    as_values,
-    axis_of_values,
-    label_of,
-    without_stage,
+from stablenew.learning.axis import Axis, Choice, as_values, axis_of_values, without_stage
+from stablenew.learning.cells import (
+    Skip,
+    cell_numbers,
+    cells_of_each_choice,
+    number_of,
+    places_of,
+    spread_cells,
 )
-from stablenew.learning.cells import Skip, cell_numbers, cells_of_each_choice, places_of
+from stablenew.learning.plan_bounds import further_values
+from stablenew.learning.plan_skips import skipped_places
 
 MODES = ("sweep", "grid", "adaptive")
 """How the steps of a plan follow from it: `sweep` runs one per choice of one axis, `grid` one per
-cell of several, `adaptive` goes on with what the ratings of the first ones say."""
+cell of several, `adaptive` some cells, evenly spread, and goes on with what their ratings say."""
 
-_MOST_CELLS = 10**15
+FIRST = 6
+"""Cells that an adaptive plan begins with, before anything is rated."""
+
+_MOST_CELLS, _MOST_CELLS_UNCOUNTED = 10**15, 10**18
 
 ORDERS = ("models", "given")
 """The order in which steps run: so that each model is loaded once, or as they are given."""
-
-
-def as_bounds(given: object) -> tuple[float, float] | None:
-    """Return the lowest and the highest value of an exploration."""
-    ends = as_python(given)
-    if ends is None:
-        return None
-    values = [*map(as_python, ends)] if isinstance(ends, list | tuple) else []
-    numbers = [
-        each
-        for each in values
-        if isinstance(each, int | float) and type(each) is not bool and math.isfinite(each)
-    ]
-    if len(values) != 2 or len(numbers) != 2:
-        raise ConfigError(f"bounds: given {given!r}, expected the lowest and the highest number")
-    return numbers[0], numbers[1]
 
 
 @attrs.frozen
@@ -75,6 +64,10 @@ def _checked_axes(given: Axis | Iterable[Axis]) -> tuple[Axis, ...]:
     return (given,) if isinstance(given, Axis) else checked_list("axes", given, Axis)
 
 
+def _cells(given: Iterable[int]) -> tuple[int, ...]:
+    return checked_list("cells", given, int)
+
+
 def _skips(given: Iterable[Mapping[str, Setting]]) -> tuple[Mapping[str, Setting], ...]:
     return tuple(frozen_mapping(each) for each in checked_list("skip", given, Mapping))  # type: ignore[misc]
 
@@ -91,8 +84,9 @@ class LearningPlan:
         images_per_step: Pictures for each cell, 1 or more.
         metadata: Kept with every record: `experiment_name`, `one_click_action_id`, …
         mode: One of `MODES`; implied by the rest, if not given.
-        bounds: Of an adaptive plan: the lowest and the highest value to try.
         max_pictures: Of an adaptive plan: how many to make at the most.
+        first: Of an adaptive plan: the cells that it begins with; spread evenly, if not given.
+        added: Of an adaptive plan: the cells that it went on with, so far.
         sample: How many cells to take, spread evenly; None for all.
         skip: Cells to leave out: for each, the labels or values of some axes, by name.
         order: One of `ORDERS`: so that each model is loaded once, or as the plan is given.
@@ -102,8 +96,9 @@ class LearningPlan:
     images_per_step: int = attrs.field(default=1, validator=whole(1, 100_000))
     metadata: Mapping[str, object] = attrs.field(factory=dict, converter=as_metadata)
     mode: str = attrs.field(default="sweep", validator=one_of(MODES))
-    bounds: tuple[float, float] | None = attrs.field(default=None, converter=as_bounds)
     max_pictures: int = attrs.field(default=24, validator=whole(1, 100_000))
+    first: tuple[int, ...] = attrs.field(default=(), converter=_cells)
+    added: tuple[int, ...] = attrs.field(default=(), converter=_cells)
     sample: int | None = attrs.field(default=None, validator=whole(1, 10**9))
     skip: tuple[Mapping[str, Setting], ...] = attrs.field(default=(), converter=_skips)
     order: str = attrs.field(default="models", validator=one_of(ORDERS))
@@ -119,14 +114,19 @@ class LearningPlan:
         *,
         y_variable: str | None = None,
         y_values: object = (),
-        bounds: object = None,
         max_pictures: int = 24,
+        first: Iterable[int] = (),
+        added: Iterable[int] = (),
         axes: Iterable[Axis] = (),
         sample: int | None = None,
         skip: Iterable[Mapping[str, Setting]] = (),
         order: str = "models",
+        bounds: object = None,
     ) -> None:
         """Make a plan of axes, or of one setting or two.
+
+        With `bounds`, the lowest and the highest number, it is adaptive: it begins with the values
+        and goes on with any between these.
 
         Raises:
             ConfigError: Neither is given, or something is none of its kind.
@@ -135,19 +135,24 @@ class LearningPlan:
         if target_variable is not None:
             checked("target_variable", target_variable, str)
             path = with_stage(target_variable, stage)
-            axes = (axis_of_values(path, as_values(sweep_values)), *axes)
+            values = as_values(sweep_values)
+            if bounds is not None:
+                first = range(len(values)) if not axes else first
+                mode, values = mode or "adaptive", (*values, *further_values(path, values, bounds))
+            axes = (axis_of_values(path, values), *axes)
             if y_variable is not None:
                 axes = (axes[0], axis_of_values(y_variable, as_values(y_values)), *axes[1:])
         if not axes:
             raise ConfigError("axes: none is given, expected one or more (or target_variable)")
-        implied = "adaptive" if bounds is not None else "sweep" if len(axes) == 1 else "grid"
+        implied = "sweep" if len(axes) == 1 else "grid"
         self.__attrs_init__(
             axes=axes,
             images_per_step=images_per_step,
             metadata=metadata,
             mode=implied if mode is None else mode,
-            bounds=bounds,
             max_pictures=max_pictures,
+            first=first,
+            added=added,
             sample=sample,
             skip=skip,
             order=order,
@@ -194,6 +199,11 @@ class LearningPlan:
         """How many choices each axis has."""
         return tuple(len(axis.choices) for axis in self.axes)
 
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether ratings say what it goes on with."""
+        return self.mode == "adaptive"
+
     @cached_property
     def cells(self) -> Sequence[int]:
         """The numbers of the cells that it takes, one step each; see `cells.py`.
@@ -201,10 +211,31 @@ class LearningPlan:
         Raises:
             ConfigError: There are more than can be counted, or what is to be skipped is none.
         """
-        if (product := math.prod(self.sizes)) > _MOST_CELLS:
-            raise ConfigError(f"axes: {product:.0e} combinations, expected fewer than 10^15")
+        most = _MOST_CELLS_UNCOUNTED if self.is_adaptive else _MOST_CELLS
+        if (product := math.prod(self.sizes)) > most:
+            power = len(str(most)) - 1
+            raise ConfigError(f"axes: {product:.0e} combinations, expected fewer than 10^{power}")
+        if self.is_adaptive:
+            return (*(self.first or self._spread()), *self.added)
         seed = "\n".join(f"{axis.name} {axis.labels}" for axis in self.axes)
         return cell_numbers(self.sizes, sample=self.sample, skips=self._skips, seed=seed)
+
+    def _spread(self) -> tuple[int, ...]:
+        """Return the first cells of an adaptive plan, all under the same conditions."""
+        fixed = [number for number, axis in enumerate(self.axes) if axis.condition]
+        seed = "\n".join(f"{axis.name} {axis.labels}" for axis in self.axes if not axis.condition)
+        return spread_cells(self.sizes, FIRST, fixed=fixed, seed=seed)
+
+    @property
+    def most_steps(self) -> int:
+        """How many steps it may come to have."""
+        if not self.is_adaptive:
+            return self.count
+        return max(1, self.max_pictures // self.images_per_step)
+
+    def with_cells(self, more: Iterable[int]) -> LearningPlan:
+        """Return an adaptive plan that goes on with further cells."""
+        return attrs.evolve(self, added=(*self.added, *more))
 
     def cells_of_each_choice(self, most: int) -> Iterator[int]:
         """Yield cells that have each choice of each axis.
@@ -214,11 +245,12 @@ class LearningPlan:
                 smallest and the largest number among them.
         """
         picked = [_picked(axis, most) for axis in self.axes]
-        return cells_of_each_choice(self.sizes, picked, self.cells, self._skips)
+        cells = range(math.prod(self.sizes)) if self.is_adaptive else self.cells
+        return cells_of_each_choice(self.sizes, picked, cells, self._skips)
 
     @property
     def _skips(self) -> list[Skip]:
-        return [self._skipped_places(each) for each in self.skip]
+        return [skipped_places(self.axes, each) for each in self.skip]
 
     @property
     def count(self) -> int:
@@ -231,48 +263,26 @@ class LearningPlan:
         return tuple(axis.choices[place] for axis, place in zip(self.axes, places, strict=True))
 
     def places(self, index: int) -> tuple[int, ...]:
-        """Return which choice of each axis a step takes; none for one that was added on the way."""
+        """Return which choice of each axis a step takes; none for one that it does not know of."""
         return places_of(self.cells[index], self.sizes) if index < self.count else ()
 
-    def _skipped_places(self, skip: Mapping[str, Setting]) -> dict[int, frozenset[int]]:
-        """Return the places on each axis that an entry of `skip` names.
+    def cell_of(self, varied: Mapping[str, Setting]) -> int | None:
+        """Return the cell of a run that set some paths to some values; None where there is none."""
+        places = [_place_of(axis, varied) for axis in self.axes]
+        known = [place for place in places if place is not None]
+        return number_of(known, self.sizes) if len(known) == len(places) else None
 
-        Raises:
-            ConfigError: There is no such axis, or no such choice.
-        """
-        found: dict[int, frozenset[int]] = {}
-        for name, value in skip.items():
-            number, path = self._named(name)
-            axis = self.axes[number]
-            places = frozenset(
-                place
-                for place, choice in enumerate(axis.choices)
-                if _is_meant(value, choice.overrides.get(path, choice.label))
-                or _is_meant(value, choice.label)
-            )
-            if not places:
-                raise ConfigError(f"skip: given {name}={value}, {suggestion(value, axis.labels)}")
-            found[number] = places & found.get(number, places)
-        return found
 
-    def _named(self, name: str) -> tuple[int, str]:
-        """Return the axis of a name, by its own or that of a path that it sets, and that path.
-
-        Raises:
-            ConfigError: There is none, or several.
-        """
-        names = [{axis.name: axis.path, axis.short_name: axis.path} for axis in self.axes]
-        for axis, spellings in zip(self.axes, names, strict=True):
-            for path in axis.paths:
-                spellings |= {path: path, without_stage(path): path}
-        numbers = [number for number, spellings in enumerate(names) if name in spellings]
-        if len(numbers) == 1:
-            return numbers[0], names[numbers[0]][name]
-        if numbers:
-            paths = " or ".join(names[number][name] for number in numbers)
-            raise ConfigError(f"skip: given {name!r}, expected {paths}")
-        every = sorted({axis.short_name for axis in self.axes})
-        raise ConfigError(f"skip: given {name!r}, {suggestion(name, every)}")
+def _place_of(axis: Axis, varied: Mapping[str, Setting]) -> int | None:
+    """Return the choice that sets most of some values, and nothing else."""
+    fitting = [
+        (-len(choice.overrides), place)
+        for place, choice in enumerate(axis.choices)
+        if all(
+            path in varied and varied[path] == choice.overrides[path] for path in choice.overrides
+        )
+    ]
+    return min(fitting)[1] if fitting else None
 
 
 def _picked(axis: Axis, most: int) -> Iterable[int]:
@@ -285,16 +295,6 @@ def _picked(axis: Axis, most: int) -> Iterable[int]:
     if len(numbers) == count:
         places |= {numbers.index(min(numbers)), numbers.index(max(numbers))}
     return sorted(places)
-
-
-def _is_meant(given: Setting, value: Setting) -> bool:
-    """Return whether what is skipped is a value: `8` and `8.0` are, as are its words."""
-    if label_of(given) == label_of(value):
-        return True
-    try:
-        return isinstance(value, int | float) and float(str(given)) == value
-    except ValueError:
-        return False
 
 
 @attrs.frozen(weakref_slot=False, kw_only=True)

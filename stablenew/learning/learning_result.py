@@ -41,6 +41,7 @@ class LearningExecutionResult:
         metadata: The context's, over the plan's own.
         summary: How many steps there were, how they ended, and how many were not run.
         error: What ended the plan, where that was none of its steps: a scorer, above all.
+        had_enough: Whether whoever rates an adaptive plan ended it.
         out_of_time: Whether steps were left because they would not have been done in time.
         same_pictures: Settings that changed nothing, as the pixels show.
     """
@@ -52,6 +53,7 @@ class LearningExecutionResult:
     plan_id: str = ""
     outcome: Outcome = Outcome.SUCCEEDED
     error: Failure | None = None
+    had_enough: bool = False
     out_of_time: bool = False
     same_pictures: tuple[SamePictures, ...] = ()
 

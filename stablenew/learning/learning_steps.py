@@ -18,7 +18,7 @@ from stablenew.config.overrides import (
 )
 from stablenew.config.pipeline_config import PipelineConfig, Setting
 from stablenew.errors import ConfigError, OverrideError
-from stablenew.learning.axis import Axis, Choice, axis_names, axis_of_values, changes_text
+from stablenew.learning.axis import Axis, Choice, axis_names, changes_text
 from stablenew.learning.choice_labels import LABEL_LETTERS, labels_apart
 from stablenew.learning.learning_plan import LearningPlan, LearningRunStep
 from stablenew.learning.plan_problems import plan_problems
@@ -78,6 +78,14 @@ class Steps(Sequence[LearningRunStep]):
         part._indices = places if whole else [self._indices[each] for each in places]
         return part
 
+    def extended(self, cells: Iterable[int]) -> Steps:
+        """Return the steps of an adaptive plan with those of further cells after them."""
+        more = copy.copy(self)
+        more._plan = self._plan.with_cells(cells)
+        more._cells = more._plan.cells
+        more._indices = range(len(more._cells))
+        return more
+
     def _step(self, index: int) -> LearningRunStep:
         plan = self._plan
         chosen = self._chosen(self._cells[index])
@@ -134,7 +142,7 @@ class Steps(Sequence[LearningRunStep]):
     @property
     def looked_at(self) -> Iterable[int]:
         """The cells that are tried before anything runs: all, or of very many, each choice."""
-        few = len(self._cells) <= LOOKED_AT
+        few = len(self._cells) <= LOOKED_AT and not self._plan.is_adaptive
         return self._cells if few else self._plan.cells_of_each_choice(LOOKED_AT)
 
     def places(self, axis: int) -> Iterable[int]:
@@ -293,27 +301,3 @@ def _text_problems(steps: Steps) -> Iterator[str]:
             steps.cell_config(cell)
         except OverrideError as error:
             yield from error.problems
-
-
-def extend_steps(
-    plan: LearningPlan,
-    base_config: PipelineConfig,
-    values: Iterable[Setting],
-    *,
-    first: int,
-    images: int,
-) -> Steps:
-    """Derive the steps of an adaptive plan's next values; their numbers go on.
-
-    Args:
-        plan: The plan.
-        base_config: What each step's config is derived from.
-        values: Those.
-        first: The index of the first of them.
-        images: Pictures for each.
-
-    Raises:
-        OverrideError: A value that does not fit.
-    """
-    extended = attrs.evolve(plan, axes=(axis_of_values(plan.path, values),))
-    return derive_steps(extended, base_config, images, first=first)

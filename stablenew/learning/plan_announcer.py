@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stablenew._clock import Clock
-from stablenew.config.pipeline_config import Setting
 from stablenew.events.bus import EventBus
 from stablenew.events.event import Event
 from stablenew.events.publisher import Publisher
@@ -24,7 +23,6 @@ from stablenew.learning.learning_events import (
 )
 from stablenew.learning.learning_plan import LearningRunStep
 from stablenew.learning.learning_result import LearningRunResult
-from stablenew.learning.learning_steps import Steps
 from stablenew.learning.plan_execution import PlanExecution
 from stablenew.pipeline.results import StageOutput
 
@@ -53,12 +51,13 @@ class PlanAnnouncer:
             steps=len(to_run),
             stage=plan.stage,
             variable=plan.target_variable,
-            values=_values(to_run, 0),
+            values=to_run.values(0),
             images=to_run[0].images_requested if to_run else 0,
             metadata=self._execution.metadata,
             y_variable=plan.y_variable,
-            y_values=_values(to_run, 1) if plan.y_variable else (),
+            y_values=to_run.values(1) if plan.y_variable else (),
             axes=plan.axes,
+            mode=plan.mode,
         )
 
     async def paused(self) -> None:
@@ -69,10 +68,17 @@ class PlanAnnouncer:
         """Tell that the plan goes on."""
         await self.publish(PlanResumed())
 
-    async def extended(self, values: Sequence[Setting]) -> None:
-        """Tell that the plan goes on with further values."""
-        steps = len(self._execution.to_run)
-        await self.publish(PlanExtended(values=tuple(values), steps=steps))
+    async def extended(self, steps: Sequence[LearningRunStep]) -> None:
+        """Tell that the plan goes on with further steps."""
+        cells = self._execution.context.plan.cells
+        await self.publish(
+            PlanExtended(
+                values=tuple(step.value for step in steps),
+                steps=len(self._execution.to_run),
+                cells=tuple(cells[step.index] for step in steps),
+                labels=tuple(step.label for step in steps),
+            )
+        )
 
     async def finished(self) -> None:
         """Tell that the plan has ended, in whatever way."""
@@ -82,6 +88,7 @@ class PlanAnnouncer:
                 outcome=execution.outcome,
                 summary=execution.summary,
                 error=execution.error,
+                had_enough=execution.had_enough,
                 out_of_time=execution.out_of_time,
                 same_pictures=execution.same.found,
             )
@@ -151,10 +158,3 @@ class PlanAnnouncer:
     async def nodes_awaited(self, seconds_left: float) -> None:
         """Tell that no node is there."""
         await self.publish(NodesAwaited(seconds_left=seconds_left))
-
-
-def _values(steps: Sequence[LearningRunStep], axis: int) -> tuple[Setting, ...]:
-    """Return what an axis's choice stands for in each step."""
-    if isinstance(steps, Steps):
-        return steps.values(axis)
-    return tuple(step.y_value if axis else step.value for step in steps)  # one that was extended

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 import attrs
 
-from stablenew.config.pipeline_config import Setting
 from stablenew.learning.execution_context import LearningExecutionContext
 from stablenew.learning.learning_plan import LearningRunStep, step_run_id
 from stablenew.learning.learning_result import LearningExecutionResult, LearningRunResult, summarize
-from stablenew.learning.learning_steps import extend_steps
+from stablenew.learning.learning_steps import Steps
 from stablenew.learning.same_pictures import SameFinder
 from stablenew.pipeline.results import Failure, Outcome, StageOutput
 from stablenew.pipeline.run_request import RunRequest
@@ -34,22 +33,34 @@ class PlanExecution:
         results: Of the steps that were begun or passed over, in the order of their ends.
         outcome: Of the plan as a whole; cancelled, unless it gets to say otherwise.
         error: What ended the plan, where that was none of its steps.
+        had_enough: Whether whoever rates ended it.
         out_of_time: Whether steps were left because they would not have been done in time.
         same: Finds settings that change nothing.
+        is_over: Says whether no further step is to begin.
     """
 
     context: LearningExecutionContext
     plan_id: str
-    steps: Sequence[LearningRunStep]
+    steps: Steps
     results: list[LearningRunResult] = attrs.field(factory=list)
     outcome: Outcome = Outcome.CANCELLED
     error: Failure | None = None
+    had_enough: bool = False
     out_of_time: bool = False
     same: SameFinder = attrs.field(factory=SameFinder)
+    is_over: Callable[[], bool] = lambda: False
+    _take: Callable[[LearningRunResult], None] = lambda _: None
+
+    def watched_by(
+        self, take: Callable[[LearningRunResult], None], is_over: Callable[[], bool]
+    ) -> None:
+        """Have every step that ends taken up, and no further one begin once all is over."""
+        self._take, self.is_over = take, is_over
 
     def end_step(self, result: LearningRunResult, outputs: Iterable[StageOutput]) -> None:
         """Note what became of a step, and the pictures that it has."""
         self.results.append(result)
+        self._take(result)
         self.same.add(result.step.varied, outputs, result.step.index)
 
     @property
@@ -58,7 +69,7 @@ class PlanExecution:
         return {**self.context.plan.metadata, **self.context.metadata}
 
     @property
-    def to_run(self) -> Sequence[LearningRunStep]:
+    def to_run(self) -> Steps:
         """The steps that are to be run."""
         return self.steps[: self.context.max_steps]
 
@@ -84,12 +95,11 @@ class PlanExecution:
         """Seconds that the longest step took so far."""
         return max((each.duration for each in self.results), default=0.0)
 
-    def extend(self, values: Sequence[Setting]) -> Sequence[LearningRunStep]:
-        """Add steps for an adaptive plan's next values; return those of them that are to be run."""
-        context, before = self.context, len(self.steps)
-        images = self.steps[0].images_requested if before else context.plan.images_per_step
-        more = extend_steps(context.plan, context.base_config, values, first=before, images=images)
-        self.steps = (*self.steps, *more)
+    def extend(self, cells: Sequence[int]) -> Steps:
+        """Add steps for an adaptive plan's next cells; return those of them that are to be run."""
+        before = len(self.steps)
+        self.steps = self.steps.extended(cells)
+        self.context = attrs.evolve(self.context, plan=self.context.plan.with_cells(cells))
         return self.to_run[before:]
 
     def left_out(self, step: LearningRunStep) -> bool:
@@ -159,6 +169,7 @@ class PlanExecution:
             metadata=self.metadata,
             summary=self.summary,
             error=self.error,
+            had_enough=self.had_enough,
             out_of_time=self.out_of_time,
             same_pictures=self.same.found,
         )

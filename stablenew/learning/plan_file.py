@@ -60,11 +60,15 @@ class StoredPlan:
         return f"{self.backend} {self.backend_version}".strip()
 
 
+_OF_ADAPTIVE = ("first", "added")
+
+
 def encode_plan_file(stored: StoredPlan) -> bytes:
     """Return a plan as indented JSON."""
     content = {field.name: getattr(stored, field.name) for field in attrs.fields(StoredPlan)}
-    names = [field.name for field in attrs.fields(LearningPlan) if field.name != "mode"]  # implied
-    plan = {name: getattr(stored.plan, name) for name in names}
+    names = [field.name for field in attrs.fields(LearningPlan)]
+    implied = () if stored.plan.is_adaptive else ("mode", *_OF_ADAPTIVE)
+    plan = {name: getattr(stored.plan, name) for name in names if name not in implied}
     if not stored.urls:
         del content["urls"]
     plan["axes"] = [table_of(axis) for axis in stored.plan.axes]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from stablenew.config.overrides import IMAGE, paths_set_by
-from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting
+from stablenew.config.pipeline_config import STAGES, PipelineConfig
 from stablenew.errors import ConfigError
 from stablenew.learning.axis import Axis
 from stablenew.learning.learning_plan import LearningPlan
 from stablenew.pipeline.stage_settings import asked_settings, inherited_names
+
+_MOST_EXPLORED = 200
+"""Choices of an axis of an adaptive plan: of more, most would never be tried."""
 
 _COUNTS_ONLY_WITH: Mapping[str, str] = {
     **dict.fromkeys(
@@ -32,15 +36,39 @@ def plan_problems(plan: LearningPlan, base_config: PipelineConfig) -> Iterator[s
     """Yield a line for each thing that is wrong with a plan's axes, whatever their values are."""
     paths = {path for axis in plan.axes for path in axis.paths}
     for axis in plan.axes:
-        yield from _axis_problems(axis, base_config, paths)
+        yield from axis_problems(axis, base_config, paths)
     yield from _set_twice(plan.axes)
     yield from _skip_problems(plan)
-    if (plan.mode == "grid") != (len(plan.axes) > 1):
+    if not plan.is_adaptive and (plan.mode == "grid") != (len(plan.axes) > 1):
         yield f"mode: given {plan.mode!r}, but a second axis (y_variable) is what makes a grid"
-    if (plan.mode == "adaptive") != (plan.bounds is not None):
-        yield f"mode: given {plan.mode!r}, but bounds are what makes a plan adaptive"
-    if plan.bounds is not None:
-        yield from _bounds_problems(plan.path, plan.sweep_values, *plan.bounds)
+    if plan.is_adaptive:
+        yield from _adaptive_problems(plan)
+
+
+def _adaptive_problems(plan: LearningPlan) -> Iterator[str]:
+    for name in ("sample", "skip"):
+        if getattr(plan, name):
+            yield f"{name}: given with an adaptive plan, which chooses its steps itself"
+    explored = [axis for axis in plan.axes if not axis.condition]
+    if all(len(axis.choices) < 2 for axis in explored):
+        named = ", ".join(axis.name for axis in explored) or "nothing but conditions"
+        yield f"axes: nothing to choose in {named}, expected an axis of several choices"
+        return
+    for axis in explored:
+        if len(axis.choices) > _MOST_EXPLORED:
+            yield (
+                f"{axis.name}: {len(axis.choices):,} choices are too many to learn of;"
+                f" expected up to {_MOST_EXPLORED}, or a span LOW..HIGH"
+            )
+    if not all(0 <= cell < math.prod(plan.sizes) for cell in (*plan.first, *plan.added)):
+        yield "first, added: a cell that is none of this plan"
+        return
+    needed = (plan.count - len(plan.added)) * plan.images_per_step
+    if plan.max_pictures < needed:
+        yield (
+            f"max_pictures: given {plan.max_pictures}, expected {needed} or more:"
+            " so many are made before the first rating counts"
+        )
 
 
 def _skip_problems(plan: LearningPlan) -> Iterator[str]:
@@ -51,18 +79,14 @@ def _skip_problems(plan: LearningPlan) -> Iterator[str]:
         yield from error.problems
 
 
-def _bounds_problems(
-    path: str, values: Iterable[Setting], low: float, high: float
-) -> Iterator[str]:
-    if not low < high:
-        yield f"{path}: given {low:g}..{high:g}, expected a lower and a higher number"
-        return
-    for value in values:
-        if not (isinstance(value, int | float) and low <= value <= high):
-            yield f"{path}: given {value!r}, expected a number from {low:g} to {high:g}"
+def axis_problems(axis: Axis, base_config: PipelineConfig, paths: set[str]) -> Iterator[str]:
+    """Yield a line for each thing that is wrong with an axis.
 
-
-def _axis_problems(axis: Axis, base_config: PipelineConfig, paths: set[str]) -> Iterator[str]:
+    Args:
+        axis: That.
+        base_config: What each step's config is derived from.
+        paths: All that the plan varies.
+    """
     if not axis.choices:
         yield f"{axis.name}: the sweep is empty, expected one value or more"
     taken = _taken_from_txt2img(base_config) if base_config.image or IMAGE in paths else set()

@@ -217,7 +217,10 @@ class PlanWorkers:
             execution.end_step(*before)
             await self.announcer.step_finished(*before, None)
         elif not execution.left_out(step):
-            if execution.too_late(self.clock.monotonic() - self.started):
+            if execution.is_over():
+                self.over = True
+                self.pause.changed.set()
+            elif execution.too_late(self.clock.monotonic() - self.started):
                 logger.info("plan %s: no time for another step", execution.plan_id)
                 execution.out_of_time = self.over = True
                 self.pause.changed.set()
@@ -258,7 +261,8 @@ class PlanWorkers:
     def _following(self, node: str) -> RunRequest | None:
         """Return the run that a node gets next; None where it may not be run then."""
         execution, elapsed = self.execution, self.clock.monotonic() - self.started
-        if self.over or self.pause.on or execution.too_late(elapsed + execution.longest):
+        ends = self.over or execution.is_over()
+        if ends or self.pause.on or execution.too_late(elapsed + execution.longest):
             return None
         place = self._scheduler.reserve(node, anyio.current_time())
         if place is None:

@@ -49,8 +49,6 @@ def with_variants(
         config = PipelineConfig.from_dict(config)
     if number is not None and (type(number) is not int or number < 1):
         raise ConfigError(f"variants: given {number!r}, expected a number from 1 on, None for all")
-    if plan is not None and plan.bounds is not None:
-        raise ConfigError("variants: given with an exploration of numbers, expected one of them")
     axes = plan.axes if plan else ()
     given = next((axis for axis in axes if _PROMPT in axis.paths), None)
     axis = given or Axis("prompt", (Choice("", {_PROMPT: config.txt2img.prompt or ""}),))
@@ -58,7 +56,8 @@ def with_variants(
     if plan is None:
         return LearningPlan(axes=(varied,), images_per_step=images_per_step)
     others = [varied if axis is given else axis for axis in axes]
-    return attrs.evolve(plan, axes=others if given else [*others, varied], mode=None)
+    mode = plan.mode if plan.is_adaptive else None
+    return attrs.evolve(plan, axes=others if given else [*others, varied], mode=mode)
 
 
 def _choices(

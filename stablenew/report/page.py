@@ -17,6 +17,7 @@ from PIL import Image
 from stablenew._convert import json_line
 from stablenew.config.pipeline_config import Setting
 from stablenew.errors import ConfigError
+from stablenew.learning.cells import places_of
 from stablenew.learning.choice_labels import distinct, elided, in_common
 from stablenew.learning.feedback_reader import ReportProblem, read_feedback
 from stablenew.learning.gallery import plan_runs
@@ -61,7 +62,6 @@ class Page:
     steps: dict[int, dict[str, Any]] = attrs.field(factory=dict)
     explored: LearningPlan = attrs.field()
     _settings: SettingsTable = attrs.field(factory=SettingsTable)
-    _added: list[Setting] = attrs.field(factory=list)
     _same: SameFinder = attrs.field(factory=SameFinder)
     _starts: StartThumbnails = attrs.field()
 
@@ -73,15 +73,25 @@ class Page:
     def _explored(self) -> LearningPlan:
         return build_learning_plan_from_dict(self.plan["plan"])
 
-    def add(self, index: int, run_id: str, outcome: str, error: str | None) -> None:
-        """Add a step that has ended, with what its run's folder says; makes its thumbnails."""
+    def add(
+        self, index: int, run_id: str, outcome: str, error: str | None, at: Sequence[int] = ()
+    ) -> None:
+        """Add a step that has ended, with what its run's folder says; makes its thumbnails.
+
+        Args:
+            index: From 0.
+            run_id: Of its run.
+            outcome: How it ended.
+            error: Why it did not end well.
+            at: Which choice of each axis it has; else as its run's folder says.
+        """
         metadata = _metadata(self.folder.parent / run_id / "run_metadata.json")
         outputs = final_outputs(metadata) if metadata else []
         self._starts.add(metadata.get("image"))
         self._compare(index, (metadata.get("metadata") or {}).get("varied"), outputs)
         self.steps[index] = {
             "index": index,
-            "at": self._places(index, metadata.get("metadata") or {}),
+            "at": tuple(at) or self._places(index, metadata.get("metadata") or {}),
             "run_id": run_id,
             "outcome": outcome,
             **({"error": error} if error else {}),
@@ -99,16 +109,13 @@ class Page:
                     self._same.add_picture(varied, str(output.get("pixels") or ""), under, index)
 
     def _places(self, index: int, tags: Mapping[str, Any]) -> tuple[int, ...]:
-        """Return which choice of each axis a step has; values that were added come last."""
+        """Return which choice of each axis a step has; the first ones where nobody knows."""
         plan = self.explored
         if places := plan.places(index):
             return places
-        value = tags.get("variable_value")
-        values = [*plan.axes[0].values, *self._added]
-        if value not in values:
-            self._added.append(value)
-            return (len(values),)
-        return (values.index(value),)
+        varied = tags.get("varied") or {plan.path: tags.get("variable_value")}
+        cell = plan.cell_of(varied if isinstance(varied, dict) else {})
+        return places_of(cell or 0, plan.sizes)
 
     def _picture(self, run_id: str, output: Mapping[str, Any]) -> dict[str, Any]:
         """Return a picture as the page has it; what it has not is left out."""
@@ -159,7 +166,7 @@ class Page:
         runs = [step["run_id"] for step in steps if step["pictures"]]
         ratings = read_feedback(self.folder.parent, run_ids=runs, report=report).ratings
         name = (self.plan.get("metadata") or {}).get("experiment_name")
-        axes = shown_axes(self.explored.axes, self._added)
+        axes = shown_axes(self.explored.axes)
         varied = " × ".join(axis.path for axis in axes)
         prompts = self._settings.values("prompt")
         return {
@@ -167,7 +174,7 @@ class Page:
             "title": f"{name}: {varied}" if name else varied,
             "prompt": prompts[0] if len(prompts) == 1 else in_common(prompts),
             "axes": [_plain(axis) for axis in axes],
-            "count": self.explored.count,
+            "count": max(self.explored.count, len(steps)),
             "images": self.explored.images_per_step,
             "seeds": self._seeds(steps),
             "settings": self._settings.plain,

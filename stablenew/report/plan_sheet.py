@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ import attrs
 
 from stablenew.config.pipeline_config import Setting
 from stablenew.learning.choice_labels import in_common
-from stablenew.learning.learning_events import PlanExtended, PlanStarted, StepFinished
+from stablenew.learning.learning_events import PlanStarted, StepFinished
 from stablenew.report.sheet_layout import SheetAxis, lay_out, sheets_of
 from stablenew.report.shown_axes import ShownAxis, shown_axes
 
@@ -32,17 +32,11 @@ class PlanSheet:
 
     Attributes:
         started: The plan's first event.
-        added: Values that were added to its first axis.
         steps: Those that have ended.
     """
 
     started: PlanStarted
-    added: list[Setting] = attrs.field(factory=list)
     steps: list[StepFinished] = attrs.field(factory=list)
-
-    def extend(self, event: PlanExtended) -> None:
-        """Take further values of the first axis."""
-        self.added.extend(event.values)
 
     @property
     def is_empty(self) -> bool:
@@ -58,9 +52,12 @@ class PlanSheet:
         from stablenew.report.contact_sheet import draw_contact_sheet  # loads Pillow
 
         self.steps.sort(key=lambda step: step.index)  # several servers end them in any order
-        shown = self._begun(shown_axes(self.started.axes, self.added))
+        shown = self._begun(shown_axes(self.started.axes))
         axes = [_sheet_axis(axis) for axis in shown]
-        sheets = sheets_of(axes, self._cells(shown, base_dir))
+        cells = self._cells(shown, base_dir)
+        if self.started.mode == "adaptive":
+            axes, cells = self._in_a_row(axes, cells)
+        sheets = sheets_of(axes, cells)
         drawn = sheets[:MOST_SHEETS]
         layout = lay_out(axes, self.started.images, len(drawn))
         for number, (says, cells) in enumerate(drawn, start=1):
@@ -78,12 +75,26 @@ class PlanSheet:
 
     def _begun(self, axes: Sequence[ShownAxis]) -> list[ShownAxis]:
         """Return axes without the choices that no step had: a plan may end after 2 of 4,000."""
-        places = [step.places or (axes[0].values.index(step.value),) for step in self.steps]
-        used = map(set, zip(*places, strict=True))
+        used = map(set, zip(*(step.places for step in self.steps), strict=True))
         return [
             attrs.evolve(axis, order=tuple(place for place in axis.order if place in some))
             for axis, some in zip(axes, used, strict=True)
         ]
+
+    def _in_a_row(
+        self, axes: Sequence[SheetAxis], cells: Mapping[tuple[int, ...], SheetCell]
+    ) -> tuple[list[SheetAxis], dict[tuple[int, ...], SheetCell]]:
+        """Return the steps of an adaptive plan one after the other: a grid would be all holes.
+
+        As they were made; by the values where these are of one axis.
+        """
+        several = [axis for axis in range(len(axes)) if len(axes[axis].labels) > 1] or [0]
+        positions = sorted(cells) if len(several) == 1 else list(cells)
+        labels = [", ".join(axes[n].labels[place[n]] for n in several) for place in positions]
+        own = axes[several[0]].images
+        images = tuple(own[place[several[0]]] for place in positions) if len(several) == 1 else ()
+        row = SheetAxis(name=axes[0].name, labels=tuple(labels), images=images)
+        return [row], {(n,): cells[place] for n, place in enumerate(positions)}
 
     def _cells(self, axes: Sequence[ShownAxis], base_dir: Path) -> dict[tuple[int, ...], SheetCell]:
         """Return what each step made by its position: which label of each axis."""
@@ -92,8 +103,7 @@ class PlanSheet:
         ranks = [{place: rank for rank, place in enumerate(axis.order)} for axis in axes]
         cells = {}
         for step in self.steps:
-            places = step.places or (axes[0].values.index(step.value),)
-            position = tuple(rank[place] for rank, place in zip(ranks, places, strict=True))
+            position = tuple(rank[place] for rank, place in zip(ranks, step.places, strict=True))
             pictures = tuple(
                 SheetPicture(path=base_dir / output.path, blank=output.blank)
                 for output in step.outputs
@@ -108,7 +118,12 @@ class PlanSheet:
     def _title(self) -> str:
         """Return what is across and down; a sheet says itself what is fixed on it."""
         name = self.started.metadata.get("experiment_name")
-        title = " × ".join(axis.name for axis in self.started.axes[:2])
+        axes = self.started.axes
+        if self.started.mode == "adaptive":
+            axes = tuple(axis for axis in axes if not axis.condition)
+        else:
+            axes = axes[:2]
+        title = " × ".join(axis.name for axis in axes)
         return f"{name}: {title}" if name else title
 
     def _subtitle(self, *, each: bool) -> str:

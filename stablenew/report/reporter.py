@@ -18,7 +18,6 @@ from stablenew.events.mailbox import Overflow
 from stablenew.events.subscription import Subscription
 from stablenew.learning.learning_events import (
     PlanEvent,
-    PlanExtended,
     PlanFinished,
     PlanStarted,
     StepFinished,
@@ -85,8 +84,6 @@ class Reporter:
             plan = _Plan(self._base_dir / str(event.plan_id), PlanSheet(event))
             self._plans[event.plan_id] = plan
             await self._in_thread(self._open_page, plan)
-        elif isinstance(event, PlanExtended) and event.plan_id in self._plans:
-            self._plans[event.plan_id].sheet.extend(event)
         elif isinstance(event, StepFinished) and event.plan_id in self._plans:
             plan = self._plans[event.plan_id]
             plan.sheet.steps.append(event)
@@ -118,7 +115,7 @@ class Reporter:
     def _show(self, plan: _Plan, event: StepFinished) -> None:
         if plan.page is not None:
             error = None if event.error is None else str(event.error)
-            plan.page.add(event.index, event.run_id or "", str(event.outcome), error)
+            plan.page.add(event.index, event.run_id or "", str(event.outcome), error, event.places)
             if self._clock.monotonic() - plan.written_at >= plan.pause:
                 self._write_page(plan, False)
 

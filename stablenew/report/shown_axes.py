@@ -8,7 +8,7 @@ import attrs
 
 from stablenew.config.overrides import IMAGE, LORA, TEXT_EDITS
 from stablenew.config.pipeline_config import Setting
-from stablenew.learning.axis import Axis, Choice, axis_names, label_of
+from stablenew.learning.axis import Axis, Choice, axis_names
 from stablenew.learning.choice_labels import labels_apart, value_labels
 
 
@@ -35,16 +35,9 @@ class ShownAxis:
     images: tuple[str, ...]
 
 
-def shown_axes(axes: Sequence[Axis], added: Sequence[Setting] = ()) -> tuple[ShownAxis, ...]:
-    """Return axes as they are shown.
-
-    Args:
-        axes: Those of a plan.
-        added: Values that were added to the first one on the way.
-    """
-    names = axis_names(axes)
-    further = [tuple(dict.fromkeys(added)), *[()] * len(axes)]
-    return tuple(map(_shown, axes, names, further))
+def shown_axes(axes: Sequence[Axis]) -> tuple[ShownAxis, ...]:
+    """Return the axes of a plan as they are shown."""
+    return tuple(map(_shown, axes, axis_names(axes)))
 
 
 def shown_value(axis: Axis, choice: Choice) -> Setting:
@@ -55,24 +48,22 @@ def shown_value(axis: Axis, choice: Choice) -> Setting:
     return choice.overrides[axis.path] if axis.paths == (axis.name,) else choice.label
 
 
-def _shown(axis: Axis, name: str, added: Sequence[Setting]) -> ShownAxis:
+def _shown(axis: Axis, name: str) -> ShownAxis:
     values = tuple(shown_value(axis, choice) for choice in axis.choices)
-    further = [value for value in added if value not in values]
-    texts = (*axis.labels, *map(label_of, further))
+    texts = axis.labels
     kind = axis.name.partition(".")[0]
     if kind in TEXT_EDITS and kind != LORA:  # the word, and what it becomes
         labels = labels_apart([f"{name} → {text}" for text in texts])
     else:
         labels = value_labels(name, texts)
-    every = (*values, *further)
     return ShownAxis(
         path=axis.name,
         name=name,
-        values=every,
+        values=values,
         texts=texts,
         labels=labels,
-        order=_order(every),
-        images=(*_images(axis), *("" for _ in further)),
+        order=_order(values),
+        images=_images(axis),
     )
 
 

@@ -277,10 +277,6 @@ def test_the_environment_has_them_too(pack: str) -> None:
             "prompt_index, prompts: both",
         ),
         (
-            ("--prompt", "a", "--prompt", "b", "--explore", "txt2img.steps=1..9"),
-            "explore: given with prompt, expected one setting to explore",
-        ),
-        (
             ("--prompt", "a", "--prompt", "b", "--set", "txt2img.prompt=c"),
             "--prompt, --set txt2img.prompt: both are given",
         ),

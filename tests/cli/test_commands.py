@@ -16,10 +16,12 @@ from pathlib import Path
 
 import pytest
 
+from stablenew.cli.progress import LineDisplay
 from stablenew.cli.rate_command import Terminal, asker, rate
 from stablenew.errors import ConfigError
-from stablenew.learning.feedback_reader import read_feedback
+from stablenew.learning.feedback_reader import Rating, read_feedback
 from stablenew.learning.gallery import Shown, open_gallery
+from stablenew.learning.learning_execution import RateAnswer
 from tests.cli.program import run
 from tests.cli.program import run_command as command
 
@@ -230,10 +232,28 @@ def test_pictures_are_drawn_in_a_terminal_and_keys_need_no_enter(folder: Path) -
 
 
 async def test_an_exploration_asks_for_one_rating_after_the_other(folder: Path) -> None:
-    keys = iter(["x", "4", "s", "q", "5"])
+    keys = iter(["x", "4", "s", "q"])
     ask = asker(Terminal(key=lambda: next(keys)))
     pictures = open_gallery(plan_of(folder)).pictures
-    assert [await ask(pictures[n]) for n in range(4)] == [4, None, None, None]
+    four, skipped, enough = [await ask(pictures[n]) for n in range(3)]
+    assert (four, enough) == (4, RateAnswer.ENOUGH)
+    assert isinstance(skipped, Rating)
+    assert skipped.rating is None
+
+
+async def test_nothing_is_printed_into_an_open_question(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    display = LineDisplay()
+
+    def key() -> str:
+        display.tell("step 7 succeeded")
+        assert "step 7" not in capsys.readouterr().err
+        return "3"
+
+    ask = asker(Terminal(key=key), display.held)
+    assert await ask(open_gallery(plan_of(folder)).pictures[0]) == 3
+    assert "step 7 succeeded" in capsys.readouterr().err
 
 
 def test_undo_brings_an_earlier_rating_back(folder: Path) -> None:

@@ -113,9 +113,9 @@ def test_an_exploration_is_rated_by_a_program(
         "txt2img.cfg_scale=1..12",
     ]
     program = f"{sys.executable} -S scorer.py"
-    assert main([*words, "--max-pictures", "4", "--rater", program]) == 0
+    assert main([*words, "--max-pictures", "6", "--rater", program]) == 0
     ratings = sorted(each.rating or 0 for each in read_feedback("runs").ratings.values())
-    assert ratings == [1, 2, 3, 4]
+    assert ratings == [1, 2, 3, 4, 5]  # the sixth says 6, which is none
 
 
 def test_a_rater_that_fails_thrice_ends_the_plan_with_what_it_said(

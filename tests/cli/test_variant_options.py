@@ -68,10 +68,6 @@ def test_a_wildcard_is_looked_up_in_its_folder(tmp_path: Path) -> None:
             ("--prompt", "a {b|c}", "--variants", "2", "--wildcards", "w" * 5_000),
             "wildcards: given 'www",
         ),
-        (
-            ("--prompt", "a {b|c}", "--variants", "all", "--explore", "txt2img.steps=4..9"),
-            "variants: given with an exploration of numbers",
-        ),
     ],
 )
 def test_what_is_wrong_is_one_line(words: tuple[str, ...], problem: str) -> None:

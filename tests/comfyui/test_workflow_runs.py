@@ -208,7 +208,7 @@ def test_what_is_recommended_is_a_plan_file_that_a_workflow_takes(
         (("--output", "5"), "workflow: --output: given '5', there is 12 (Large), 9 (SaveImage)"),
         (("--set", "txt2img.steps=4"), "txt2img.steps: given with a workflow, which has no such"),
         (("--sweep", "lora.film=1,2"), "lora.film: a workflow has its LoRAs in nodes"),
-        (("--explore", "3.cfg=1..9"), "explore: given with a workflow"),
+        (("--explore", "3.cfg=1..900"), "given 109, expected 0 to 100; and 9 more of its values"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_runs(

@@ -19,7 +19,7 @@ from stablenew.learning.axis import (
 )
 from stablenew.learning.execution_context import LearningExecutionContext
 from stablenew.learning.learning_plan import LearningPlan, LearningRunStep
-from stablenew.learning.learning_steps import Steps, derive_steps, extend_steps
+from stablenew.learning.learning_steps import Steps, derive_steps
 from stablenew.learning.plan_announcer import PlanAnnouncer
 from stablenew.learning.plan_execution import PlanExecution
 from stablenew.learning.step_order import in_order
@@ -93,13 +93,17 @@ def test_values_and_labels_are_those_of_the_steps() -> None:
     ]
 
 
-def test_a_step_that_is_added_on_the_way_takes_none_of_the_choices_there_were() -> None:
-    plan = LearningPlan(axes=[CFG], bounds=(1, 9))
-    steps = [
-        *derive_steps(plan, config()),
-        *extend_steps(plan, config(), [4, 7], first=2, images=1),
-    ]
-    assert [plan.places(step.index) for step in steps] == [(0,), (1,), (), ()]
+def test_steps_of_further_cells_come_after_the_others() -> None:
+    plan = LearningPlan(
+        target_variable="txt2img.cfg_scale", sweep_values=[3, 5], bounds=(1, 9), axes=[MODELS]
+    )
+    assert plan.is_adaptive
+    steps = derive_steps(plan, config())
+    more = steps.extended([1, len(plan.sweep_values)])
+    assert [step.index for step in more] == [*range(len(steps) + 2)]
+    assert [(step.value, step.y_value) for step in more[-2:]] == [(5, "a"), (3, "b")]
+    assert list(more.labels())[-1] == "cfg_scale=3, model=b"
+    assert len(steps) == plan.count
 
 
 def test_a_step_of_long_prompts_is_called_by_what_differs_and_keeps_the_end() -> None:

@@ -12,6 +12,7 @@ from stablenew.advice.observations import gather_observations
 from stablenew.app import open_app
 from stablenew.backends.fake import FakeBackend
 from stablenew.config.settings import Settings
+from stablenew.learning.gallery import Shown
 from stablenew.learning.learning_record_reader import read_records
 from stablenew.learning.plan_file import encode_plan_file, read_plan_file
 
@@ -32,10 +33,13 @@ def test_a_plan_file_says_what_it_said(older: Path, name: str) -> None:
     said = json.loads((older / name / "plan.json").read_text())["plan"]
     for key in ("mode", "stage", "target_variable", "images_per_step", "max_pictures"):
         assert getattr(plan, key) == said[key]
-    assert list(plan.sweep_values) == said["sweep_values"]
+    begun = plan.cells if plan.is_adaptive else range(len(plan.sweep_values))
+    assert [plan.sweep_values[cell] for cell in begun] == said["sweep_values"]
     assert list(plan.y_values) == said["y_values"]
     assert plan.y_variable == said.get("y_variable")
-    assert list(plan.bounds or ()) == said.get("bounds", [])
+    if "bounds" in said:
+        values = [float(str(value)) for value in plan.sweep_values]
+        assert [min(values), max(values)] == said["bounds"]
 
 
 @pytest.mark.parametrize("name", PLANS)
@@ -87,3 +91,20 @@ def test_records_keep_their_words_and_ratings_count(older: Path) -> None:
     rated = [picture for picture in found.pictures.values() if picture.rating is not None]
     assert len(rated) == 6
     assert all(set(picture.settings) == {"txt2img.cfg_scale"} for picture in rated)
+
+
+async def test_an_exploration_goes_on_where_it_was(older: Path) -> None:
+    events = older / "old-adaptive" / "events.jsonl"
+    lines = events.read_text().splitlines(keepends=True)
+    events.write_text("".join(line for line in lines if '"type":"PlanFinished"' not in line))
+    shutil.rmtree(older / "old-adaptive-00005")  # the second value that it chose
+    backend = FakeBackend()
+
+    async def rate(_: Shown) -> int:
+        return 3
+
+    async with open_app(Settings(out=older), backend=backend) as app:
+        result = await app.learning.resume_plan("old-adaptive", rate=rate, on_this_backend=True)
+    values = [step.step.value for step in result.step_results]
+    assert values == [2.0, 6.0, 10.0, 12, 10.2, 8.8]
+    assert backend.calls[0].settings["cfg_scale"] == 10.2

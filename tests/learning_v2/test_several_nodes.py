@@ -409,10 +409,20 @@ async def test_a_node_that_was_set_aside_stays_so_in_what_an_exploration_adds() 
 
     class Twice:
         rounds = 0
+        over = had_enough = False
 
-        async def next_values(self, results: object, tell: object) -> Sequence[float]:
+        def stop(self) -> None:
+            raise AssertionError
+
+        def take(self, result: object) -> None:
+            pass
+
+        async def rate_all(self) -> None:
+            pass
+
+        async def next_cells(self, tell: object) -> Sequence[int]:
             self.rounds += 1
-            return [100.0 + each for each in range(8)] if self.rounds == 1 else []
+            return range(20, 28) if self.rounds == 1 else ()
 
     async def run(request: RunRequest) -> PipelineRunResult:
         ran.append((request.node, request.run_id))

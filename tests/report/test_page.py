@@ -81,24 +81,25 @@ def test_values_that_only_look_the_same_are_kept_apart_and_what_is_missing_is_mi
     assert found == [True, None, None, None]
 
 
-async def test_values_that_were_added_on_the_way_are_choices_as_well(runs: Path) -> None:
-    plan = {"target_variable": "txt2img.cfg_scale", "sweep_values": [9, 3]}
-    async with open_app(Settings(out=runs), backend=FakeBackend()) as app:
-        result = await app.learning.run_learning_plan(plan, CONFIG)
-        await app.reports.drained()
-    page = Page(runs / result.plan_id, {"plan_id": "p", "plan": plan})
-    page.add(0, f"{result.plan_id}-00001", "succeeded", None)
-    for index, value in ((2, 5), (3, 9), (4, 5)):
-        run = runs / f"{result.plan_id}-{index + 1:05d}"
+async def test_steps_that_were_added_on_the_way_are_where_their_values_are(runs: Path) -> None:
+    axes = [
+        {"path": "txt2img.cfg_scale", "values": [9, 3, 5]},
+        {"path": "txt2img.sampler_name", "values": ["Euler", "Heun"]},
+    ]
+    plan = {"axes": axes, "mode": "adaptive", "first": [0]}
+    folder = runs / "p"
+    folder.mkdir(parents=True)
+    page = Page(folder, {"plan_id": "p", "plan": plan})
+    added = [{"txt2img.cfg_scale": 5, "txt2img.sampler_name": "Heun"}, {"txt2img.cfg_scale": 4}]
+    for index, varied in enumerate(added, start=1):
+        run = runs / f"p-{index + 1:05d}"
         run.mkdir()
-        told = {"metadata": {"variable_value": value}, "stages": [], "stage_outputs": []}
+        told = {"metadata": {"varied": varied}, "stages": [], "stage_outputs": []}
         (run / "run_metadata.json").write_text(json.dumps(told))
         page.add(index, run.name, "succeeded", None)
+    page.add(3, "p-00004", "cancelled", None, (1, 0))
     page.write(done=True, written="now")
-    data = data_of(runs / result.plan_id)
-    assert data["axes"][0]["labels"] == ["cfg_scale 9", "cfg_scale 3", "cfg_scale 5"]
-    assert data["axes"][0]["order"] == [1, 2, 0]
-    assert [step["at"] for step in data["steps"]] == [[0], [2], [0], [2]]
+    assert [step["at"] for step in data_of(folder)["steps"]] == [[2, 1], [0, 0], [1, 0]]
 
 
 async def test_failed_steps_are_shown_with_their_error(runs: Path) -> None:

@@ -23,7 +23,7 @@ from stablenew.learning.axis import (
     axis_of_prompts,
     axis_of_values,
 )
-from stablenew.learning.learning_events import PlanExtended, PlanStarted, StepFinished
+from stablenew.learning.learning_events import PlanStarted, StepFinished
 from stablenew.learning.learning_plan import LearningPlan
 from stablenew.pipeline.results import Outcome, StageOutput
 from stablenew.report import contact_sheet
@@ -87,10 +87,9 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 def test_one_axis_has_its_values_in_order_and_the_seeds_above(
     drawn: list[dict[str, Any]],
 ) -> None:
-    cfg = axis_of_values("txt2img.cfg_scale", [7, 3])
+    cfg = axis_of_values("txt2img.cfg_scale", [7, 3, 5.5])
     sheet = PlanSheet(started(cfg, images=2, metadata={"experiment_name": "mine"}))
-    sheet.extend(PlanExtended(values=(5.5,), steps=3))
-    sheet.steps += [finished(0, images=2), finished(1, images=2), finished(value=5.5, images=2)]
+    sheet.steps += [finished(n, images=2) for n in range(3)]
     assert list(sheet.draw(Path("runs"))) == [("contact_sheet.png", b"sheet")]
     (only,) = drawn
     assert [axis.labels for axis in only["axes"]] == [
@@ -98,12 +97,30 @@ def test_one_axis_has_its_values_in_order_and_the_seeds_above(
     ]
     assert [only["cells"][n,].pictures[1].path for n in range(3)] == [
         Path("runs/1/2.png"),
-        Path("runs/5.5/2.png"),
+        Path("runs/2/2.png"),
         Path("runs/0/2.png"),
     ]
     assert only["layout"] == lay_out(only["axes"], 2)
     assert (only["title"], only["subtitle"]) == ("mine: txt2img.cfg_scale", "a cat")
     assert only["pictures"] == ["seed 5", "seed 6"]
+
+
+def test_an_exploration_is_one_row_of_what_was_made(drawn: list[dict[str, Any]]) -> None:
+    """Of a grid of 1,150 cells two were made: a sheet for each sampler would be all holes."""
+    cfg = axis_of_values("txt2img.cfg_scale", range(1, 24))
+    prompt, seed = axis_of_prompts(["a cat"]), axis_of_values("txt2img.seed", [4, 5])
+    sheet = PlanSheet(started(cfg, NAMES, prompt, seed, mode="adaptive"))
+    sheet.steps += [finished(*at) for at in ((9, 1, 0, 0), (2, 0, 0, 0), (9, 0, 0, 0))]
+    list(sheet.draw(Path("runs")))
+    (only,) = drawn
+    assert [axis.labels for axis in only["axes"]] == [
+        (
+            "cfg_scale 10, sampler_name Euler",
+            "cfg_scale 3, sampler_name Heun",
+            "cfg_scale 10, sampler_name Heun",
+        )
+    ]
+    assert only["cells"][1,].pictures[0].path == Path("runs/2-0-0-0/1.png")
 
 
 NAMES = axis_of_values("txt2img.sampler_name", ["Heun", "Euler"])
