@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import inspect
 import signal
 import traceback
@@ -23,6 +24,7 @@ def pytest_configure() -> None:
     A shell does for what a script puts in the background (`make test &`), and Python then leaves
     it so. SIGHUP stays as it is: `nohup make test` is to outlive its terminal.
     """
+    gc.disable()  # nothing that a collection makes is garbage
     if not THOROUGH:
         _without_stacks()
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -59,6 +61,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
             item.obj = _guarded(item.obj)
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage in what tests make, and seldom in all that was imported for them."""
+    gc.freeze()
+    gc.unfreeze()  # which leaves it in the oldest generation
+    gc.enable()
 
 
 def _guarded(test: object) -> object:

@@ -32,7 +32,7 @@ def stage_request(
     stage: str = "txt2img", image: bytes | None = None, **settings: object
 ) -> StageRequest:
     defaults = dict(EMBEDDED_CAPABILITIES.stages[stage])
-    drawn = {"prompt": "a blue cat", "seed": 3, "steps": 4} if stage != "upscale" else {}
+    drawn = {"prompt": "a blue cat", "seed": 3, "steps": 2} if stage != "upscale" else {}
     return StageRequest(
         request_id="job-1",
         stage=stage,
@@ -55,7 +55,7 @@ async def test_a_picture_is_a_png_with_the_webuis_infotext(backend: EmbeddedBack
     assert prompt == "a blue cat, flurb"
     assert negative == "Negative prompt: blurry"
     assert parameters.startswith(
-        "Steps: 4, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 5.0, Seed: 3, Size: 64x64,"
+        "Steps: 2, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 5.0, Seed: 3, Size: 64x64,"
         " Model hash: "
     )
     assert picture.ignored_words == ("flurb",)
@@ -90,11 +90,11 @@ async def test_progress_is_reported_for_every_step(backend: EmbeddedBackend) -> 
 async def test_img2img_keeps_more_of_the_picture_the_lower_the_strength(
     backend: EmbeddedBackend,
 ) -> None:
-    start = await draw(backend, stage_request(prompt="a red apple", steps=8))
+    start = await draw(backend, stage_request(prompt="a red apple", steps=5))
 
     async def distance(strength: float) -> float:
         request = stage_request(
-            "img2img", start.data, prompt="a green pear", steps=8, denoising_strength=strength
+            "img2img", start.data, prompt="a green pear", steps=5, denoising_strength=strength
         )
         picture = await draw(backend, request)
         images = [Image.open(io.BytesIO(data)).tobytes() for data in (start.data, picture.data)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import resource
 import runpy
@@ -224,7 +225,7 @@ def test_a_signal_before_anything_runs_ends_with_an_envelope(
 
 def test_closing_stdin_cancels(validator: jsonschema.Draft202012Validator, tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [*RUN, *FAKE, "--sweep", "txt2img.steps=1:4000:1", "--cancel-on-stdin-close"],
+        [*RUN, *FAKE, "--sweep", "txt2img.steps=1:400:1", "--cancel-on-stdin-close"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -238,7 +239,7 @@ def test_closing_stdin_cancels(validator: jsonschema.Draft202012Validator, tmp_p
         out += process.stdout.readline()
     process.stdin.close()
     out += process.stdout.read()
-    assert b"\nstep 1/4000" in b"\n" + process.stderr.read()  # a slow start has a line before it
+    assert b"\nstep 1/400" in b"\n" + process.stderr.read()  # a slow start has a line before it
     process.stdout.close()
     process.stderr.close()
     assert process.wait(timeout=30) == 1
@@ -259,7 +260,7 @@ def test_without_the_flag_a_closed_stdin_is_no_reason_to_stop(tmp_path: Path) ->
 
 def test_a_parent_that_is_gone_ends_the_run(tmp_path: Path) -> None:
     """A broken pipe ends it, and the plan is told to its end on disk."""
-    process = start(*FAKE, "--sweep", "txt2img.steps=1:4000:1", cwd=tmp_path)
+    process = start(*FAKE, "--sweep", "txt2img.steps=1:400:1", cwd=tmp_path)
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdout.readline()
@@ -282,13 +283,14 @@ def test_what_nohup_ignores_stays_ignored(
     validator: jsonschema.Draft202012Validator, tmp_path: Path
 ) -> None:
     process = subprocess.Popen(
-        ["nohup", *RUN, *FAKE, "--sweep", "txt2img.steps=1:150:1"],
+        ["nohup", *RUN, *FAKE, "--sweep", "txt2img.steps=1:20:1"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env=environment(),
     )
     assert process.stdout is not None
+    fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)  # it waits there for its reader
     first = process.stdout.readline()
     process.send_signal(signal.SIGHUP)
     rest = process.stdout.read()  # not `communicate`: it passes over what was read ahead

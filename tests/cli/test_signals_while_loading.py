@@ -66,7 +66,7 @@ print(json.dumps(codes))
 
 Each run is a fork of a Python that has loaded the entry and nothing else.
 """
-MOMENTS = rounds(3, 150)
+MOMENTS = rounds(2, 150)
 WORDS = ("--backend", "fake", "--prompt", "a cat", "--dry-run")
 
 

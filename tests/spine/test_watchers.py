@@ -13,11 +13,12 @@ import pytest
 
 from stablenew.events.bus import EventBus
 from stablenew.events.event import Event
+from tests.support import rounds
 
 SCRIPT = runpy.run_path(
     str(Path(__file__).parents[2] / "scripts" / "bench_watchers.py"), run_name="script"
 )
-STEPS = 20
+STEPS = rounds(8, 20)
 
 
 @pytest.mark.parametrize("name", SCRIPT["WATCHERS"])

@@ -82,7 +82,7 @@ async def test_event_loops_in_two_threads_lose_nothing_to_each_other(path: Path)
 
 async def test_readers_see_whole_lines_and_extensions_at_any_moment(path: Path) -> None:
     await append_lines(path, [numbered(0)])
-    done = anyio.Event()
+    done, appends = anyio.Event(), rounds(50, 150)
 
     async def read() -> None:
         before = b""
@@ -95,10 +95,10 @@ async def test_readers_see_whole_lines_and_extensions_at_any_moment(path: Path) 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(read)
         tasks.start_soon(read)
-        for number in range(1, 150):
+        for number in range(1, appends):
             await append_lines(path, [numbered(number)])
         done.set()
-    assert numbers(path) == list(range(150))
+    assert numbers(path) == list(range(appends))
 
 
 async def test_cancelling_at_any_moment_loses_no_acknowledged_line(path: Path) -> None:

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import anyio
@@ -35,10 +35,17 @@ from tests.webui.server import serve
 from tests.webui.wire import Fault, wired
 
 PLAN = {"target_variable": "txt2img.cfg_scale", "sweep_values": [3, 5, 7, 9], "images_per_step": 2}
+SHORT = {**PLAN, "sweep_values": [3, 5]}
 
 
 async def run_plan(
-    out: Path, url: str, watch: object = None, *, steps: int = 4, **settings: object
+    out: Path,
+    url: str,
+    watch: object = None,
+    *,
+    steps: int = 4,
+    plan: Mapping[str, object] = PLAN,
+    **settings: object,
 ) -> tuple[LearningExecutionResult, list[Event]]:
     """Run the plan as an app does; return what became of it and every event."""
     events: list[Event] = []
@@ -58,16 +65,16 @@ async def run_plan(
     async with open_app(chosen) as app:
         app.bus.subscribe(Event, note, overflow=Overflow.WAIT)
         config = {"txt2img": {**SMALL, "steps": steps}}
-        result = await app.learning.run_learning_plan(PLAN, config)
+        result = await app.learning.run_learning_plan(plan, config)
     return result, events
 
 
-def check_whole(out: Path, result: LearningExecutionResult) -> None:
+def check_whole(out: Path, result: LearningExecutionResult, steps: int) -> None:
     """See that a plan ended as it would have on a good day."""
     assert result.outcome is Outcome.SUCCEEDED
     kept = list(read_records(out / "learning_records.jsonl"))
-    assert len(kept) == len({record.run_id for record in kept}) == 4
-    assert len(list(out.glob("*/txt2img_*.png"))) == 8
+    assert len(kept) == len({record.run_id for record in kept}) == steps
+    assert len(list(out.glob("*/txt2img_*.png"))) == 2 * steps
     assert leftovers(out) == []
 
 
@@ -81,15 +88,15 @@ async def test_a_plan_ends_as_if_the_wire_had_not_broken(
             wire.fault = fault  # once there is something to lose
 
     with serve(profile, step_seconds=0.01) as webui, wired(webui.url) as wire:
-        result, events = await run_plan(runs, wire.url, strike)
+        result, events = await run_plan(runs, wire.url, strike, plan=SHORT)
         assert webui.running is None
         made = len(webui.jobs)
     assert wire.befell == 1
-    check_whole(runs, result)
+    check_whole(runs, result, 2)
     lost = [event for event in events if isinstance(event, BackendLost)]
     harmless = fault in (Fault.SILENCE, Fault.DRIP)
     assert len(lost) == (0 if harmless else 1)
-    assert made == (8 if harmless or fault is Fault.RESET_UNHEARD else 9)
+    assert made == (4 if harmless or fault is Fault.RESET_UNHEARD else 5)
 
 
 async def test_a_wire_that_breaks_twice_fails_one_step_and_no_other(runs: Path) -> None:
@@ -194,7 +201,7 @@ async def test_a_server_that_is_killed_and_started_again_costs_nothing_but_time(
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(kill_and_start)
         result, events = await run_plan(runs, server.url, watch, steps=20)
-    check_whole(runs, result)
+    check_whole(runs, result, 4)
     assert [
         type(event) for event in events if isinstance(event, BackendLost | BackendReturned)
     ] == [
