@@ -149,6 +149,11 @@ def test_a_refiner_takes_over() -> None:
     assert graph.steps == {"sampler": 8, "refiner": 2}
 
 
+def test_a_refiner_takes_over_by_the_noise_that_is_left() -> None:
+    graph = drawn(steps=20, scheduler="Karras", refiner_checkpoint="refiner", refiner_switch_at=0.8)
+    assert graph.steps == {"sampler": 12, "refiner": 8}
+
+
 def test_with_hires_fix_the_refiner_has_the_second_pass() -> None:
     graph = drawn(
         steps=10, refiner_checkpoint="refiner", enable_hr=True, denoising_strength=0.5, hr_scale=2

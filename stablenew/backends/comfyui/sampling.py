@@ -9,6 +9,7 @@ import attrs
 from stablenew.backends.comfyui import sampler_names
 from stablenew.backends.comfyui.graph import Graph, Link
 from stablenew.backends.comfyui.loaded_graph import Loaded
+from stablenew.backends.comfyui.refiner_switch import switch_step
 from stablenew.config.pipeline_config import Setting
 
 SAME = ("Use same sampler", "Use same scheduler")
@@ -74,12 +75,13 @@ def pass_of(
         sampler = own[0] if own[0] and own[0] not in SAME else sampler
         scheduler = own[1] if own[1] and own[1] not in SAME else scheduler
     named = sampler_names.sampler(str(sampler))
+    schedule = sampler_names.scheduler(str(scheduler or ""), named)
     switch = steps
     if settings.get("refiner_checkpoint") and refined:
-        switch = round(steps * float(settings.get("refiner_switch_at") or 0))
+        switch = switch_step(schedule, named, steps, float(settings.get("refiner_switch_at") or 0))
     return Pass(
         sampler=named,
-        scheduler=sampler_names.scheduler(str(scheduler or ""), named),
+        scheduler=schedule,
         cfg=float(settings.get("cfg_scale") or 0),
         seed=int(settings.get("seed") or 0),
         steps=steps,
