@@ -1,7 +1,7 @@
 """What a picture by a ComfyUI costs beside the server's own time, and what many nodes cost.
 
 Prints
-- the gap between the end of one picture and the start of the next on the server, beside a plain
+- the gap between the end of one picture and the start of the next on the server, beside a bare
   loop of POST and poll (every 5 ms) that keeps nothing, in the same run;
 - how long it takes to read an install of 2,000 nodes with 3,000 checkpoints and as many LoRAs;
 - cancel to gone, p50 and p99.
@@ -22,7 +22,8 @@ from uuid import uuid4
 
 import anyio
 import httpx2
-from bench_support import ROOT
+from bench_gaps import SERVER, beside, gaps
+from bench_support import ROOT, process
 
 from stablenew.backends.comfyui.capabilities import describe
 from stablenew.backends.comfyui.object_info import read_object_info
@@ -32,7 +33,7 @@ sys.path.insert(0, str(ROOT))
 
 from tests.comfyui.driving import open_studio, others_prompt
 from tests.comfyui.nodes import object_info
-from tests.comfyui.server import ComfyUI, Entry, serve
+from tests.comfyui.server import serve
 from tests.support import until
 
 STEP = 0.005
@@ -46,30 +47,37 @@ def shown(seconds: list[float]) -> str:
     return f"p50 {p50 * 1e3:.1f} ms, p99 {p99 * 1e3:.1f} ms"
 
 
-def gaps(entries: list[Entry]) -> list[float]:
-    """Return the time between the end of each and the start of the next."""
-    return [after.began - before.ended for before, after in itertools.pairwise(entries)]
-
-
-async def plain(comfyui: ComfyUI, pictures: int) -> None:
-    """POST, poll, and fetch nothing."""
+async def bare(url: str, pictures: int) -> tuple[list[float], list[float]]:
+    """Return the gaps of a loop of POST and poll; and of one that hands each picture on."""
+    two: list[float] = []
     async with httpx2.AsyncClient(trust_env=False) as client:
         for seed in range(pictures):
-            body = {"prompt": others_prompt(STEPS, seed), "prompt_id": str(uuid4())}
-            await client.post(f"{comfyui.url}/prompt", json=body)
-            path = f"{comfyui.url}/api/jobs/{body['prompt_id']}"
-            while (await client.get(path)).json()["status"] != "completed":  # noqa: ASYNC110  # a plain loop polls
-                await anyio.sleep(0.005)
+            await made(client, url, seed)
+        one = gaps(url)
+        for seed in range(pictures):
+            files = await made(client, url, 1_000 + seed)
+            view = await client.get(f"{url}/view", params=files[0])
+            await client.post(f"{url}/upload/image", files={"image": ("a.png", view.content)})
+            await made(client, url, 2_000 + seed)
+            two += gaps(url)
+    return one, two
+
+
+async def made(client: httpx2.AsyncClient, url: str, seed: int) -> list[dict[str, str]]:
+    """POST, poll, and return the files that were made."""
+    body = {"prompt": others_prompt(STEPS, seed), "prompt_id": str(uuid4())}
+    await client.post(f"{url}/prompt", json=body)
+    path = f"{url}/api/jobs/{body['prompt_id']}"
+    while (told := (await client.get(path)).json())["status"] != "completed":  # noqa: ASYNC110  # a bare loop polls
+        await anyio.sleep(0.005)
+    files: list[dict[str, str]] = told["outputs"]["9"]["images"]
+    return files
 
 
 async def measure_gaps(pictures: int) -> None:
-    with serve(step_seconds=STEP) as comfyui:
-        await plain(comfyui, pictures)
-        print("gap, plain loop:", shown(gaps(comfyui.entries)))
-        comfyui.entries.clear()
-        async with open_studio(comfyui.url) as studio:
-            await studio.run(images=pictures, txt2img={"steps": STEPS, "seed": 5_000})
-        print("gap, ours:      ", shown(gaps(comfyui.entries)))
+    print("the server's gap between two pictures:")
+    with process(SERVER, "comfyui", str(STEP)) as url:
+        await beside(url, "comfyui", await bare(url, pictures), pictures, steps=STEPS)
 
 
 async def measure_cancels(cancels: int) -> None:

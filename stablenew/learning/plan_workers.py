@@ -245,6 +245,7 @@ class PlanWorkers:
             several=self._several,
         )
         if self._several and _is_lost(result):
+            await self.nodes.withdraw(node)
             self._scheduler.lost(node, again=place in self._moving)
         else:
             good = _GOOD.get(result.outcome)

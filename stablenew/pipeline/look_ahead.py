@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from typing import Protocol
 
-from stablenew.backends.base import Backend, InterruptReceipt, LookingAhead, StageRequest
+from stablenew.backends.base import Backend, InterruptReceipt, LookingAhead
 from stablenew.errors import StableNewError
 from stablenew.pipeline.file_hashes import FileHashes
 from stablenew.pipeline.run_execution import RunExecution, StageExecution
@@ -56,7 +56,7 @@ class LookAhead:
         self._call = call
         self._hashes = hashes
         self._reuse = reuse
-        self._announced: str | None = None
+        self._announced: WantedPicture | None = None
 
     @property
     def possible(self) -> bool:
@@ -85,7 +85,7 @@ class LookAhead:
         except (StableNewError, OSError) as error:  # told when it is asked for
             logger.debug("run %s: nothing is announced: %s", run.request.run_id, error)
         else:
-            await self._announce(wanted.request(image, previews=previews))
+            await self._announce(wanted, image, previews=previews)
 
     async def announce_next_stage(
         self,
@@ -113,22 +113,31 @@ class LookAhead:
         )
         if fingerprint and await self._may_be_there(wanted):
             return
-        await self._announce(wanted.request(data, previews=previews))
+        await self._announce(wanted, data, previews=previews)
 
     def asked_for(self, request_id: str) -> None:
         """Take note of a picture that the backend is asked for now."""
-        if self._announced == request_id:
+        if self._announced is not None and self._announced.request_id == request_id:
             self._announced = None
 
-    async def withdraw(self) -> InterruptReceipt | None:
-        """Stop what was announced and not asked for; None where nothing was. Never raises."""
-        request_id, self._announced = self._announced, None
-        return None if request_id is None else await self._call.interrupt(request_id)
+    async def withdraw(self, run_id: str | None = None) -> InterruptReceipt | None:
+        """Stop what was announced and not asked for; None where nothing was. Never raises.
 
-    async def _announce(self, request: StageRequest) -> None:
+        Args:
+            run_id: Leave what is of another run.
+        """
+        wanted = self._announced
+        if wanted is None or run_id not in (None, wanted.run_id):
+            return None
+        self._announced = None
+        return await self._call.interrupt(wanted.request_id)
+
+    async def _announce(
+        self, wanted: WantedPicture, image: bytes | None, *, previews: bool
+    ) -> None:
         assert self._backend is not None
-        self._announced = request.request_id
-        await self._backend.announce(request)
+        self._announced = wanted
+        await self._backend.announce(wanted.request(image, previews=previews))
 
     async def _may_be_there(self, wanted: WantedPicture, now: str = "") -> bool:
         """Return whether a picture may not have to be made.

@@ -139,13 +139,16 @@ class PictureMaker:
             PictureSaved(stage=stage.name, output=output, image=number, images=stage.images)
         )
 
-    async def withdraw(self, stage: StageExecution | None = None) -> None:
+    async def withdraw(
+        self, stage: StageExecution | None = None, run_id: str | None = None
+    ) -> None:
         """Have the backend stop what it was told of and was not asked for; never raises.
 
         Args:
             stage: Told what came of it.
+            run_id: Leave what is of another run.
         """
-        receipt = await self._ahead.withdraw()
+        receipt = await self._ahead.withdraw(run_id)
         if receipt is None or (receipt.confirmed and not receipt.call):
             return
         if stage is not None:

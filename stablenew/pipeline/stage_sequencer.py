@@ -23,7 +23,7 @@ from stablenew.events.bus import GRACE, EventBus
 from stablenew.events.publisher import Publisher
 from stablenew.pipeline.picture_maker import PictureMaker, PictureStore
 from stablenew.pipeline.results import Failure, Outcome, PipelineRunResult
-from stablenew.pipeline.run_execution import NextRun, RunExecution, no_run
+from stablenew.pipeline.run_execution import NextRun, RunExecution, StageExecution, no_run
 from stablenew.pipeline.run_request import RunRequest
 from stablenew.pipeline.stage_call import StageCall
 from stablenew.pipeline.stage_events import RunFinished, RunStarted, StageFinished, StageStarted
@@ -113,14 +113,24 @@ class StageSequencer:
             await publisher.publish(RunStarted(stages=plan.names, images=request.images))
             outcome = await self._run_stages(run, publisher)
         finally:
-            if not outcome.good:
-                await self.withdraw()
+            await self._withdraw(run, outcome)
             result = await self._conclude(run, outcome, publisher)
         return result
 
     async def withdraw(self) -> None:
         """Have the backend stop what it was told to follow, and will not be asked for."""
         await self._pictures.withdraw()
+
+    async def _withdraw(
+        self, run: RunExecution, outcome: Outcome, stage: StageExecution | None = None
+    ) -> None:
+        """Stop what comes after a run or stage that did not succeed.
+
+        A run that follows one that failed goes on; with a cancel, nobody knows whether it does.
+        """
+        if not outcome.good:
+            only = None if outcome is Outcome.CANCELLED else run.request.run_id
+            await self._pictures.withdraw(stage, only)
 
     async def _run_stages(self, run: RunExecution, publisher: Publisher) -> Outcome:
         for planned in run.plan.stages:
@@ -142,8 +152,7 @@ class StageSequencer:
             logger.debug("run %s: %s failed", run.request.run_id, planned.name, exc_info=True)
             stage.fail(error)
         finally:
-            if not stage.outcome.good:
-                await self._pictures.withdraw(stage)
+            await self._withdraw(run, stage.outcome, stage)
             result = run.end_stage(stage)
             await publisher.publish(StageFinished(stage=planned.name, result=result))
         return stage.outcome

@@ -176,7 +176,8 @@ async def test_random_cancels_among_another_clients_jobs() -> None:
                 for seed in range(2):
                     ask_for_others(comfyui, steps=moments.randrange(1, 12), seed=number * 9 + seed)
                 with anyio.move_on_after(moments.uniform(0, 0.12)):
-                    await studio.run(f"run-{number}", 1, txt2img={"steps": 30, "seed": number})
+                    given = {"steps": 10, "seed": 10 * number}
+                    await studio.run(f"run-{number}", 3, txt2img=given)
                 result = studio.runner.last_result
                 assert result is not None
                 if result.run_id == f"run-{number}":  # else it was cut before it began
@@ -189,4 +190,4 @@ async def test_random_cancels_among_another_clients_jobs() -> None:
     assert not any(interrupted(comfyui, each.id) for each in theirs)
     ours = [each for each in comfyui.entries if each.extra["client_id"] != "other"]
     done = [e for e in ours if e.id in comfyui.history and not interrupted(comfyui, e.id)]
-    assert len(done) < times
+    assert len(done) < 3 * times

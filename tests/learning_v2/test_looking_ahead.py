@@ -142,6 +142,13 @@ async def test_a_cancelled_step_takes_what_follows_it_with_it_and_the_plan_goes_
     assert logged(backend, "asked") == [f"plan-0000{step}-txt2img_1" for step in (1, 2, 3)]
 
 
+async def test_a_step_that_fails_does_not_stop_the_one_that_follows(runs: Path) -> None:
+    backend = AheadBackend(lambda _, call: Behaviour(error=OSError("no") if call == 1 else None))
+    result = await run_plan(runs, backend)
+    assert [str(step.outcome) for step in result.step_results] == ["failed", *["succeeded"] * 2]
+    assert logged(backend, "stopped") == []
+
+
 async def test_an_adaptive_plan_announces_no_step_that_depends_on_ratings(runs: Path) -> None:
     plan: dict[str, object] = {
         "bounds": [10, 20],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
@@ -20,44 +20,35 @@ from stablenew.backends.base import (
     ReportProgress,
     StageRequest,
 )
+from stablenew.backends.comfyui.announced import Announced, Prompt, UnderWay
 from stablenew.backends.comfyui.capabilities import NAME
 from stablenew.backends.comfyui.feed import Feed
-from stablenew.backends.comfyui.graph import inputs_of
 from stablenew.backends.comfyui.hearing import Hearing
-from stablenew.backends.comfyui.job import JOBS, Job
-from stablenew.backends.comfyui.job_ending import detail_of, ending_of
+from stablenew.backends.comfyui.job import Job
+from stablenew.backends.comfyui.job_ending import ending_of, nothing_stopped, receipt_of
 from stablenew.backends.comfyui.job_state import JobState
 from stablenew.backends.comfyui.kept_nodes import KeptNodes
 from stablenew.backends.comfyui.probe import comfyui_version, probe
 from stablenew.backends.comfyui.reading import read_picture
 from stablenew.backends.comfyui.server import Server
-from stablenew.backends.comfyui.signs_of_life import SignsOfLife
-from stablenew.backends.comfyui.stage_graphs import StageGraph, build_graph
+from stablenew.backends.comfyui.stage_graphs import build_graph
 from stablenew.backends.comfyui.transfer import fetch, upload
+from stablenew.backends.comfyui.watching import follow
 from stablenew.backends.server_client import ServerClient
 from stablenew.config.server_url import DEFAULT_COMFYUI_URL, split_url
 from stablenew.config.workflow_config import WORKFLOW
-from stablenew.errors import (
-    BackendError,
-    BackendRejectedError,
-    BackendUnavailableError,
-    ungrouped,
-)
+from stablenew.errors import BackendError, BackendRejectedError, BackendUnavailableError, ungrouped
 
 logger = logging.getLogger(__name__)
-
-_REPORT = 0.25
-_REPORT_AFTER_NEWS = 0.05
-"""Seconds between two signs of life, and after something that was heard."""
 
 _INTERRUPT_WITHIN = 4.5
 """Seconds after which an interrupt says what it knows; the job is hunted on."""
 
+_LEAVES_WITHIN = 0.2
+"""Seconds that whoever announces something waits for it to leave."""
+
 _LEAVE_WITHIN = 1.0
 """Seconds to tell the server what nobody wants any more, when all is left."""
-
-_FORCED = "made_again"
-"""An input that no node has: the server ignores it, but for that its cache has no such node."""
 
 
 class ComfyUIBackend:
@@ -88,6 +79,8 @@ class ComfyUIBackend:
         self._server: Server | None = None
         self._jobs: dict[str, Job] = {}
         self._lost: dict[str, Job] = {}
+        self._under_way: UnderWay | None = None
+        self._ahead: Announced | None = None
         self._kept = KeptNodes()
         self._load_timeout = load_timeout
         self._feed: Feed | None = None
@@ -109,6 +102,8 @@ class ComfyUIBackend:
         traceback: TracebackType | None,
     ) -> bool | None:
         self._open = False
+        if self._ahead is not None:
+            self._ahead.scope.cancel()
         await self._stop_all()
         for request_id in self._jobs:
             logger.warning("%s: left behind on %s, which may work on it", request_id, self.url)
@@ -138,13 +133,36 @@ class ComfyUIBackend:
         if self._server is None:
             await self.capabilities()
         assert self._server is not None
+        ahead, self._ahead = self._ahead, None  # what is announced from now on comes after this
+        self._under_way = under_way = UnderWay()
         try:
-            return [await self._make(request, self._server, report)]
+            begun = await self._begun(request, self._server, ahead)
+            return [await self._make(request, self._server, report, begun, under_way)]
         except ValueError as error:  # a weight of a prompt, which the plan has let through
             raise BackendRejectedError(str(error), stage=request.stage) from error
         except BackendError as error:
             error.stage = error.stage or request.stage
             raise
+        finally:
+            under_way.known.set()
+            if self._under_way is under_way:
+                self._under_way = None
+            if ahead is not None:
+                ahead.scope.cancel()
+
+    async def announce(self, request: StageRequest) -> None:
+        """Take note of what is asked for next: it joins the queue behind what is under way."""
+        if not self._open or self._server is None:
+            return
+        if self._ahead is not None:
+            if self._ahead.sent is not None or self._ahead.fits(request, self._server):
+                return
+            self._ahead.scope.cancel()
+        self._ahead = ahead = Announced(request, self._server)
+        self._tasks.start_soon(self._begin, ahead, self._server, self._under_way)
+        if self._under_way is None:
+            with anyio.move_on_after(_LEAVES_WITHIN):
+                await ahead.begun.wait()
 
     async def answers(self) -> bool:
         """Return whether it is a ComfyUI that answers.
@@ -161,25 +179,14 @@ class ComfyUIBackend:
         A job that is not gone by then is asked to stop again, until it is.
         """
         started = anyio.current_time()
+        self._drop(request_id)
         job = self._jobs.get(request_id)
         if job is None:
-            return InterruptReceipt(
-                request_id=request_id,
-                call="",
-                confirmed=True,
-                seconds=0.0,
-                detail="nothing was under way",
-            )
+            return nothing_stopped(request_id)
         self._tasks.start_soon(job.hunt)
         with anyio.move_on_after(_INTERRUPT_WITHIN):
             await job.ended.wait()
-        return InterruptReceipt(
-            request_id=request_id,
-            call=f"POST {JOBS}/{job.prompt_id}/cancel × {job.cancels}" if job.cancels else "",
-            confirmed=job.gone,
-            seconds=anyio.current_time() - started,
-            detail=detail_of(job),
-        )
+        return receipt_of(job, anyio.current_time() - started)
 
     @property
     def pending(self) -> int:
@@ -191,17 +198,81 @@ class ComfyUIBackend:
         for job in list(self._jobs.values()):
             await job.ended.wait()
 
-    async def _make(self, request: StageRequest, server: Server, report: ReportProgress) -> Picture:
+    def _drop(self, request_id: str) -> None:
+        """Let go of what was announced, if it is this, or if what it follows was cut short."""
+        ahead, now = self._ahead, self._under_way
+        if ahead is None or (ahead.request.request_id != request_id and now is not None):
+            return
+        self._ahead = None
+        self._let_go(ahead)
+
+    def _let_go(self, ahead: Announced) -> None:
+        ahead.scope.cancel()
+        if ahead.sent is None:
+            return
+        job = ahead.sent[1]
+        if isinstance(job.error, BackendUnavailableError):
+            self._lost[job.request_id] = job  # it may be there all the same
+        elif not job.ended.is_set():
+            self._tasks.start_soon(job.hunt)
+
+    async def _begun(
+        self, request: StageRequest, server: Server, ahead: Announced | None
+    ) -> tuple[Prompt, Job] | None:
+        """Return what was begun of a request; what was announced in its place is stopped."""
+        if ahead is None:
+            return None
+        if not ahead.fits(request, server):
+            self._let_go(ahead)
+            await self.interrupt(ahead.request.request_id)
+            return None
+        await ahead.begun.wait()
+        ahead.scope.cancel()
+        return ahead.sent
+
+    async def _begin(self, ahead: Announced, server: Server, before: UnderWay | None) -> None:
+        """Put what was announced into the queue, as soon as what comes before it is there."""
+        request = ahead.request
+        try:
+            with ahead.scope:
+                if before is None or await before.queued():
+                    prompt = await self._prompt(request, server)
+                    ahead.sent = prompt, await self._sent(request, server, prompt)
+                    await ahead.sent[1].posted.wait()
+        except (BackendError, ValueError) as error:  # told when it is asked for
+            logger.debug("%s: not begun: %s", request.request_id, error)
+        finally:
+            ahead.begun.set()
+            if ahead.sent is None and self._ahead is ahead:
+                self._ahead = None
+
+    async def _prompt(self, request: StageRequest, server: Server) -> Prompt:
+        """Return what is to be sent; the picture to start from is there then."""
         source = None if request.image is None else await upload(self._client, request.image)
         graph = await anyio.to_thread.run_sync(build_graph, request, server, source)
-        nodes = graph.nodes
-        if request.stage != WORKFLOW:  # which says itself what is in it
-            nodes = self._kept.beside(request.stage, nodes)
-        ending = await self._done(request, server, graph, nodes, report)
+        if request.stage == WORKFLOW:  # which says itself what is in it
+            return Prompt(graph=graph, nodes=graph.nodes)
+        return Prompt(graph=graph, nodes=self._kept.beside(request.stage, graph.nodes))
+
+    async def _make(
+        self,
+        request: StageRequest,
+        server: Server,
+        report: ReportProgress,
+        begun: tuple[Prompt, Job] | None,
+        under_way: UnderWay,
+    ) -> Picture:
+        if begun is None:
+            prompt = await self._prompt(request, server)
+            begun = prompt, await self._sent(request, server, prompt)
+        prompt, job = begun
+        under_way.has(job)
+        ending = await self._done(job, report)
+        graph = prompt.graph
         cached = graph.output in ending.cached
         if cached:  # its file may be gone, or be another picture by now
-            again = _forced(nodes, graph.output)
-            ending = await self._done(request, server, graph, again, report)
+            job = await self._sent(request, server, prompt.forced())
+            ending = await self._done(job, report)
         data = await fetch(self._client, ending, graph.output)
         picture = await anyio.to_thread.run_sync(
             read_picture, data, request, graph, server.version, cached
@@ -210,43 +281,36 @@ class ComfyUIBackend:
         if count > 1:
             note = f"node {graph.output} gave {count} pictures, of which the first is kept"
             picture = attrs.evolve(picture, warnings=(*picture.warnings, note))
-        return picture
+        return attrs.evolve(picture, seconds=job.seconds)
 
-    async def _done(
-        self,
-        request: StageRequest,
-        server: Server,
-        graph: StageGraph,
-        nodes: Mapping[str, Mapping[str, object]],
-        report: ReportProgress,
-    ) -> JobState:
-        """Have a prompt run to its end."""
-        lost = self._lost.pop(request.request_id, None)
-        body: dict[str, object] = {"prompt": nodes, "client_id": await self._listener()}
+    async def _sent(self, request: StageRequest, server: Server, prompt: Prompt) -> Job:
+        """Have a prompt sent, and return its job."""
+        body: dict[str, object] = {"prompt": prompt.nodes, "client_id": await self._listener()}
         if request.previews:
             body["extra_data"] = {"preview_method": "auto"}
+        lost = self._lost.pop(request.request_id, None)
         job = Job(
             self._client,
             server,
             request.request_id,
             lost.prompt_id if lost is not None else str(uuid4()),
             body,
-            Hearing(graph.nodes, graph.steps),
+            Hearing(prompt.graph.nodes, prompt.graph.steps),
             sent_before=lost is not None,
         )
         self._jobs[request.request_id] = job
         self._tasks.start_soon(self._run, job)
+        return job
+
+    async def _done(self, job: Job, report: ReportProgress) -> JobState:
+        """Follow a prompt to its end."""
         try:
-            with ungrouped():
-                async with anyio.create_task_group() as watching:
-                    watching.start_soon(self._watch, job, report)
-                    await job.ended.wait()
-                    watching.cancel_scope.cancel()
+            await follow(job, report, self._load_timeout)
         except Exception:  # who watches has failed: nobody waits for the picture any more
             self._tasks.start_soon(job.hunt)
             raise
         if isinstance(job.error, BackendUnavailableError):
-            self._lost[request.request_id] = job
+            self._lost[job.request_id] = job
         return ending_of(job)
 
     async def _stop_all(self) -> None:
@@ -262,19 +326,6 @@ class ComfyUIBackend:
         finally:
             if self._jobs.get(job.request_id) is job:
                 del self._jobs[job.request_id]
-
-    async def _watch(self, job: Job, report: ReportProgress) -> None:
-        """Report a job's progress, and whatever else is a sign that it is under way."""
-        hearing, signs = job.hearing, SignsOfLife(job, self._load_timeout)
-        while True:
-            hearing.news = anyio.Event()
-            if signs.alive():
-                await report(
-                    hearing.fraction, seconds_left=hearing.seconds_left, preview=hearing.shown()
-                )
-            with anyio.move_on_after(_REPORT):
-                await hearing.news.wait()
-                await anyio.sleep(_REPORT_AFTER_NEWS)
 
     async def _listener(self) -> str:
         """Return the name of the socket that is told of the next prompt; any if there is none."""
@@ -294,12 +345,3 @@ class ComfyUIBackend:
 
     def _with_id(self, prompt_id: str) -> Job | None:
         return next((job for job in self._jobs.values() if job.prompt_id == prompt_id), None)
-
-
-def _forced(
-    nodes: Mapping[str, Mapping[str, object]], node: str
-) -> dict[str, Mapping[str, object]]:
-    """Return a graph whose picture the server has to write anew."""
-    output = nodes[node]
-    inputs = {**inputs_of(output), _FORCED: uuid4().hex}
-    return {**nodes, node: {**output, "inputs": inputs}}

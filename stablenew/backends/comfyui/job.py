@@ -77,6 +77,7 @@ class Job:
         error: What came instead of an end.
         cancels: How often the server was asked to stop it.
         seen: How often the server was heard to have it.
+        hunted: Whether nobody wants it any more.
     """
 
     def __init__(
@@ -99,6 +100,9 @@ class Job:
         self.error: BackendError | None = None
         self.cancels = 0
         self.seen = 0
+        self.hunted = False
+        self._sent_at = anyio.current_time()
+        self._ended_at: float | None = None
         self._client = client
         self._server = server
         self._body = body
@@ -118,6 +122,7 @@ class Job:
             logger.warning("%s: %r", self.request_id, error, exc_info=True)
             self.error = BackendProtocolError(f"the job failed: {error!r}")
         finally:
+            self._ended_at = anyio.current_time()
             self.posted.set()
             self.ended.set()
 
@@ -127,6 +132,7 @@ class Job:
 
     async def hunt(self) -> None:
         """Have the server stop it, until it is over."""
+        self.hunted = True
         while not self.ended.is_set():
             await self.stop()
             self.look_now()
@@ -145,6 +151,13 @@ class Job:
     def gone(self) -> bool:
         """Whether the server is known to be done with it."""
         return self.state is not None and self.state.over
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the server worked at it, or had it if it does not tell; None before its end."""
+        if self._ended_at is None or self.state is None or self.state.seconds is not None:
+            return self.state.seconds if self.state is not None else None
+        return self._ended_at - self._sent_at
 
     async def _post(self) -> None:
         content = msgspec.json.encode({**self._body, "prompt_id": self.prompt_id})

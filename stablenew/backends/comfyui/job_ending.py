@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from stablenew.backends.comfyui.job import Job
+from stablenew.backends.base import InterruptReceipt
+from stablenew.backends.comfyui.job import JOBS, Job
 from stablenew.backends.comfyui.job_state import JobState, Status
 from stablenew.errors import (
     BackendProtocolError,
@@ -34,8 +35,34 @@ def ending_of(job: Job) -> JobState:
     return job.state
 
 
-def detail_of(job: Job) -> str:
-    """Return what a receipt has to say beside whether the job is gone."""
+def nothing_stopped(request_id: str) -> InterruptReceipt:
+    """Return the receipt of a job that there is not, or no more."""
+    return InterruptReceipt(
+        request_id=request_id,
+        call="",
+        confirmed=True,
+        seconds=0.0,
+        detail="nothing was under way",
+    )
+
+
+def receipt_of(job: Job, seconds: float) -> InterruptReceipt:
+    """Return the receipt of a job that was asked to stop.
+
+    Args:
+        job: The one.
+        seconds: How long that took, or was waited for.
+    """
+    return InterruptReceipt(
+        request_id=job.request_id,
+        call=f"POST {JOBS}/{job.prompt_id}/cancel × {job.cancels}" if job.cancels else "",
+        confirmed=job.gone,
+        seconds=seconds,
+        detail=_detail_of(job),
+    )
+
+
+def _detail_of(job: Job) -> str:
     if not job.gone:
         why = str(job.error) if job.error else "the server was asked, and is still at it"
         return f"unconfirmed: {why}"

@@ -35,12 +35,14 @@ class JobState:
         outputs: By node, once it is completed: the files that it made.
         cached: The nodes that the server did not run, for it had their results.
         error: What failed, in the server's words; "" where nothing did.
+        seconds: How long it ran; None where the server does not tell.
     """
 
     status: Status
     outputs: Mapping[str, object] = attrs.field(factory=dict, repr=False)
     cached: tuple[str, ...] = ()
     error: str = ""
+    seconds: float | None = None
 
     @property
     def over(self) -> bool:
@@ -98,7 +100,17 @@ def _state(status: Status, outputs: object, told: Mapping[str, object]) -> JobSt
         outputs=_table(outputs),
         cached=tuple(map(str, cached)) if isinstance(cached, list) else (),
         error=_failed(failure) if status is Status.FAILED else "",
+        seconds=_seconds(messages),
     )
+
+
+def _seconds(messages: Mapping[str, Mapping[str, object]]) -> float | None:
+    """Return the time between the first message of a run and its last."""
+    names = ("execution_start", "execution_success")
+    began, ended = (messages.get(name, _NOTHING).get("timestamp") for name in names)
+    if not isinstance(began, int | float) or not isinstance(ended, int | float):
+        return None
+    return max(ended - began, 0.0) / 1e3
 
 
 def _failed(failure: Mapping[str, object]) -> str:
