@@ -165,6 +165,7 @@ class Page:
         steps = [self.steps[index] for index in sorted(self.steps)]
         runs = [step["run_id"] for step in steps if step["pictures"]]
         ratings = read_feedback(self.folder.parent, run_ids=runs, report=report).ratings
+        told = self._advice(len(ratings), written, report) if done and ratings else None
         name = (self.plan.get("metadata") or {}).get("experiment_name")
         axes = shown_axes(self.explored.axes)
         varied = " × ".join(axis.path for axis in axes)
@@ -182,9 +183,17 @@ class Page:
             "steps": steps,
             "same": [str(each) for each in self._same.found[:_SAME]],
             "ratings": {f"{a}/{b}": each.rating for (a, b), each in ratings.items()},
+            **({"advice": told} if told else {}),
             "done": done,
             "written": written,
         }
+
+    def _advice(
+        self, ratings: int, written: str, report: ReportProblem | None
+    ) -> dict[str, object] | None:
+        from stablenew.report.page_advice import page_advice  # numpy: only where there are ratings
+
+        return page_advice(self.folder, ratings, written=written, report=report)
 
     def _seeds(self, steps: Sequence[Mapping[str, Any]]) -> list[Setting] | None:
         """Return the seeds of a step's pictures, where they are those of all steps."""

@@ -224,6 +224,27 @@ def test_ratings_are_a_heat_map(grid: tuple[Path, Page]) -> None:
     assert len({colour for colour in colours if colour}) == 2
 
 
+def test_what_is_best_together_stands_above_the_pictures(grid: tuple[Path, Page]) -> None:
+    folder, page = grid
+    assert page.locator("#advice").inner_text() == ""
+
+    async def rate() -> None:
+        for step in range(1, 7):
+            run_id = f"{folder.name}-{step:05}"
+            await record_feedback(run_id, "txt2img_1", 2 + step % 3, base_dir=folder.parent)
+
+    apart(rate())
+    rebuild_page(folder, written="2026-01-02T03:04:05+00:00")
+    page.reload()
+    summary = page.locator("#advice summary")
+    assert summary.inner_text().startswith("best together: cfg_scale ")
+    assert page.locator("#advice li").first.inner_text().startswith("quality ")
+    plot = page.locator("#advice img")
+    assert plot.evaluate("image => image.decode().then(() => image.naturalWidth)") > 400
+    summary.click()
+    assert not plot.is_visible()
+
+
 def test_a_failed_step_shows_its_error(runs: Path, browser_page: Page) -> None:
     error = BackendRejectedError("CUDA out of memory")
     backend = FakeBackend(lambda _, call: Behaviour(error=error if call == 2 else None))

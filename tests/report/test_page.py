@@ -120,6 +120,28 @@ async def test_a_page_is_written_anew_with_new_ratings(runs: Path) -> None:
     assert len(data["steps"]) == 4
 
 
+async def test_a_page_of_rated_pictures_shows_what_is_best_together_with_its_plot(
+    runs: Path,
+) -> None:
+    folder = await made(runs)
+    assert "advice" not in data_of(folder)
+    for step in steps_of(folder):
+        for picture in step["pictures"]:
+            said = 4 if step["values"]["txt2img.cfg_scale"] == "7" else 2
+            said += step["values"]["txt2img.steps"] == "20"
+            await record_feedback(step["run_id"], picture["image_id"], said, base_dir=runs)
+    assert rebuild_page(folder, written="later")
+    advice = data_of(folder)["advice"]
+    assert advice["settings"] == [["txt2img.cfg_scale", "7"], ["txt2img.steps", "20"]]
+    assert advice["lines"][0].startswith("quality ")
+    assert any("the next picture may add" in line for line in advice["lines"])
+    name, _, fresh = advice["plot"].partition("?")
+    assert fresh == "later"
+    with Image.open(folder / name) as plot:
+        assert plot.width > 400
+    assert "best together: " in (folder / "report.html").read_text()
+
+
 async def test_a_page_is_there_while_the_plan_runs(runs: Path) -> None:
     seen: list[bool] = []
 

@@ -1,5 +1,6 @@
 // The report of a plan, opened from disk: its data is a script beside it, and ratings are saved as a file.
 
+import { showAdvice } from "./advice.js";
 import { Compare } from "./compare.js";
 import { byId, element } from "./elements.js";
 import { Grid } from "./grid.js";
@@ -33,6 +34,7 @@ function setUp() {
   tools.show(pictures);
   byId("about").replaceChildren(about.filter(Boolean).join(" — "), ...grid.start(from));
   byId("same").replaceChildren(...(data.same || []).map((line) => element("div", { textContent: line })));
+  showAdvice(byId("advice"), data.advice);
   document.title = (data.title || "") + " · StableNew";
   count();
 }
