@@ -16,6 +16,7 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # one core: what a suggestion may have
 
 import argparse
+import asyncio
 import importlib
 import resource
 import time
@@ -24,11 +25,13 @@ from typing import Any, Protocol
 
 import attrs
 import numpy as np
+from bench_support import heartbeat
+from bench_support import shown as shown_late
 from simulated_people import SPACES, Person
 
 from stablenew.advice.asking import FIRST, ask
 from stablenew.advice.joint_advice import advise_jointly
-from stablenew.advice.joint_model import Draws, JointModel
+from stablenew.advice.joint_model import Draws, JointModel, restore, state
 from stablenew.advice.judgements import Judged, Rated
 from stablenew.advice.observations import Observations, Picture
 from stablenew.advice.priors import Prior, read_priors
@@ -264,9 +267,8 @@ def shown(label: str, people: Sequence[Seen]) -> None:
     print(flush=True)
 
 
-def speed(count: int, repeats: int) -> None:
-    """Print what a suggestion from so many ratings costs that begins anew."""
-    person = Person("five, with names", 0)
+def some_ratings(person: Person, count: int) -> list[Rated]:
+    """Return a person's ratings of configurations at random."""
     random = np.random.default_rng(0)
     ratings = []
     for n in range(count):
@@ -276,17 +278,52 @@ def speed(count: int, repeats: int) -> None:
         prompt, seed = n % person.prompts, int(random.integers(4))
         picture = Judged(settings=settings, prompt=prompt, seed=seed)
         ratings.append(Rated(picture=picture, rating=person.rate(settings, prompt, seed)))
-    times: dict[str, list[float]] = {"anew": [], "goes on": []}
+    return ratings
+
+
+def speed(count: int, repeats: int) -> None:
+    """Print what a suggestion from so many ratings costs, and what a fit costs the loop beside it.
+
+    A suggestion begins anew, goes on in one process, or goes on from the file that another left.
+    """
+    person = Person("five, with names", 0)
+    ratings = some_ratings(person, count + 4)
+    times: dict[str, list[float]] = {"anew": [], "goes on": [], "from the file": []}
     for _ in range(repeats):
         model = JointModel(person.axes)
-        model.tell(ratings)
-        for label in times:
+        model.tell(ratings[:count])
+        for label in ("anew", "goes on"):
             started = time.process_time()
-            ask(model, model.fit(), batch=4, prompts=range(person.prompts), seeds=range(4))
+            suggest(model, model.fit(), person)
             times[label].append(time.process_time() - started)
+        again = JointModel(person.axes)
+        again.tell(ratings)
+        restore(again, state(model))
+        started = time.process_time()
+        suggest(again, again.fit(), person)
+        times["from the file"].append(time.process_time() - started)
     cells = ", ".join(f"{label} {1e3 * np.median(each):.0f} ms" for label, each in times.items())
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"a suggestion from {count:,} ratings of five settings: {cells}; {most:.0f} MB at most")
+
+    async def fits() -> None:
+        def fit() -> None:
+            for _ in range(repeats):
+                again = JointModel(person.axes)
+                again.tell(ratings)
+                suggest(again, again.fit(), person)
+
+        await asyncio.to_thread(fit)
+
+    async def nothing() -> None:
+        await asyncio.to_thread(time.sleep, 1.0)
+
+    late, idle = (asyncio.run(heartbeat(each, 0.005)) for each in (fits, nothing))
+    print(f"  the loop beside it: {shown_late(late)}; with nothing beside it: {shown_late(idle)}")
+
+
+def suggest(model: JointModel, draws: Draws, person: Person) -> None:
+    ask(model, draws, batch=4, prompts=range(person.prompts), seeds=range(4))
 
 
 def main() -> None:

@@ -44,7 +44,6 @@ HOMES = {"aiofiles": "storage.files", "cattrs": "_convert"}
 
 BROAD = {
     "backends.comfyui.job": "whatever goes wrong with a prompt is an error of its job alone",
-    "backends.worker.serving": "whatever a backend raises is an error of its call alone",
     "backends.webui.job": "whatever goes wrong in a request is an error of its job alone",
     "events.subscription": "a handler that raises does not end its subscription",
     "pipeline.stage_call": "a failing interrupt must not replace a cancellation",
@@ -175,7 +174,7 @@ FORBIDDEN = (
 
 def test_loops_signals_logging_and_processes_belong_to_the_program_alone() -> None:
     for name, tree in trees():
-        if name not in ("run", "cli.stops", "cli.program_rater", "cli.worker"):
+        if name not in ("run", "cli.stops", "cli.program_rater"):
             assert not set(calls(tree)) & set(FORBIDDEN), name
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 
 import attrs
 import numpy as np
@@ -93,14 +94,20 @@ class Grid:
         return np.stack(columns, axis=1)
 
     def neighbours(self, numbers: Numbers) -> Numbers:
-        """Return every configuration that differs in one setting, and the configuration itself."""
-        found = [numbers[None, :]]
-        for j in range(len(self.axes)):
-            choices = self.choices(j)
-            changed = np.tile(numbers, (len(choices), 1))
-            changed[:, j] = choices
-            found.append(changed)
-        return np.concatenate(found)
+        """Return every configuration that differs in one setting, and the configuration itself.
+
+        Of several configurations, a row each, those of each.
+        """
+        changed, values = self._changes
+        return np.asarray(np.where(changed, values, numbers[..., None, :]))
+
+    @cached_property
+    def _changes(self) -> tuple[NDArray[np.bool_], Numbers]:
+        """For each neighbour which setting is changed, and to what; the first changes nothing."""
+        of = np.repeat(np.arange(len(self.axes)), self.sizes)
+        values = np.concatenate([[0], *(self.choices(j) for j in range(len(self.axes)))])
+        changed = np.concatenate([[-1], of])[:, None] == np.arange(len(self.axes))
+        return changed, values[:, None]
 
 
 def candidates(
@@ -116,7 +123,7 @@ def candidates(
     picked = random.choice(len(draws.weights), _CLIMBED, replace=False)
     weights = np.stack([draws.mean, *draws.weights[picked]])
     tops = climbed(grid, features, weights, some[(columns @ weights.T).argmax(axis=0)])
-    every = np.unique(np.concatenate([some, *map(grid.neighbours, tops)]), axis=0)
+    every = np.unique(np.concatenate([some, *grid.neighbours(tops)]), axis=0)
     return every, features.of(grid.rows(every))
 
 
@@ -131,7 +138,7 @@ def climbed(grid: Grid, features: Features, weights: Array, begun: Numbers) -> N
     """
     tops = begun
     for _ in range(3 * max(len(grid.axes), 1)):
-        near = np.stack([grid.neighbours(each) for each in tops])
+        near = grid.neighbours(tops)
         columns = features.of(grid.rows(near.reshape(-1, near.shape[2])))
         quality = (columns.reshape(*near.shape[:2], -1) @ weights[:, :, None])[:, :, 0]
         best = near[np.arange(len(tops)), quality.argmax(axis=1)]

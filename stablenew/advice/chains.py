@@ -40,16 +40,24 @@ class Chains:
     Attributes:
         strengths: Of every chain.
         weights: Of every chain; None before the first round.
-        known: How many judgements they were last moved by.
+        impressions: Of each judgement that they were last moved by, without its noise; of those
+            chains that moved.
+        rated: How many of these are ratings; the rest are choices.
     """
 
     strengths: Strengths
     weights: Array | None = None
-    known: int = 0
+    impressions: Array = attrs.field(factory=lambda: np.zeros((0, 0)))
+    rated: int = 0
+
+    @property
+    def known(self) -> int:
+        """How many judgements they were last moved by."""
+        return int(self.impressions.shape[1])
 
     def copy(self) -> Chains:
         """Return the same, to keep."""
-        return Chains(self.strengths.copy(), self.weights, self.known)
+        return attrs.evolve(self, strengths=self.strengths.copy())
 
 
 @attrs.frozen(eq=False)
@@ -103,16 +111,16 @@ def run_chains(
     strengths = chains.strengths.rows(moving)
     strength_prior = StrengthPrior(features, prior, idle=idle)
     solver = solver_of(features, rows, prior, strength_prior, asked)
-    walk = _Walk(strengths, strength_prior, solver, rows, solver.solve(strengths))
+    walk = _Walk(strengths, strength_prior, solver, rows, solver.solve(strengths).inverted())
     if settling:
         impressions = _begun(chains, rows, prior, len(moving))
         *_, drawn = walk.rounds(settling, impressions, settling_random)
-        _put(chains, moving, strengths, drawn)
-    chains.known = rows.count
-    begun = chains.copy()
+        _put(chains, moving, strengths, drawn, rows.rated)
     impressions = _begun(chains, rows, prior, len(moving))
+    chains.impressions, chains.rated = impressions, rows.rated
+    begun = chains.copy()
     kept = [(drawn, strengths.copy()) for drawn in walk.rounds(rounds, impressions, random)]
-    _put(chains, moving, strengths, kept[-1][0])
+    _put(chains, moving, strengths, kept[-1][0], rows.rated)
     return Rounds(
         begun=begun,
         weights=np.concatenate([each.weights for each, _ in kept]),
@@ -122,28 +130,43 @@ def run_chains(
     )
 
 
-def _put(chains: Chains, moving: Numbers, strengths: Strengths, drawn: Drawn) -> None:
+def _put(chains: Chains, moving: Numbers, strengths: Strengths, drawn: Drawn, rated: int) -> None:
     """Say where chains are now; those that did not move take the weights of those that did."""
     count = len(chains.strengths.logs)
     chains.strengths.put(moving, strengths)
     chains.weights = np.tile(drawn.weights, (-(-count // len(moving)), 1))[:count]
+    chains.impressions, chains.rated = drawn.impressions, rated
 
 
 def _begun(chains: Chains, rows: Judgements, prior: Prior, count: int) -> Array:
-    """Return impressions to begin with: by earlier weights, or half-way between the bounds."""
-    if chains.weights is not None and chains.weights.shape[1] == rows.columns.shape[1]:
-        return np.asarray(chains.weights[:count] @ rows.columns.T)
+    """Return impressions to begin with: those that were left, else by weights or half-way."""
+    if chains.weights is None:
+        return np.tile(_half_way(rows, prior), (count, 1))
+    found = chains.weights[:count] @ rows.columns.T
+    left, rated = chains.impressions, chains.rated
+    chosen = left.shape[1] - rated
+    fits = rated <= rows.rated and chosen <= rows.count - rows.rated and len(left) >= count
+    if fits:  # what was said since stands behind the ratings, and behind the choices
+        found[:, :rated] = left[:count, :rated]
+        found[:, rows.rated : rows.rated + chosen] = left[:count, rated:]
+    return np.asarray(found)
+
+
+def _half_way(rows: Judgements, prior: Prior) -> Array:
+    """Return what lies half-way between the bounds of each judgement."""
     low = np.where(np.isfinite(rows.low), rows.low, rows.high - 1.0)
     high = np.where(np.isfinite(rows.high), rows.high, rows.low + 1.0)
     bounded = np.isfinite(rows.low) | np.isfinite(rows.high)
-    middle = (np.where(bounded, low, prior.middle) + np.where(bounded, high, prior.middle)) / 2.0
-    return np.tile(middle, (count, 1))
+    return np.asarray(
+        (np.where(bounded, low, prior.middle) + np.where(bounded, high, prior.middle)) / 2.0
+    )
 
 
-def _halves(count: int) -> tuple[Numbers, Numbers]:
-    """Return the two halves of the chains; each moves by the differences within the other."""
+def _halves(count: int) -> tuple[tuple[Numbers, Numbers], ...]:
+    """Return each half of the chains, and the other: it moves by the differences within that."""
     every = np.arange(count)
-    return every[: count // 2], every[count // 2 :]
+    one, other = every[: count // 2], every[count // 2 :]
+    return (one, other), (other, one)
 
 
 @attrs.define(eq=False)
@@ -178,15 +201,14 @@ class _Walk:
         for _ in range(count):
             spread = self.solved.noise[:, None] * rows.scale
             y = draw_between(impressions, spread, rows.low, rows.high, random)
-            for half in _halves(len(y)):
-                self._step(half, y, random)
+            for half, others in _halves(len(y)):
+                self._step(half, others, y, random)
             drawn = self.solver.draw(self.solved, y, random)
             impressions = drawn.impressions
             yield drawn
 
-    def _step(self, half: Numbers, y: Array, random: np.random.Generator) -> None:
+    def _step(self, half: Numbers, others: Numbers, y: Array, random: np.random.Generator) -> None:
         """Propose strengths to half of the chains, and take what explains the impressions."""
-        others = np.setdiff1d(np.arange(len(y)), half)
         now = self.strengths.rows(half)
         proposal, by_prior = self.prior.proposed(now, self.strengths.rows(others), random)
         found = self.solver.solve(proposal)

@@ -5,12 +5,14 @@ For a number at u, 0 to 1 on its axis, there are cosines
     φ_m(u) = √2 (cos(m π u') − their mean),   u' = 0.08 + 0.84 u,   m = 1 … 6
 
 whose weights have variances that fall as the spectrum of a Matérn-5/2 kernel of length l does,
-λ_m(l) ∝ (1 + (l m π / 2.2)²)⁻³: few of them stand for a smooth function (Solin and Särkkä, "Hilbert
-space methods for reduced-rank Gaussian process regression", Statistics and Computing 30, 2020; u'
-keeps both ends away from where every cosine is flat). For one of K names there are K indicators,
-centred. For two settings there are the products of their first columns: the second order of an
-ANOVA kernel (Duvenaud, Nickisch and Rasmussen, "Additive Gaussian processes", NIPS 2011). A number
-may have a hump, −(2u − 1)² and its mean, for the prior that the ends are rarely the best.
+λ_m(l) ∝ (1 + (l m π / 2.2)²)⁻³, where 2.2 stands for √5: few of them stand for a smooth function
+(Solin and Särkkä, "Hilbert space methods for reduced-rank Gaussian process regression", Statistics
+and Computing 30, 2020: there with sines, of functions that vanish at the ends of a wider range;
+cosines need not, and u' keeps both ends away from where each of them is flat). For one of K names
+there are K indicators, centred. For two settings there are the products of their first columns: the
+second order of an ANOVA kernel (Duvenaud, Nickisch and Rasmussen, "Additive Gaussian processes",
+NIPS 2011). A number may have a hump, −(2u − 1)² and its mean, for the prior that the ends are
+rarely the best.
 
 Columns are centred, so that a setting that is not known (NaN) counts as its average: as nothing.
 """

@@ -40,7 +40,7 @@ from stablenew.errors import ConfigError
 
 Array = NDArray[np.float64]
 
-STATE_VERSION = 2
+STATE_VERSION = 3
 
 _WIDENED = 1.4
 """What draws are widened by before anything is told: as drawn, nine of ten intervals hold 8."""
@@ -256,7 +256,8 @@ def _plain_chains(chains: Chains | None) -> dict[str, object] | None:
     if chains is None or chains.weights is None:
         return None
     found = {name: getattr(chains.strengths, name).tolist() for name in _KINDS}
-    return {**found, "weights": chains.weights.tolist(), "known": chains.known}
+    left = {"impressions": chains.impressions.tolist(), "rated": chains.rated}
+    return {**found, "weights": chains.weights.tolist(), **left}
 
 
 def _chains(model: JointModel, data: object) -> Chains | None:
@@ -283,4 +284,7 @@ def _chains(model: JointModel, data: object) -> Chains | None:
     length = found["length"]
     if not right or not ((length >= 0) & (length < len(model.prior.smoothness))).all():
         raise ValueError("chains of another model")
-    return Chains(Strengths(**found), weights, int(data["known"]))
+    left, rated = np.array(data["impressions"], dtype=np.float64), int(data["rated"])
+    if left.ndim != 2 or not np.isfinite(left).all() or not 0 <= rated <= left.shape[1]:
+        raise ValueError("impressions of something else")
+    return Chains(Strengths(**found), weights, left, rated)

@@ -85,6 +85,7 @@ class Judgements:
         prompts: For each prompt with an effect of its own: 1 where it is, −1 where it lost.
         takes: Likewise, for each seed of a prompt.
         names: The prompts, by their numbers.
+        rated: How many are ratings; these stand before the choices.
     """
 
     columns: Array
@@ -96,6 +97,7 @@ class Judgements:
     prompts: Array
     takes: Array
     names: tuple[Hashable, ...]
+    rated: int
 
     @property
     def count(self) -> int:
@@ -143,6 +145,7 @@ def judgements_of(
         prompts=of_prompt,
         takes=of_take,
         names=names,
+        rated=len(ratings),
     )
 
 

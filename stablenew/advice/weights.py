@@ -41,26 +41,43 @@ class Solved:
         variance: Their prior variances.
         taste: The prior variances of a prompt's taste.
         noise: The spread of a rating's noise.
-        inverse: Of the covariance of the impressions, or of the precision of the weights.
+        matrix: The covariance of the impressions, or the precision of the weights.
         log_volume: The logarithm of the covariance's determinant.
+        inverse: Of the matrix; only of what was taken, as most proposals are not.
     """
 
     mean: Array
     variance: Array
     taste: Array
     noise: Array
-    inverse: Array
+    matrix: Array
     log_volume: Array
+    inverse: Array | None = None
+
+    def inverted(self) -> Solved:
+        """Return the same with the inverse: of chains that will be drawn from."""
+        return attrs.evolve(self, inverse=np.asarray(np.linalg.inv(self.matrix), dtype=np.float64))
 
     def put(self, of: NDArray[np.intp], other: Solved, take: NDArray[np.intp]) -> None:
         """Replace some chains' by some of another one."""
-        for name in ("mean", "variance", "taste", "noise", "inverse", "log_volume"):
+        for name in _EACH:
             getattr(self, name)[of] = getattr(other, name)[take]
+        if self.inverse is not None:
+            self.inverse[of] = np.linalg.inv(other.matrix[take])
 
     def rows(self, of: slice) -> Solved:
         """Return those of some chains."""
-        names = ("mean", "variance", "taste", "noise", "inverse", "log_volume")
-        return Solved(*(getattr(self, name)[of] for name in names))
+        inverse = None if self.inverse is None else self.inverse[of]
+        return Solved(**{name: getattr(self, name)[of] for name in _EACH}, inverse=inverse)
+
+    def through(self, vectors: Array) -> Array:
+        """Return each chain's inverse times its vector."""
+        if self.inverse is None:
+            return np.asarray(np.linalg.solve(self.matrix, vectors[:, :, None])[:, :, 0])
+        return np.asarray(np.matmul(self.inverse, vectors[:, :, None])[:, :, 0])
+
+
+_EACH = ("mean", "variance", "taste", "noise", "matrix", "log_volume")
 
 
 @attrs.frozen(eq=False)
@@ -115,11 +132,6 @@ def _dot(chains: Array, matrix: Array) -> Array:
     return np.asarray(chains @ matrix)
 
 
-def _times(matrices: Array, vectors: Array) -> Array:
-    """Return each chain's matrix times its vector."""
-    return np.asarray(np.matmul(matrices, vectors[:, :, None])[:, :, 0])
-
-
 def _log_det(matrices: Array) -> Array:
     roots = np.linalg.cholesky(matrices)
     return np.asarray(2.0 * np.log(np.diagonal(roots, axis1=1, axis2=2)).sum(axis=1))
@@ -162,13 +174,13 @@ class _ByJudgement:
             variance=variance,
             taste=taste,
             noise=strengths.noise.copy(),
-            inverse=np.linalg.inv(covariance),
+            matrix=covariance,
             log_volume=_log_det(covariance),
         )
 
     def log_likelihood(self, solved: Solved, y: Array) -> Array:
         off = y - _dot(solved.mean, self._rows.columns.T)
-        explained = (_times(solved.inverse, off) * off).sum(axis=1)
+        explained = (solved.through(off) * off).sum(axis=1)
         return np.asarray(-0.5 * (explained + solved.log_volume))
 
     def draw(self, solved: Solved, y: Array, random: np.random.Generator) -> Drawn:
@@ -185,8 +197,8 @@ class _ByJudgement:
         prior_y = _dot(w, columns.T) + _dot(b, rows.prompts.T) + _dot(t, rows.takes.T) + noise
         if prompts:
             prior_y += np.einsum("nm,cnm->cn", self._of_taste, tastes[:, self._where])
-        z = _times(solved.inverse, y - prior_y)
-        z_mean = _times(solved.inverse, y - _dot(solved.mean, columns.T))
+        z = solved.through(y - prior_y)
+        z_mean = solved.through(y - _dot(solved.mean, columns.T))
         w += solved.variance * _dot(z, columns)
         expected = solved.mean + solved.variance * _dot(z_mean, columns)
         if prompts:  # what is asked for: this share of each prompt's taste
@@ -220,13 +232,11 @@ class _ByColumn:
         self._X = np.concatenate([rows.columns, rows.prompts, rows.takes, *tastes], axis=1)
         effects = (rows.prompts.shape[1], prior.prompt), (rows.takes.shape[1], prior.take)
         self._of_effects = np.concatenate([np.full(count, size**2) for count, size in effects])
-        kinds, self._kind = np.unique(
-            np.stack([rows.scale**2, rows.extra]), axis=1, return_inverse=True
-        )
-        self._kind = self._kind.reshape(-1)
-        self._kinds = kinds
+        # As complex numbers: those are sorted without Python's lock, rows of a table with it.
+        kinds, self._kind = np.unique(rows.scale**2 + 1j * rows.extra, return_inverse=True)
+        self._kinds = np.stack([kinds.real, kinds.imag])
         self._products = np.stack(
-            [self._X[self._kind == k].T @ self._X[self._kind == k] for k in range(kinds.shape[1])]
+            [self._X[self._kind == k].T @ self._X[self._kind == k] for k in range(len(kinds))]
         )
 
     def solve(self, strengths: Strengths) -> Solved:
@@ -250,7 +260,7 @@ class _ByColumn:
             variance=variance,
             taste=taste,
             noise=strengths.noise.copy(),
-            inverse=np.linalg.inv(precision),
+            matrix=precision,
             log_volume=volume,
         )
 
@@ -258,7 +268,7 @@ class _ByColumn:
         off = y - _dot(solved.mean, self._X.T)
         weighed = off / self._noise(solved)
         through = _dot(weighed, self._X)
-        explained = (_times(solved.inverse, through) * through).sum(axis=1)
+        explained = (solved.through(through) * through).sum(axis=1)
         left = (weighed * off).sum(axis=1) - explained
         return np.asarray(-0.5 * (left + solved.log_volume))
 
@@ -271,8 +281,8 @@ class _ByColumn:
         pull = _dot((y - _dot(solved.mean, self._X.T)) / noise, self._X)
         stir = _dot(random.standard_normal(y.shape) / np.sqrt(noise), self._X)
         stir += random.standard_normal(pull.shape) / np.sqrt(solved.variance)
-        expected = solved.mean + _times(solved.inverse, pull)
-        w = expected + _times(solved.inverse, stir)
+        expected = solved.mean + solved.through(pull)
+        w = expected + solved.through(stir)
         impressions = _dot(w, self._X.T)
         unseen = self._rows.extra / noise  # what its own prompt and seed add, given the rest
         left = unseen * (y - impressions)

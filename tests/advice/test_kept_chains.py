@@ -12,10 +12,11 @@ import attrs
 import numpy as np
 import pytest
 
+from stablenew.advice.chains import _begun
 from stablenew.advice.joint_model import JointModel
 from stablenew.advice.judgements import Rated
 from stablenew.advice.kept_chains import Fitted, chains_file, fit_kept
-from tests.advice.people import AXES, CFG, SAMPLER, STEPS, some_ratings
+from tests.advice.people import AXES, CFG, SAMPLER, STEPS, some_choices, some_ratings
 
 RATINGS = some_ratings(24)
 
@@ -143,3 +144,20 @@ def test_much_that_is_new_has_the_chains_settle_again(tmp_path: Path) -> None:
     fit_kept(None, unsettled)
     unsettled.tell(RATINGS[8:])
     assert (unsettled.fit(settling=0).weights != settled.draws.weights).any()
+
+
+def test_chains_go_on_from_the_impressions_that_were_left() -> None:
+    model = model_of(RATINGS)
+    model.tell(choices=some_choices(3))
+    model.fit()
+    left = model._chains
+    assert left is not None
+    model.tell(some_ratings(2, seed=5), some_choices(1, seed=5))
+    found = _begun(left, model.judgements, model.prior, 12)
+    ratings = len(RATINGS)
+    assert (found[:, :ratings] == left.impressions[:, :ratings]).all()
+    assert (found[:, ratings + 2 : -1] == left.impressions[:, ratings:]).all()
+    expected = left.weights @ model.judgements.columns.T  # type: ignore[operator]  # it was fitted
+    assert (found[:, ratings : ratings + 2] == expected[:, ratings : ratings + 2]).all()
+    fewer = model_of(RATINGS[:9])
+    assert _begun(left, fewer.judgements, fewer.prior, 12).shape == (12, 9)

@@ -1,1 +1,0 @@
-"""A backend in another process of this machine, and the process's end of it."""
