@@ -33,7 +33,7 @@ coverage: .venv/.test
 
 test-thorough: .venv/.test
 	STABLENEW_THOROUGH=1 $(BIN)/python -m pytest -n 4 --dist worksteal -o faulthandler_timeout=3000 \
-	    $$(grep -lrE '\b(rounds|moments)\(' tests --include='test_*.py')
+	    $$(grep -lrE '\b(rounds|moments|given)\(' tests --include='test_*.py')
 
 test-desktop: .venv/.desktop
 	@dpkg -s $(DESKTOP) >/dev/null 2>&1 || \

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from hypothesis import settings
 
 from tests.support import ASYNCIO, BOTH, THOROUGH, rounds
 
@@ -24,6 +25,9 @@ def pytest_configure() -> None:
     A shell does for what a script puts in the background (`make test &`), and Python then leaves
     it so. SIGHUP stays as it is: `nohup make test` is to outlive its terminal.
     """
+    # Whatever has an example is slow once in a while, on a busy machine.
+    settings.register_profile("ours", deadline=None, max_examples=rounds(30, 100))
+    settings.load_profile("ours")
     gc.disable()  # nothing that a collection makes is garbage
     if not THOROUGH:
         _without_stacks()

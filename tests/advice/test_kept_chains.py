@@ -37,6 +37,13 @@ def same(one: Fitted, other: Fitted) -> bool:
     )
 
 
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> tuple[Fitted, bytes]:
+    """What a first fit gives, and the file that it leaves."""
+    path = chains_file(tmp_path_factory.mktemp("begun"), None, None)
+    return fitted(path), path.read_bytes()
+
+
 def body_of(path: Path) -> dict[str, Any]:
     found = json.loads(path.read_bytes().partition(b" ")[2])
     assert isinstance(found, dict)
@@ -106,27 +113,30 @@ SPOILED: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("spoil", SPOILED.values(), ids=SPOILED)
 def test_a_file_that_is_not_as_it_was_written_counts_as_missing_and_is_made_anew(
-    tmp_path: Path, spoil: Callable[[Path], object]
+    tmp_path: Path, begun: tuple[Fitted, bytes], spoil: Callable[[Path], object]
 ) -> None:
     path = chains_file(tmp_path, None, None)
-    first = fitted(path)
-    kept = path.read_bytes()
+    first, kept = begun
+    path.write_bytes(kept)
     spoil(path)
     assert same(fitted(path), first)
     assert path.read_bytes() == kept
 
 
-def test_chains_of_other_settings_or_another_range_count_as_missing(tmp_path: Path) -> None:
+def test_chains_of_other_settings_or_another_range_count_as_missing(
+    tmp_path: Path, begun: tuple[Fitted, bytes]
+) -> None:
     path = chains_file(tmp_path, None, None)
-    fitted(path)
-    kept = path.read_bytes()
+    _, kept = begun
     for axes in ((CFG, STEPS), (attrs.evolve(CFG, high=20), STEPS, SAMPLER)):
         path.write_bytes(kept)
         assert same(fitted(path, axes=axes), fitted(None, axes=axes))
 
 
-def test_a_folder_that_cannot_be_written_is_in_nobodys_way(tmp_path: Path) -> None:
-    expected = fitted(None)
+def test_a_folder_that_cannot_be_written_is_in_nobodys_way(
+    tmp_path: Path, begun: tuple[Fitted, bytes]
+) -> None:
+    expected, _ = begun
     assert same(fitted(chains_file(tmp_path, "removed", None)), expected)
     assert not list(tmp_path.iterdir())
     taken = chains_file(tmp_path, None, None)

@@ -187,7 +187,7 @@ async def test_the_loop_breathes_while_a_picture_is_drawn(backend: EmbeddedBacke
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(beat)
-        await draw(backend, stage_request(steps=10))
+        await draw(backend, stage_request(steps=6))
         tasks.cancel_scope.cancel()
     assert beats > 10
 

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from stablenew.hosts import ThreadHost
 from stablenew.learning.learning_record_reader import read_records
 from stablenew.report.page import DATA
 from stablenew.storage import files, system
+from tests.cli.program import run
 from tests.support import config, leftovers
 
 PLAN = {"target_variable": "txt2img.cfg_scale", "sweep_values": [3, 5, 7]}
@@ -74,6 +76,21 @@ def hanging(runs: Path, *, call: int, single: bool = False) -> Iterator[subproce
             process.wait()
 
 
+@pytest.fixture(scope="module")
+def killed_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that a plan left which was killed in its second call."""
+    folder = tmp_path_factory.mktemp("killed") / "runs"
+    with hanging(folder, call=2):
+        pass
+    return folder
+
+
+@pytest.fixture
+def killed(runs: Path, killed_once: Path) -> Path:
+    shutil.copytree(killed_once, runs, symlinks=True)
+    return runs
+
+
 def state(app: App) -> State:
     return app.learning.state
 
@@ -85,9 +102,8 @@ def page_is_done(runs: Path) -> bool:
     return done
 
 
-async def test_the_next_start_reports_a_killed_plan_and_what_is_missing(runs: Path) -> None:
-    with hanging(runs, call=2):
-        pass
+async def test_the_next_start_reports_a_killed_plan_and_what_is_missing(killed: Path) -> None:
+    runs = killed
     assert not page_is_done(runs)
     async with open_app(Settings(out=runs), backend=FakeBackend()) as app:
         (found,) = app.interrupted
@@ -102,9 +118,8 @@ async def test_the_next_start_reports_a_killed_plan_and_what_is_missing(runs: Pa
         assert app.interrupted == ()  # said once
 
 
-async def test_what_a_killed_writer_left_half_written_is_removed(runs: Path) -> None:
-    with hanging(runs, call=2):
-        pass
+async def test_what_a_killed_writer_left_half_written_is_removed(killed: Path) -> None:
+    runs = killed
     run = runs / "plan-1-00002"
     run.mkdir(exist_ok=True)
     halves = [runs / "plan-1" / ".report.html.0a1b2c3d.tmp", run / ".txt2img_1.png.0a1b2c3d.tmp"]
@@ -165,12 +180,9 @@ def test_a_gui_without_a_loop_hears_of_it_too(runs: Path) -> None:
         assert [each.missing for each in host.interrupted] == [("cfg_scale=7",)]
 
 
-def test_the_command_line_says_it_on_stderr(runs: Path) -> None:
-    with hanging(runs, call=2):
-        pass
-    words = ["--prompt", "a cat", "--backend", "fake", "--out", str(runs)]
-    again = [sys.executable, "-m", "stablenew.run", *words]
-    done = subprocess.run(again, capture_output=True, text=True, check=True, timeout=60)
+def test_the_command_line_says_it_on_stderr(killed: Path) -> None:
+    words = ("--prompt", "a cat", "--backend", "fake", "--out", str(killed))
+    done = run(*words, cwd=killed.parent)
     assert "plan-1 was interrupted: 1 of 3 steps done, missing: cfg_scale=5; " in done.stderr
 
 

@@ -13,7 +13,7 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "kill_records.py"
 
 def test_kills_lose_no_acknowledged_record_and_show_no_half_line() -> None:
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), "--kills", str(rounds(8, 300))],
+        [sys.executable, str(SCRIPT), "--kills", str(rounds(4, 300))],
         capture_output=True,
         text=True,
         check=False,
