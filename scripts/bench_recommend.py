@@ -20,8 +20,11 @@ from typing import Any
 
 import numpy as np
 
+from stablenew.advice.evidence import evidence_of
 from stablenew.advice.observations import Observations, Picture
-from stablenew.advice.recommendation import advise, explore
+from stablenew.advice.preference_model import believe
+from stablenew.advice.recommendation import advise
+from stablenew.advice.value_axis import indices, points
 from stablenew.config.pipeline_config import Setting
 
 VALUES: tuple[Setting, ...] = tuple(range(1, 13))
@@ -92,7 +95,8 @@ def as_asked(person: Person, values: tuple[Setting, ...]) -> Setting:
     """Return the candidate that may be expected to beat the best by most."""
     if len(person.pictures) < 3:
         return values[(0, len(values) // 2, len(values) - 1)[len(person.pictures)]]
-    draws = explore(person.seen, PATH, values).draws
+    evidence = evidence_of(PATH, person.seen, indices(values), None, None)
+    draws = believe(points(values), len(values), evidence).draws
     best = draws.mean(axis=0).max()
     return values[int(np.argmax(np.maximum(draws - best, 0).mean(axis=0)))]
 

@@ -30,7 +30,7 @@ from stablenew.learning.learning_events import AdviceGiven, RatingsAwaited
 from stablenew.learning.learning_execution import Rate, RateAnswer
 from stablenew.learning.learning_plan import LearningPlan
 from stablenew.learning.learning_result import LearningRunResult
-from stablenew.pipeline.results import StageOutput
+from stablenew.pipeline.results import Outcome, StageOutput
 
 _UNSAID = 4
 """Pictures in a row of which nothing is said after which that is taken for enough."""
@@ -85,15 +85,15 @@ class Explorer:
         self._stopped = True
         self._tell_all()
 
-    def take(self, result: LearningRunResult) -> None:
+    def take(self, result: LearningRunResult, outputs: Sequence[StageOutput]) -> None:
         """Take up a step that has ended: its pictures wait to be rated."""
         cell = self.plan.cells[result.step.index]
-        run = result.run_result
-        outputs = [each for each in (run.final_outputs if run else ()) if not each.blank]
-        if run is None or not run.success or not outputs:
+        outputs = [each for each in outputs if result.outcome.good and not each.blank]
+        if not outputs:
             self._made.append(Made(cell=cell))
             return
-        seconds = None if any(each.reused for each in outputs) else run.duration / len(outputs)
+        new = result.outcome is Outcome.SUCCEEDED and not any(each.reused for each in outputs)
+        seconds = result.duration / len(outputs) if new else None
         for number, output in enumerate(outputs):
             keys = [(result.run_id, output.image_id)]
             if output.reused_from:

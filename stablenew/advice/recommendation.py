@@ -159,12 +159,6 @@ def advise(
     )
 
 
-def explore(observations: Observations, parameter: str, candidates: Sequence[Setting]) -> Posterior:
-    """Return what is believed of candidate values, tried or not, in their order."""
-    evidence = evidence_of(parameter, observations, indices(candidates), None, None)
-    return believe(points(candidates), len(candidates), evidence)
-
-
 def _advise(
     parameter: str, observations: Observations, prompt: str | None, model: str | None
 ) -> Recommendation:

@@ -109,11 +109,13 @@ class Progress:
     Args:
         display: What shows them.
         out: The folder of all runs, for hints.
+        asks: Whether a person rates here: who knows the values rates the values, so none is shown.
     """
 
-    def __init__(self, display: Display, out: str = "runs") -> None:
+    def __init__(self, display: Display, out: str = "runs", *, asks: bool = False) -> None:
         self._display = display
         self._out = out
+        self._asks = asks
         self._in_plan = False
         self._ended, self._steps = 0, 1
         self._runs: dict[str | None, _Run] = {}
@@ -164,7 +166,7 @@ class Progress:
     def _take_run(self, event: Event) -> None:
         if isinstance(event, PlanStarted):
             self._in_plan = True
-        elif isinstance(event, RatingsAwaited):
+        elif isinstance(event, RatingsAwaited) and not self._asks:
             where = f"stablenew rate {self._out}/{event.plan_id}"
             self._display.tell(f"{len(event.pictures)} pictures to rate; elsewhere: {where}")
         elif isinstance(event, AdviceGiven):
@@ -205,7 +207,8 @@ class Progress:
         self._display.show(label, min(done / self._steps, 1.0), nodes)
 
     def _step_line(self, event: StepFinished) -> str:
-        line = f"step {event.index + 1}/{event.steps}  {event.label}  {event.outcome}"
+        label = "" if self._asks else f"  {event.label}"
+        line = f"step {event.index + 1}/{event.steps}{label}  {event.outcome}"
         where = f", on {event.node}" if len(self._nodes) > 1 and event.node else ""
         if event.outcome.good:
             return f"{line}, {counted(event.outputs)}{where}"

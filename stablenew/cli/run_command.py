@@ -110,13 +110,14 @@ async def run_job(
                 app.bus.subscribe(Event, lines.take, overflow=Overflow.WAIT, name="json lines")
                 beside.start_soon(_cancel_when, lines.broken, app)
             display, lines_alone = None, LineDisplay()
+            asks = lines is None and not quiet and sys.stdin.isatty()
             if not quiet:
                 rates = job.plan is not None and job.plan.is_adaptive
                 # A bar and questions quarrel.
                 display = stack.enter_context(lines_alone if rates else make_display())
-                bar = Progress(display, str(job.settings.out))
+                person = rates and job.rater is None and asks
+                bar = Progress(display, str(job.settings.out), asks=person)
                 app.bus.subscribe(Event, bar.take, name="progress")
-            asks = lines is None and not quiet and sys.stdin.isatty()
             ended = await _run(app, job, asker(held=lines_alone.held) if asks else None)
             left = await drained(app.backends, stops, display)
             await app.reports.drained()

@@ -9,6 +9,8 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
+import anyio
+
 from stablenew._clock import Clock
 from stablenew.config.settings import Settings
 from stablenew.controller.activity import Activity, called_at
@@ -67,6 +69,7 @@ class Engine:
         self.recorder: LearningRecorder | None = None
         self._make_writer = make_writer
         self._grace = grace
+        self._log: Subscription | None = None
 
     @asynccontextmanager
     async def recording(
@@ -115,6 +118,7 @@ class Engine:
             subscription = self.bus.subscribe(
                 Event, log.write, overflow=Overflow.WAIT, name="event log"
             )
+            self._log = subscription
 
             try:
                 # Not noted, a step that kills the process is tried again: no reason to fail it now.
@@ -126,6 +130,12 @@ class Engine:
                 await files.in_thread(lambda: release(base, name, marker), finishing=True)
             except OSError as error:  # what became of it is told; the next start clears it away
                 logger.warning("%s stays marked as under way: %s", name, error)
+
+    async def logged(self) -> None:
+        """Wait until all that was told is in `events.jsonl`; not for ever, where a disk hangs."""
+        if self._log is not None:
+            with anyio.move_on_after(self._grace):
+                await self._log.drained()
 
     async def _close(self, subscription: Subscription) -> bool:
         """Wait for what a subscriber has left to do, and end it; False if it took too long."""

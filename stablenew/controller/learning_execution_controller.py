@@ -29,7 +29,7 @@ from stablenew.errors import ConfigError
 from stablenew.learning.execution_context import LearningExecutionContext, Resumption
 from stablenew.learning.gallery import PLAN_FILE
 from stablenew.learning.learning_adapter import build_learning_plan_from_dict
-from stablenew.learning.learning_events import PlanFinished, StepFinished
+from stablenew.learning.learning_events import PlanExtended, PlanFinished, StepFinished
 from stablenew.learning.learning_execution import LearningExecutionRunner, Rate
 from stablenew.learning.learning_plan import LearningPlan, step_run_id
 from stablenew.learning.learning_result import LearningExecutionResult, summarize
@@ -68,6 +68,7 @@ class LearningExecutionController:
             bus=engine.bus,
             result_of=engine.pool.result_of,
             nodes=PlanNodes(engine.pool, self._settled, engine.settings.wait_for_server),
+            logged=engine.logged,
             clock=engine.clock,
         )
         self._note_step: Callable[[int | None], None] | None = None
@@ -274,7 +275,7 @@ class LearningExecutionController:
         stored = attrs.evolve(stored, images=images)
         stored = await anyio.to_thread.run_sync(pin, stored, capabilities)
         folder = self._folder(stored.plan_id)
-        ends = (StepFinished, PlanFinished)
+        ends = (StepFinished, PlanFinished, PlanExtended)
         async with self._engine.journal(folder, ends, stored.plan_id) as self._note_step:
             resumption = await begin(stored, capabilities)
             self._defaults, self._images = stored.defaults, stored.images

@@ -24,6 +24,7 @@ from typing import Protocol
 import anyio
 import anyio.to_thread
 import attrs
+from anyio.lowlevel import checkpoint
 
 from stablenew._clock import PLAN_ID_LENGTH, Clock, checked_id
 from stablenew.config.overrides import with_seed
@@ -42,7 +43,7 @@ from stablenew.learning.plan_pause import PlanPause
 from stablenew.learning.plan_workers import Nodes, OneNode, PlanWorkers
 from stablenew.learning.step_order import in_order
 from stablenew.learning.step_runner import StepRunner
-from stablenew.pipeline.results import Failure, PipelineRunResult
+from stablenew.pipeline.results import Failure, PipelineRunResult, StageOutput
 from stablenew.pipeline.run_request import RunRequest
 
 logger = logging.getLogger(__name__)
@@ -86,8 +87,8 @@ class Explores(Protocol):
         """Have no further step begin."""
         ...
 
-    def take(self, result: LearningRunResult) -> None:
-        """Take up a step that has ended."""
+    def take(self, result: LearningRunResult, outputs: Sequence[StageOutput]) -> None:
+        """Take up a step that has ended, and its pictures; now or before this plan went on."""
         ...
 
     async def rate_all(self) -> None:
@@ -113,6 +114,7 @@ class LearningExecutionRunner:
             that was cut short then has its run's result too.
         nodes: What steps run on, several at a time; each run names its node where there are
             several.
+        logged: Awaited before what was told is relied upon, if given: until it is on disk.
         clock: Where times, ids and seeds come from.
     """
 
@@ -123,11 +125,13 @@ class LearningExecutionRunner:
         bus: EventBus | None = None,
         result_of: Callable[[str], PipelineRunResult | None] = lambda _: None,
         nodes: Nodes | None = None,
+        logged: Callable[[], Awaitable[None]] = checkpoint,
         clock: Clock = Clock(),
     ) -> None:
         self._steps = StepRunner(run_pipeline, result_of, clock)
         self._nodes: Nodes = nodes or OneNode()
         self._bus = bus
+        self._logged = logged
         self._clock = clock
         self._execution: PlanExecution | None = None
         self._pause = PlanPause()
@@ -246,6 +250,7 @@ class LearningExecutionRunner:
         to_run = execution.extend(cells)
         if to_run:
             await announcer.extended(to_run)
+            await self._logged()  # a kill while it is made leaves what it was
         return to_run
 
 

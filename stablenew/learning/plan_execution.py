@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import attrs
@@ -49,18 +49,20 @@ class PlanExecution:
     out_of_time: bool = False
     same: SameFinder = attrs.field(factory=SameFinder)
     is_over: Callable[[], bool] = lambda: False
-    _take: Callable[[LearningRunResult], None] = lambda _: None
+    _take: Callable[[LearningRunResult, Sequence[StageOutput]], None] = lambda _, __: None
 
     def watched_by(
-        self, take: Callable[[LearningRunResult], None], is_over: Callable[[], bool]
+        self,
+        take: Callable[[LearningRunResult, Sequence[StageOutput]], None],
+        is_over: Callable[[], bool],
     ) -> None:
         """Have every step that ends taken up, and no further one begin once all is over."""
         self._take, self.is_over = take, is_over
 
-    def end_step(self, result: LearningRunResult, outputs: Iterable[StageOutput]) -> None:
+    def end_step(self, result: LearningRunResult, outputs: Sequence[StageOutput]) -> None:
         """Note what became of a step, and the pictures that it has."""
         self.results.append(result)
-        self._take(result)
+        self._take(result, outputs)
         self.same.add(result.step.varied, outputs, result.step.index)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -184,7 +185,12 @@ async def test_enough_ends_it_with_the_advice_and_it_can_be_gone_on_with(runs: P
     assert result.had_enough
     assert [e for e in told if isinstance(e, AdviceGiven)][-1].ratings == 7
     chosen = [cell for e in told if isinstance(e, PlanExtended) for cell in e.cells]
-    again = await explored(runs, liked, resume=result.plan_id)
+    told.clear()
+    again = await explored(
+        runs, liked, resume=result.plan_id, heard=lambda _, event: told.append(event)
+    )
+    advice = next(event for event in told if isinstance(event, AdviceGiven))
+    assert advice.ratings >= 7  # those from before count
     assert not again.had_enough
     assert list(again.plan.added)[: len(chosen)] == chosen
     assert again.steps_executed > result.steps_executed
@@ -359,3 +365,51 @@ def test_what_cannot_be_explored_is_said_in_a_line(changes: dict[str, object], s
         derive_steps(
             build_learning_plan_from_dict({**PLAN, **changes}), PipelineConfig.from_dict(CONFIG)
         )
+
+
+@pytest.mark.parametrize("moment", [AdviceGiven, StepStarted])
+async def test_after_a_kill_the_same_batch_comes_next(
+    runs: Path, tmp_path: Path, moment: type[Event]
+) -> None:
+    """Whether or not it was told already: it follows from the same ratings."""
+    killed = tmp_path / "killed"
+    chosen: list[tuple[int, ...]] = []
+    decided = anyio.Event()
+
+    async def rate(shown: Shown) -> int:
+        if shown.run_id[-2:] not in ("01", "02"):
+            await decided.wait()
+        return await liked(shown)
+
+    def heard(_: App, event: Event) -> None:
+        late = not isinstance(event, StepStarted) or event.index == FIRST + 1
+        if isinstance(event, moment) and late and not killed.exists():
+            shutil.copytree(runs, killed)  # as a kill would leave it
+        if isinstance(event, PlanExtended):
+            chosen.append(event.cells)
+            decided.set()
+
+    result = await explored(runs, rate, heard=heard, plan={**PLAN, "max_pictures": 10})
+    first = chosen[0]
+    if moment is StepStarted:
+        assert (
+            read_plan_progress(
+                killed / result.plan_id, read_plan_file(killed / result.plan_id)
+            ).added_cells
+            == first
+        )
+    if moment is AdviceGiven:
+        decided = anyio.Event()
+    again = await explored(killed, rate, heard=heard, resume=result.plan_id)
+    assert again.plan.added == first
+    assert again.success
+
+
+async def test_several_servers_explore_together(runs: Path) -> None:
+    backends = [FakeBackend(), FakeBackend()]
+    settings = Settings(out=runs, backend="fake")
+    async with open_app(settings, backends=backends) as app:
+        with anyio.fail_after(20):
+            result = await app.learning.run_learning_plan(PLAN, CONFIG, rate=liked)
+    assert result.success
+    assert all(backend.calls for backend in backends)

@@ -414,7 +414,7 @@ async def test_a_node_that_was_set_aside_stays_so_in_what_an_exploration_adds() 
         def stop(self) -> None:
             raise AssertionError
 
-        def take(self, result: object) -> None:
+        def take(self, result: object, outputs: object) -> None:
             pass
 
         async def rate_all(self) -> None:
