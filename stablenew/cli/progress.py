@@ -168,7 +168,7 @@ class Progress:
             self._in_plan = True
         elif isinstance(event, RatingsAwaited) and not self._asks:
             where = f"stablenew rate {self._out}/{event.plan_id}"
-            self._display.tell(f"{len(event.pictures)} pictures to rate; elsewhere: {where}")
+            self._display.tell(f"pictures to rate: {len(event.pictures)}; elsewhere: {where}")
         elif isinstance(event, AdviceGiven):
             shown = "" if event.mean is None else f": {event.mean:.1f} of 5"
             best = ", ".join(f"{without_stage(p)}={label_of(v)}" for p, v in event.settings.items())

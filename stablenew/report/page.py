@@ -174,7 +174,7 @@ class Page:
             "plan_id": self.plan["plan_id"],
             "title": f"{name}: {varied}" if name else varied,
             "prompt": prompts[0] if len(prompts) == 1 else in_common(prompts),
-            "axes": [_plain(axis) for axis in axes],
+            "axes": [_plain(axis) for axis in self._made(axes, steps)],
             "count": max(self.explored.count, len(steps)),
             "images": self.explored.images_per_step,
             "seeds": self._seeds(steps),
@@ -194,6 +194,15 @@ class Page:
         from stablenew.report.page_advice import page_advice  # numpy: only where there are ratings
 
         return page_advice(self.folder, ratings, written=written, report=report)
+
+    def _made(
+        self, axes: Sequence[ShownAxis], steps: Sequence[Mapping[str, Any]]
+    ) -> Sequence[ShownAxis]:
+        """Show of what is explored only what was made: a grid of all of it is nearly empty."""
+        if self.explored.mode != "adaptive" or not steps:
+            return axes
+        made = [{step["at"][number] for step in steps} for number in range(len(axes))]
+        return [axis.only(places) for axis, places in zip(axes, made, strict=True)]
 
     def _seeds(self, steps: Sequence[Mapping[str, Any]]) -> list[Setting] | None:
         """Return the seeds of a step's pictures, where they are those of all steps."""

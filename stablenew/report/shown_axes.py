@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import attrs
 
@@ -33,6 +33,10 @@ class ShownAxis:
     labels: tuple[str, ...]
     order: tuple[int, ...]
     images: tuple[str, ...]
+
+    def only(self, places: Collection[int]) -> ShownAxis:
+        """Return an axis that shows only some of its choices."""
+        return attrs.evolve(self, order=tuple(place for place in self.order if place in places))
 
 
 def shown_axes(axes: Sequence[Axis]) -> tuple[ShownAxis, ...]:

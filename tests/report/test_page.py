@@ -97,8 +97,11 @@ async def test_steps_that_were_added_on_the_way_are_where_their_values_are(runs:
         told = {"metadata": {"varied": varied}, "stages": [], "stage_outputs": []}
         (run / "run_metadata.json").write_text(json.dumps(told))
         page.add(index, run.name, "succeeded", None)
+    page.write(done=False, written="now")
+    assert [axis["order"] for axis in data_of(folder)["axes"]] == [[2, 0], [0, 1]]
     page.add(3, "p-00004", "cancelled", None, (1, 0))
     page.write(done=True, written="now")
+    assert [axis["order"] for axis in data_of(folder)["axes"]] == [[1, 2, 0], [0, 1]]
     assert [step["at"] for step in data_of(folder)["steps"]] == [[2, 1], [0, 0], [1, 0]]
 
 
