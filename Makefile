@@ -50,6 +50,7 @@ bench: .venv/.test
 	$(BIN)/python scripts/bench_comfyui.py
 	$(BIN)/python scripts/bench_pool.py
 	$(BIN)/python scripts/bench_recommend.py
+	$(BIN)/python scripts/bench_advice_speed.py
 	$(BIN)/python scripts/bench_advice.py --people 4
 	$(BIN)/python scripts/bench_watchers.py
 	$(BIN)/python scripts/bench_reuse.py

@@ -6,7 +6,7 @@ each setting's values), today's advice setting by setting on pictures at random,
 where it is installed. Prompts and seeds take turns for those.
 
 Usage: bench_advice.py [--people 12] [--first 0] [--spaces "cfg, steps"] [--inside inside,ends]
-                       [--prior hump_share=1] [--methods joint,table] [--no-speed]
+                       [--prior hump_share=1] [--methods joint,table]
 """
 
 from __future__ import annotations
@@ -16,23 +16,20 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # one core: what a suggestion may have
 
 import argparse
-import asyncio
 import importlib
-import resource
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import attrs
 import numpy as np
-from bench_support import heartbeat
-from bench_support import shown as shown_late
 from simulated_people import SPACES, Person
 
 from stablenew.advice.asking import FIRST, ask
-from stablenew.advice.joint_advice import advise_jointly
-from stablenew.advice.joint_model import Draws, JointModel, restore, state
-from stablenew.advice.judgements import Judged, Rated
+from stablenew.advice.asking_pairs import ask_pairs
+from stablenew.advice.joint_advice import IDLE, MATTERS, advise_jointly
+from stablenew.advice.joint_model import Draws, JointModel
+from stablenew.advice.judgements import Chosen, Judged, Rated
 from stablenew.advice.observations import Observations, Picture
 from stablenew.advice.priors import Prior, read_priors
 from stablenew.advice.recommendation import advise
@@ -79,6 +76,20 @@ class Joint:
     def best(self) -> Settings:
         self.advice = advise_jointly(self.model, self.model.fit())
         return dict(self.advice.settings)
+
+
+class JointByChoices(Joint):
+    """The joint model, told which of two pictures is better, a pair at a time."""
+
+    def choose(self, person: Person) -> int:
+        """Have somebody choose, and return how often."""
+        draws = self.model.fit() if self.model.count else None
+        pairs = ask_pairs(self.model, draws, count=1, prompts=self.prompts, seeds=range(8))
+        for pair in pairs:
+            liked = [person.impression(each.settings, each.prompt, each.seed) for each in pair]  # type: ignore[arg-type]  # they are those of `prompts` and `seeds`
+            better, worse = pair if liked[0] > liked[1] else pair[::-1]
+            self.model.tell(choices=[Chosen(better=better, worse=worse)])
+        return len(pairs)
 
 
 class Turns:
@@ -187,6 +198,7 @@ class Tpe(Turns):
 
 METHODS: dict[str, Callable[[Person, Prior, int], Any]] = {
     "joint": Joint,
+    "joint by choices": JointByChoices,
     "setting by setting": SettingBySetting,
     "table": Table,
     "TPE": Tpe,
@@ -202,6 +214,7 @@ class Seen:
         covered: Whether the told interval held the truth, after each of `CHECKED`.
         enough: After each of `EVERY`, whether it was said to be enough.
         expected: What was expected of the regret, after each of `CHECKED`.
+        matters: For each setting the probability that it matters, and whether it does, likewise.
         seconds: The median of the last suggestions.
     """
 
@@ -209,6 +222,7 @@ class Seen:
     covered: list[bool] = attrs.field(factory=list)
     enough: list[bool] = attrs.field(factory=list)
     expected: list[float] = attrs.field(factory=list)
+    matters: list[list[tuple[float, bool]]] = attrs.field(factory=list)
     seconds: float = 0.0
 
 
@@ -217,9 +231,12 @@ def look(method: Method, person: Person) -> Seen:
     while count < EVERY[-1]:
         due = next(each for each in EVERY if each > count)
         wanted = min(FIRST if count == 0 else 4, due - count)
-        asked = method.next(wanted)
-        method.hear([(s, p, seed, person.rate(s, p, seed)) for s, p, seed in asked])
-        count += len(asked)
+        if isinstance(method, JointByChoices):
+            count += method.choose(person)
+        else:
+            asked = method.next(wanted)
+            method.hear([(s, p, seed, person.rate(s, p, seed)) for s, p, seed in asked])
+            count += len(asked)
         if count < due:
             continue
         best = method.best()
@@ -227,11 +244,14 @@ def look(method: Method, person: Person) -> Seen:
         if isinstance(method, Joint):
             seen.enough.append(method.advice.enough)
             if count in CHECKED:
-                advice, worth = method.advice, person.worth(best)
+                advice, worth = method.advice, person.expected_rating(best)
                 low, high = advice.low, advice.high
                 seen.covered.append(low is not None and high is not None and low <= worth <= high)
                 seen.expected.append(advice.expected_regret)
-    if isinstance(method, Joint):
+                if len(person.axes) > 1:
+                    shares = method.model.matters()
+                    seen.matters.append([*zip(shares.tolist(), person.matters, strict=True)])
+    if isinstance(method, Joint) and method.seconds:
         seen.seconds = float(np.median(method.seconds[-5:]))
     return seen
 
@@ -248,6 +268,9 @@ def shown(label: str, people: Sequence[Seen]) -> None:
     first = f"{reached[0] if reached else '>60'} ({typical[0] if typical else '>60'})"
     print(f"  {label:<22}{'  '.join(cells)}   to {CLOSE}: {first}", end="")
     if people[0].covered:
+        told = [pair for each in people for pairs in each.matters for pair in pairs]
+        idle = [not truth for share, truth in told if share < IDLE]
+        matters = [truth for share, truth in told if share >= MATTERS]
         covered = np.mean([each.covered for each in people], axis=0)
         expected = np.mean([each.expected for each in people], axis=0)
         said = [
@@ -261,69 +284,12 @@ def shown(label: str, people: Sequence[Seen]) -> None:
             f"   expected {' '.join(f'{each:.2f}' for each in expected)}"
             f"   covered {' '.join(f'{each:.2f}' for each in covered)}"
             f"   enough {sum(said)} right of {len(said)}, ever {ever} of {len(people)}"
+            f"   matters {sum(matters)} right of {len(matters)},"
+            f" does not {sum(idle)} of {len(idle)}, of {len(told)}"
             f"   {1e3 * np.median([each.seconds for each in people]):.0f} ms",
             end="",
         )
     print(flush=True)
-
-
-def some_ratings(person: Person, count: int) -> list[Rated]:
-    """Return a person's ratings of configurations at random."""
-    random = np.random.default_rng(0)
-    ratings = []
-    for n in range(count):
-        settings = {
-            axis.path: axis.values[int(random.integers(len(axis.values)))] for axis in person.axes
-        }
-        prompt, seed = n % person.prompts, int(random.integers(4))
-        picture = Judged(settings=settings, prompt=prompt, seed=seed)
-        ratings.append(Rated(picture=picture, rating=person.rate(settings, prompt, seed)))
-    return ratings
-
-
-def speed(count: int, repeats: int) -> None:
-    """Print what a suggestion from so many ratings costs, and what a fit costs the loop beside it.
-
-    A suggestion begins anew, goes on in one process, or goes on from the file that another left.
-    """
-    person = Person("five, with names", 0)
-    ratings = some_ratings(person, count + 4)
-    times: dict[str, list[float]] = {"anew": [], "goes on": [], "from the file": []}
-    for _ in range(repeats):
-        model = JointModel(person.axes)
-        model.tell(ratings[:count])
-        for label in ("anew", "goes on"):
-            started = time.process_time()
-            suggest(model, model.fit(), person)
-            times[label].append(time.process_time() - started)
-        again = JointModel(person.axes)
-        again.tell(ratings)
-        restore(again, state(model))
-        started = time.process_time()
-        suggest(again, again.fit(), person)
-        times["from the file"].append(time.process_time() - started)
-    cells = ", ".join(f"{label} {1e3 * np.median(each):.0f} ms" for label, each in times.items())
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"a suggestion from {count:,} ratings of five settings: {cells}; {most:.0f} MB at most")
-
-    async def fits() -> None:
-        def fit() -> None:
-            for _ in range(repeats):
-                again = JointModel(person.axes)
-                again.tell(ratings)
-                suggest(again, again.fit(), person)
-
-        await asyncio.to_thread(fit)
-
-    async def nothing() -> None:
-        await asyncio.to_thread(time.sleep, 1.0)
-
-    late, idle = (asyncio.run(heartbeat(each, 0.005)) for each in (fits, nothing))
-    print(f"  the loop beside it: {shown_late(late)}; with nothing beside it: {shown_late(idle)}")
-
-
-def suggest(model: JointModel, draws: Draws, person: Person) -> None:
-    ask(model, draws, batch=4, prompts=range(person.prompts), seeds=range(4))
 
 
 def main() -> None:
@@ -334,14 +300,10 @@ def main() -> None:
     parser.add_argument("--inside", default="inside,ends")
     parser.add_argument("--prior", action="append", default=[])
     parser.add_argument("--methods", default=",".join(METHODS))
-    parser.add_argument("--no-speed", action="store_true")
     flags = parser.parse_args()
     pairs = [each.split("=") for each in flags.prior]
     changes: dict[str, Any] = {name: float(value) for name, value in pairs}
     prior = attrs.evolve(read_priors(), **changes)
-    if not flags.no_speed:
-        for count, repeats in ((60, 7), (1_000, 5), (5_000, 3)):
-            speed(count, repeats)
     print(
         f"regret after {CHECKED} ratings, people {flags.first} to {flags.first + flags.people - 1}"
     )

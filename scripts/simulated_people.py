@@ -159,6 +159,21 @@ class Person:
         """Return what settings are worth over all prompts and seeds."""
         return float(self._worth(self.row(settings))[0])
 
+    def expected_rating(self, settings: Mapping[str, Setting]) -> float:
+        """Return what settings are worth on this person's own scale, over their prompts and seeds.
+
+        Someone whose marks stand low calls a 3.2 a 4: an advice is of their ratings.
+        """
+        own = self.worth(settings) + float(self._prompt.mean() + self._seed.mean())
+        middle, apart = float(self._marks.mean()), float(self._marks[-1] - self._marks[0]) / 3.0
+        return min(max(3.0 + (own - middle) / apart, 1.0), 5.0)
+
+    @property
+    def matters(self) -> list[bool]:
+        """For each setting whether it does anything; prompts together may tilt the first one."""
+        tilted = abs(float(self._tilt.mean())) > 0.1
+        return [j not in self._idle or (j == 0 and tilted) for j in range(len(self.axes))]
+
     def regret(self, settings: Mapping[str, Setting]) -> float:
         return max(0.0, self.best - self.worth(settings))
 

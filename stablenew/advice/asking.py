@@ -57,11 +57,9 @@ def ask(
         grid: The configurations to choose from; all if not given.
     """
     grid = grid or Grid(model.axes)
-    seen = [*(each.picture for each in model.ratings), *pending]
-    for choice in model.choices:
-        seen += [choice.better, choice.worse]
+    seen = [*pictures_of(model), *pending]
     random = np.random.default_rng([len(seen), len(model.axes), 7])
-    prompt, seed = _conditions(prompts, seeds, seen)
+    prompt, seed = conditions_of(prompts, seeds, seen)
     rows = rows_of(model, seen)
     tried = grid.numbers_of(rows)
     here = [each.prompt == prompt and each.seed == seed for each in seen]
@@ -84,9 +82,18 @@ def rows_of(model: JointModel, pictures: Sequence[Judged]) -> Array:
     return found
 
 
-def _conditions(
+def pictures_of(model: JointModel) -> list[Judged]:
+    """Return every picture that something was said of; one of several choices several times."""
+    found = [each.picture for each in model.ratings]
+    for choice in model.choices:
+        found += [choice.better, choice.worse]
+    return found
+
+
+def conditions_of(
     prompts: Sequence[Hashable], seeds: Sequence[Hashable], seen: Sequence[Judged]
 ) -> tuple[Hashable, Hashable]:
+    """Return the prompt that was asked least, and the seed that it was asked with least."""
     asked = Counter(each.prompt for each in seen)
     prompt = min(prompts, key=lambda each: asked[each])  # the first of equals
     count = next((n for most, n in _SEEDS if asked[prompt] < most), _MOST_SEEDS)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stablenew._convert import frozen_mapping
-from stablenew.advice.asking import best_of, expected_gain, rows_of
+from stablenew.advice.asking import best_of, expected_gain, pictures_of, rows_of
 from stablenew.advice.candidates import Grid
 from stablenew.advice.joint_model import Draws, JointModel
 from stablenew.advice.strongest_pair import StrongestPair, strongest_pair
@@ -33,7 +33,8 @@ _QUICKER = 0.9
 """A change has to save a tenth of the time to be worth a word."""
 
 _CONSTANT = 3
-_IDLE, _MATTERS = 0.5, 0.8
+IDLE, MATTERS = 0.5, 0.8
+"""The probability that a setting matters below which it is said that it does not, and above."""
 
 Seconds = Callable[[Mapping[str, Setting]], float | None]
 """Says how long a picture with some settings takes, None where that is not known."""
@@ -109,12 +110,12 @@ class JointAdvice:
     @property
     def idle(self) -> tuple[str, ...]:
         """The settings that probably do not matter."""
-        return tuple(path for path, share in self.matters.items() if share < _IDLE)
+        return tuple(path for path, share in self.matters.items() if share < IDLE)
 
     @property
     def undecided(self) -> tuple[str, ...]:
         """The settings of which it is not known yet whether they matter."""
-        return tuple(path for path, share in self.matters.items() if _IDLE <= share < _MATTERS)
+        return tuple(path for path, share in self.matters.items() if IDLE <= share < MATTERS)
 
 
 def advise_jointly(
@@ -135,10 +136,7 @@ def advise_jointly(
         matters: The probability that each setting matters, as the model's chains say.
     """
     grid = grid or Grid(model.axes)
-    spoken = [each.picture for each in model.ratings]
-    for choice in model.choices:
-        spoken += [choice.better, choice.worse]
-    tried = grid.numbers_of(rows_of(model, spoken))
+    tried = grid.numbers_of(rows_of(model, pictures_of(model)))
     best, considered = best_of(grid, draws, tried)
     told = draws.widened()
     own = told.quality(grid.rows(best[None, :]))[:, 0]
