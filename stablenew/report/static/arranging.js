@@ -13,7 +13,7 @@ const FEW = 8; // tables side by side, unless somebody asks for more
  * @param {Axis[]} others @param {any} plain @param {Record<string, string>} chosen By somebody.
  * @returns {Map<Axis, string>} */
 export function arranged(others, plain, chosen) {
-  const sparse = 2 * plain.count < plain.axes.reduce((product, axis) => product * axis.order.length, 1);
+  const sparse = isSparse(plain);
   let tables = 1;
   return new Map(others.map((axis) => {
     if (axis.path in chosen) return [axis, chosen[axis.path]];
@@ -22,6 +22,12 @@ export function arranged(others, plain, chosen) {
     tables *= axis.order.length;
     return [axis, BESIDE];
   }));
+}
+
+/** Whether most of what could be made is not.
+ * @param {any} plain @returns {boolean} */
+export function isSparse(plain) {
+  return 2 * plain.count < plain.axes.reduce((product, axis) => product * axis.order.length, 1);
 }
 
 /** The steps by table and cell, in one pass.

@@ -1,6 +1,6 @@
 // The pictures of a plan as tables; what is far from the window has no rows yet, and rows no pictures.
 
-import { arranged, combined, sorted } from "./arranging.js";
+import { arranged, combined, isSparse, sorted } from "./arranging.js";
 import { ComingNear } from "./coming_near.js";
 import { element } from "./elements.js";
 import { key } from "./pictures.js";
@@ -73,7 +73,12 @@ export class Grid {
       const textContent = beside.map((axis, n) => axis.labels[at[n]]).join(" · ");
       made.append(element("h2", { textContent }, ...beside.flatMap((axis, n) => this.start(axis.images?.[at[n]]))));
     }
-    const across = this.ordered(x, "x"), down = y ? this.ordered(y, "y") : [""];
+    let across = this.ordered(x, "x"), down = y ? this.ordered(y, "y") : [""];
+    if (cells.size && isSparse(this.pictures.plain)) { // a row that has nothing tells nothing
+      const had = [...cells.keys()].map((at) => at.split("|"));
+      across = across.filter((place) => had.some(([column]) => column === String(place)));
+      down = down.filter((place) => had.some(([, row]) => row === String(place)));
+    }
     const rows = down.map((row) => {
       const those = across.map((column) => cells.get(column + "|" + row) || { shots: [], failed: [] });
       const line = { begin: this.shown.length, those, fill: () => {} };
