@@ -98,7 +98,7 @@ def parse_exploration(text: str, named: Named = by_config) -> tuple[str, tuple[S
             f"{path}: given {given!r}, expected LOW..HIGH alone, or a list of values"
         )
     values = parse_span(path, given, kind) or parse_values(path, given, kind)
-    if len(values) < 2:
+    if len(values) < 2 and not any(sign in str(values[0]) for sign in "*?"):  # of names
         ways = f"expected {path}=LOW..HIGH, or several values, to choose from"
         raise OverrideError(f"{path}: given {given!r} alone; {ways}")
     return path, values

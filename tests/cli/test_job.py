@@ -304,3 +304,24 @@ def test_the_help_names_every_flag_and_the_examples() -> None:
     assert EXAMPLES in text
     for word in ("--pack", "--sweep", "--json", "--dry-run", "--step-timeout", "--quiet"):
         assert word in text
+
+
+def test_a_plan_file_explores_in_words_or_in_its_section(tmp_path: Path) -> None:
+    words = tmp_path / "words.toml"
+    words.write_text(
+        'prompt = ["a cat", "a dog"]\n'
+        'explore = ["txt2img.cfg_scale=1..12", "txt2img.tiling=true,false"]\n'
+        "max_pictures = 30\n"
+    )
+    section = tmp_path / "section.toml"
+    section.write_text(
+        'prompt = ["a cat", "a dog"]\n[learning]\nmode = "adaptive"\nmax_pictures = 30\n'
+        'axes = [{path = "txt2img.cfg_scale", values = "1..12"},'
+        ' {path = "txt2img.tiling", values = [true, false]}]\n'
+    )
+    plans = [job(str(path)).plan for path in (words, section)]
+    assert plans[0] == plans[1]
+    assert plans[0] is not None
+    assert (plans[0].is_adaptive, plans[0].max_pictures) == (True, 30)
+    assert [len(axis.choices) for axis in plans[0].axes] == [23, 2, 2]
+    assert [axis.condition for axis in plans[0].axes] == [False, False, True]

@@ -16,7 +16,12 @@ from stablenew.cli.progress import LineDisplay, Progress
 from stablenew.config.settings import Settings
 from stablenew.errors import BackendUnavailableError
 from stablenew.events.event import Event
-from stablenew.learning.learning_events import PlanStarted, StepFinished, StepStarted
+from stablenew.learning.learning_events import (
+    PlanStarted,
+    RatingsAwaited,
+    StepFinished,
+    StepStarted,
+)
 from stablenew.pipeline.results import Failure, Outcome, PipelineRunResult, StageOutput
 from stablenew.pipeline.stage_events import (
     BackendAwaited,
@@ -145,3 +150,16 @@ def test_blank_pictures_are_in_the_closing_lines_with_their_likely_cause(
     assert envelope["blank"] == 3
     main(["--json", "--events-from", "0", str(tmp_path / "runs" / envelope["plan_id"])])
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["blank"] == 3
+
+
+async def test_whoever_rates_sees_no_values_before_the_picture() -> None:
+    display = LineDisplay()
+    told: list[str] = []
+    display.tell = told.append  # type: ignore[method-assign,assignment]
+    progress = Progress(display, asks=True)
+    ended = StepFinished(
+        index=0, steps=6, value=7, label="cfg_scale=7", outcome=Outcome.SUCCEEDED, run_id="r"
+    )
+    for event in (ended, RatingsAwaited(pictures=(("r", "txt2img_1"),))):
+        await progress.take(event)
+    assert told == ["step 1/6  succeeded, pictures: 0"]

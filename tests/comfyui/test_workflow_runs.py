@@ -69,6 +69,23 @@ def test_inputs_are_swept_and_recorded_and_what_is_there_is_not_made_again(
     assert len(comfyui.entries) == 8
 
 
+def test_inputs_are_explored_together(tmp_path: Path, comfyui: ComfyUI) -> None:
+    words = (
+        "--explore", "KSampler.cfg=1..12", "--explore", "KSampler.sampler_name=*",
+        "--explore", "3.steps=4..40", "--seed", "100", "--max-pictures", "10", "--learn",
+        "--prompt", "a cat", "--rater", 'sh -c "echo $(( ${#0} % 5 + 1 ))"',
+    )  # fmt: skip
+    done = run(tmp_path, comfyui, *words, flow=txt2img())
+    assert "10 steps: 10 succeeded" in done.stdout
+    assert "  workflow.3.cfg " in done.stdout
+    assert len(set(inputs(comfyui, "3", "cfg"))) > 4
+    assert len(set(inputs(comfyui, "3", "sampler_name"))) > 2
+    assert all(type(steps) is int for steps in inputs(comfyui, "3", "steps"))
+    assert set(inputs(comfyui, "3", "seed")) == {100}  # more of them after ten pictures
+    paths = {"workflow.3.cfg", "workflow.3.sampler_name", "workflow.3.steps", "txt2img.seed"}
+    assert {path for each in varied(tmp_path) for path in each} == paths
+
+
 def test_globs_are_all_that_the_input_takes(tmp_path: Path, comfyui: ComfyUI) -> None:
     run(tmp_path, comfyui, "--sweep", "KSampler.scheduler=k*", "--set", "6.text=*", flow=txt2img())
     assert inputs(comfyui, "3", "scheduler") == ["karras", "kl_optimal"]
