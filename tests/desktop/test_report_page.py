@@ -22,6 +22,7 @@ from stablenew.learning.feedback_manager import record_feedback
 from stablenew.learning.feedback_reader import read_feedback
 from stablenew.report.page import rebuild_page
 from tests.pictures_to_start_from import noise, write
+from tests.report.shown import data_of
 
 T = TypeVar("T")
 CONFIG = {"txt2img": {"prompt": "a cat", "seed": 5}}
@@ -312,6 +313,20 @@ def test_few_values_of_further_axes_are_side_by_side_and_more_are_a_filter(
         "all => all.map(each => each.dataset.path)"
     )
     assert paths == ["txt2img.cfg_scale", "txt2img.sampler_name"]
+
+
+def test_of_a_sample_only_the_rows_and_columns_are_shown_that_have_something(
+    runs: Path, browser_page: Page
+) -> None:
+    axes = [
+        {"path": "txt2img.cfg_scale", "values": [1, 2, 3, 4, 5]},
+        {"path": "txt2img.steps", "values": [1, 2, 3, 4, 5]},
+    ]
+    folder = make(runs, {"axes": axes, "sample": 2})
+    made = [step["at"] for step in data_of(folder)["steps"]]
+    browser_page.goto((folder / "report.html").as_uri())
+    for scope, places in (("col", {at[0] for at in made}), ("row", {at[1] for at in made})):
+        assert browser_page.locator(f"th[scope={scope}]").count() == len(places)
 
 
 def test_arrows_go_through_what_is_shown_in_its_order(runs: Path, browser_page: Page) -> None:
