@@ -90,7 +90,7 @@ SPOILED: dict[str, Callable[[Path], object]] = {
     "missing": Path.unlink,
     "empty": lambda path: path.write_bytes(b""),
     "torn": lambda path: path.write_bytes(path.read_bytes()[:-100]),
-    "one bit": lambda path: path.write_bytes(path.read_bytes().replace(b"true", b"tru3", 1)),
+    "one bit": lambda path: path.write_bytes(path.read_bytes().replace(b"0.1", b"0.2")),
     "no JSON": lambda path: path.write_bytes(b"%08x {" % zlib.crc32(b"{")),
     "a list": lambda path: write(path, [1, 2]),
     "no state": _change(dict.clear),
