@@ -18,12 +18,15 @@ unexport PYTHONDONTWRITEBYTECODE
 # Every thread that draws had a heap of its own, which keeps what was freed: half a gigabyte a worker.
 export MALLOC_ARENA_MAX := 2
 
-.PHONY: run test coverage test-thorough test-desktop bench lint type docs ci clean
+.PHONY: run studio test coverage test-thorough test-desktop bench lint type docs ci clean
 
 run: .venv/.run
 	$(BIN)/python -m stablenew.run --pack tiny --prompt-index 1 --sweep txt2img.cfg_scale=1,3,5,8 \
 	    --images-per-step 4 --set img2img.enabled=true --set img2img.cfg_scale=2 \
 	    --set upscale.enabled=true --seed 7 --experiment-name "cfg scale" --learn
+
+studio: .venv/.run
+	$(BIN)/stablenew studio
 
 test: .venv/.test
 	$(BIN)/python -m pytest -n 4 --dist worksteal

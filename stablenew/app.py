@@ -16,7 +16,7 @@ from types import NoneType
 import anyio
 import anyio.to_thread
 import attrs
-from anyio.abc import TaskStatus
+from anyio.abc import TaskGroup, TaskStatus
 
 from stablenew._arguments import shown, takes
 from stablenew._cancelling import insist
@@ -28,7 +28,7 @@ from stablenew.controller.engine import Engine
 from stablenew.controller.interruption import Interruption, find_interruptions
 from stablenew.controller.learning_execution_controller import LearningExecutionController
 from stablenew.controller.pipeline_controller import PipelineController
-from stablenew.errors import ConfigError, StableNewError
+from stablenew.errors import ConfigError, StableNewError, ungrouped
 from stablenew.events.bus import GRACE, EventBus
 from stablenew.events.subscription import Subscription
 from stablenew.pipeline.backend_border import entered
@@ -92,6 +92,7 @@ class App:
         learning: Plans.
         reporter: Draws contact sheets.
         reports: The reporter's subscription: `await app.reports.drained()` waits for a sheet.
+        tasks: For what a host runs beside, as long as the app is open; cancelled with it.
         interrupted: What a process was at that was killed, found when this app opened.
         closing: Set by the host to end `host_app`.
     """
@@ -105,6 +106,7 @@ class App:
     learning: LearningExecutionController
     reporter: Reporter
     reports: Subscription
+    tasks: TaskGroup
     interrupted: tuple[Interruption, ...] = ()
     closing: anyio.Event = attrs.field(factory=anyio.Event)
 
@@ -150,7 +152,7 @@ async def open_app(
     )
     bus = EventBus() if bus is None else bus
     store = ImageStore(settings.out)
-    async with bus, _entered(nodes.values()):
+    async with bus, _entered(nodes.values()), _beside() as tasks:
         pool = NodePool(
             [_node(settings, name, each, bus, store, clock) for name, each in nodes.items()],
             mix=settings.mix_servers,
@@ -168,12 +170,24 @@ async def open_app(
                 learning=LearningExecutionController(engine),
                 reporter=reporter,
                 reports=reporter.subscribe(bus),
+                tasks=tasks,
                 interrupted=interrupted,
             )
         finally:  # what another task still runs is cancelled, and told while the bus is open
             engine.activity.cancel()
             with anyio.move_on_after(2 * GRACE, shield=True):
                 await insist(engine.activity.ended)
+
+
+@asynccontextmanager
+async def _beside() -> AsyncIterator[TaskGroup]:
+    """Give a task group whose tasks are cancelled in the end; one error leaves as itself."""
+    with ungrouped():
+        async with anyio.create_task_group() as tasks:
+            try:
+                yield tasks
+            finally:
+                tasks.cancel_scope.cancel()
 
 
 async def host_app(

@@ -113,6 +113,8 @@ def _command(words: Sequence[str], stops: Stops) -> int:
     name, *rest = words
     if name == "run":
         return _program(rest, stops)
+    if name == "studio":
+        return _studio(rest, stops)
     if name not in COMMANDS:
         say(f"stablenew: given {name!r}, {suggestion(name, COMMANDS)}", err=True)
         return 2
@@ -124,6 +126,27 @@ def _command(words: Sequence[str], stops: Stops) -> int:
         return _reported(lambda: _awaited(load(), stops), None, verbose=verbose)
 
     return _stopped_or(_guarded(work, verbose=verbose), stops)
+
+
+def _studio(words: list[str], stops: Stops) -> int:
+    """Run the studio; what it stands on is imported now."""
+    verbose = "-v" in words or "--verbose" in words
+    _set_up_logging(verbose=verbose)
+
+    def work() -> int:
+        from functools import partial
+
+        import anyio
+
+        from stablenew.studio.command import read_studio, run_studio
+
+        asked = read_studio(words)
+        stops.check()
+        return anyio.run(partial(run_studio, asked, stops))
+
+    return _stopped_or(
+        _guarded(lambda: _reported(work, None, verbose=verbose), verbose=verbose), stops
+    )
 
 
 def _awaited(work: Callable[[], Work], stops: Stops) -> int:

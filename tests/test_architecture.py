@@ -34,6 +34,7 @@ ORDER = (
     "_app_thread",
     "hosts",
     "cli",
+    "studio",
     "run",
 )
 """From top to bottom; a package is one layer."""
@@ -42,6 +43,7 @@ HOMES = {"aiofiles": "storage.files", "cattrs": "_convert"}
 """Libraries that one module alone imports."""
 
 BROAD = {
+    "studio.plan_queue": "what goes wrong in a plan ends that plan, and not the queue",
     "backends.comfyui.job": "whatever goes wrong with a prompt is an error of its job alone",
     "backends.webui.job": "whatever goes wrong in a request is an error of its job alone",
     "events.subscription": "a handler that raises does not end its subscription",

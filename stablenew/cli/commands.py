@@ -11,13 +11,14 @@ from stablenew.cli.arguments import Parser
 from stablenew.cli.exit_codes import ExitCode
 from stablenew.errors import ConfigError
 
-COMMANDS = ("run", "rate", "recommend", "dataset")
+COMMANDS = ("run", "studio", "rate", "recommend", "dataset")
 
 Work = ExitCode | Coroutine[object, object, ExitCode]
 """What a command is: its exit code, or what is to be awaited for it."""
 
 _USAGE = """\
 stablenew run …         run a pipeline once per value of a setting (python -m stablenew.run)
+stablenew studio …      all of it in a window of the browser
 stablenew rate …        rate the pictures of a plan
 stablenew recommend …   which settings to use, and how sure that is
 stablenew dataset …     export runs and ratings

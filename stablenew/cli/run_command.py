@@ -43,12 +43,12 @@ async def dry_run(job: Job, lines: JsonLines | None) -> ExitCode:
     """Print what would run, as lines for a person or as one of JSON."""
     _tell_notes(job)
     async with open_pool(job.settings) as pool:
-        capabilities = await _asked(pool.capabilities, job)
+        capabilities = await asked_for(pool.capabilities, job)
         for note in pool.notes:
             say(f"note: {note}", err=True)
     job = await job.spelled(capabilities).with_pictures()
     dry = await anyio.to_thread.run_sync(dry_run_of, job, capabilities)
-    progress = await anyio.to_thread.run_sync(_progress, job, capabilities)
+    progress = await anyio.to_thread.run_sync(progress_of, job, capabilities)
     dry = await anyio.to_thread.run_sync(look_up, job, dry, progress)
     estimate = await anyio.to_thread.run_sync(estimated, job, dry)
     if lines is not None:
@@ -58,7 +58,7 @@ async def dry_run(job: Job, lines: JsonLines | None) -> ExitCode:
     return ExitCode.SUCCEEDED
 
 
-async def _asked(capabilities: Callable[[], Awaitable[Capabilities]], job: Job) -> Capabilities:
+async def asked_for(capabilities: Callable[[], Awaitable[Capabilities]], job: Job) -> Capabilities:
     """Return what a backend has; what is wrong already is said also where it does not answer."""
     try:
         return await capabilities()
@@ -89,10 +89,10 @@ async def run_job(
         async with open_app(job.settings) as app, anyio.create_task_group() as beside:
             _tell_interrupted(app, lines)
             # Everything that can be wrong is said before there is a folder.
-            capabilities = await _asked(app.pipeline.capabilities, job)
+            capabilities = await asked_for(app.pipeline.capabilities, job)
             job = await job.spelled(capabilities).with_pictures()
             dry = await anyio.to_thread.run_sync(dry_run_of, job, capabilities)
-            progress = await anyio.to_thread.run_sync(_progress, job, capabilities)
+            progress = await anyio.to_thread.run_sync(progress_of, job, capabilities)
             if job.resumed is not None and progress is not None and progress.complete:
                 return _say_finished(job.settings.out / job.resumed.plan_id, lines)
             if not quiet:
@@ -118,7 +118,7 @@ async def run_job(
                 person = rates and job.rater is None and asks
                 bar = Progress(display, str(job.settings.out), asks=person)
                 app.bus.subscribe(Event, bar.take, name="progress")
-            ended = await _run(app, job, asker(held=lines_alone.held) if asks else None)
+            ended = await run_on(app, job, asker(held=lines_alone.held) if asks else None)
             left = await drained(app.backends, stops, display)
             await app.reports.drained()
             await app.bus.drain()
@@ -137,7 +137,7 @@ def _say_finished(folder: Path, lines: JsonLines | None) -> ExitCode:
     return ExitCode.SUCCEEDED
 
 
-def _progress(job: Job, capabilities: Capabilities) -> PlanProgress | None:
+def progress_of(job: Job, capabilities: Capabilities) -> PlanProgress | None:
     """Return how far a plan got that goes on; None for any other job. Blocks."""
     if job.resumed is None:
         return None
@@ -186,7 +186,8 @@ async def _cancel_when(event: anyio.Event, app: App) -> None:
         await anyio.sleep(_CANCEL_EVERY)
 
 
-async def _run(app: App, job: Job, person: Rate | None) -> Ended:
+async def run_on(app: App, job: Job, person: Rate | None = None) -> Ended:
+    """Run a job on an app; `person` rates what an exploration makes, where nobody else does."""
     if job.plan is None:
         run = await app.pipeline.run_pipeline(job.config, images=job.images, metadata=job.metadata)
         reason = f": {run.error}" if run.error else ""

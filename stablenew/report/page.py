@@ -55,11 +55,13 @@ class Page:
         plan: The content of `plan.json`.
         explored: The plan in it.
         steps: One entry for each step that has ended, in order.
+        makes_thumbnails: Whether they are made here, and not by who shows it.
     """
 
     folder: Path
     plan: Mapping[str, Any]
     steps: dict[int, dict[str, Any]] = attrs.field(factory=dict)
+    makes_thumbnails: bool = True
     explored: LearningPlan = attrs.field()
     _settings: SettingsTable = attrs.field(factory=SettingsTable)
     _same: SameFinder = attrs.field(factory=SameFinder)
@@ -122,7 +124,8 @@ class Page:
         source = self.folder.parent / output["path"]
         thumb = f"{THUMBNAILS}/{run_id}-{output['image_id']}.jpg"
         small = max(output["width"], output["height"]) <= THUMBNAIL
-        if not small and not (self.folder / thumb).exists():
+        missing = self.makes_thumbnails and not (self.folder / thumb).exists()
+        if not small and missing:
             small = not _make_thumbnail(source, self.folder / thumb)
         within = f"{run_id}/"
         path = str(output["path"])
@@ -157,11 +160,14 @@ class Page:
         target = self.folder / PAGE
         if not target.exists() or target.read_bytes() != page:
             files.write_whole(target, page)
-        data = json_line(self._data(done=done, written=written, report=report))
+        data = json_line(self.data(done=done, written=written, report=report))
         # "</script" in a prompt would end the page's script if the data stood in it; it does not.
         files.write_whole(self.folder / DATA, b"window.STABLENEW_REPORT = " + data + b";\n")
 
-    def _data(self, *, done: bool, written: str, report: ReportProblem | None) -> dict[str, object]:
+    def data(
+        self, *, done: bool, written: str, report: ReportProblem | None = None
+    ) -> dict[str, object]:
+        """Return what the page shows; for a worker thread. See `write`."""
         steps = [self.steps[index] for index in sorted(self.steps)]
         runs = [step["run_id"] for step in steps if step["pictures"]]
         ratings = read_feedback(self.folder.parent, run_ids=runs, report=report).ratings
@@ -253,6 +259,14 @@ def rebuild_page(
     page = open_page(folder)
     if page is None:
         return False
+    was_done = read_steps(page)
+    page.write(done=was_done if done is None else done, written=written, report=report)
+    return True
+
+
+def read_steps(page: Page) -> bool:
+    """Add the steps that are on disk to a page; return whether the plan had ended, as was told."""
+    folder = page.folder
     before = _written(folder / DATA)
     told = {step["index"]: step for step in before.get("steps", [])}
     for run in plan_runs(folder):
@@ -263,10 +277,7 @@ def rebuild_page(
         elif metadata:
             error = metadata.get("error") or {}
             page.add(index, run.name, metadata["outcome"], error.get("message"))
-    if done is None:
-        done = bool(before.get("done", True))
-    page.write(done=done, written=written, report=report)
-    return True
+    return bool(before.get("done", True))
 
 
 def _written(path: Path) -> dict[str, Any]:

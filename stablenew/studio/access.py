@@ -108,7 +108,7 @@ def is_origin(origin: str, host: str) -> bool:
 
 
 def kept_token(out: Path) -> str:
-    """Return the token of a folder of runs, which lasts: a tab goes on when the studio is restarted.
+    """Return the token of a folder of runs; it lasts, so that a tab outlives a restart.
 
     It is for its owner's eyes. Where the folder cannot be written to it lasts as long as the
     process. Blocks.
@@ -118,7 +118,7 @@ def kept_token(out: Path) -> str:
         known = path.read_text().strip()
     except OSError:
         known = ""
-    if len(known) >= 32:  # noqa: PLR2004  # as long as one that was made here
+    if len(known) >= 32:  # as long as one that was made here
         return known
     token = secrets.token_urlsafe()
     try:

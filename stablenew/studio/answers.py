@@ -64,7 +64,7 @@ def said_errors(problems: Iterable[str], prefixes: Iterable[str] = ()) -> list[d
     found: dict[tuple[object, str], None] = {}
     for problem in problems:
         for prefix in prefixes:
-            problem = problem.removeprefix(f"{prefix}: ")  # noqa: PLW2901
+            problem = problem.removeprefix(f"{prefix}: ")
         field = _FIELD.fullmatch(problem)
         name = field[1].replace("-", "_") if field and "." not in field[1] else field and field[1]
         found[name, field[2] if field else problem] = None

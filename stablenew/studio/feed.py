@@ -63,7 +63,7 @@ class Mark:
         if not text:
             return None
         key, _, number = text.rpartition("/")
-        if not number.isdecimal() or len(number) > 18:  # noqa: PLR2004  # below 2⁶³
+        if not number.isdecimal() or len(number) > 18:  # below 2⁶³
             raise ConfigError(f"after: given {text[:100]!r}, expected PLAN_ID/SEQUENCE")
         return cls(checked_id("after", key), int(number))
 
@@ -214,7 +214,7 @@ def _is(telling: Telling, mark: Mark) -> bool:
 
 
 def _read(folder: Path, mark: Mark, before: int | None) -> list[bytes] | None:
-    """Return the events of a plan after a mark, from its file; None where there is no file. Blocks."""
+    """Return a plan's events after a mark, from its file; None where there is none. Blocks."""
     path = folder / EVENTS_FILE
     if not path.exists():
         return None

@@ -2,7 +2,7 @@
 
 What it promises, with a test for each line:
 
-1. The `Host` is a name of the studio: another site's name that leads here (DNS rebinding) is refused.
+1. The `Host` is a name of the studio: another site's that leads here (DNS rebinding) is refused.
 2. A request that a page of somebody else's makes is refused, by `Origin` and by `Sec-Fetch-Site`,
    also of another port of this machine, whose pages get our cookie sent.
 3. Without the cookie nothing is answered but the way to get one: the address with the token, which
@@ -89,7 +89,9 @@ class Guard:
         origins = request.headers.getlist("origin")
         site = request.headers.get("sec-fetch-site", "none")
         if any(not is_origin(each, hosts[0]) for each in origins):
-            return refusal(403, f"Origin: given {', '.join(origins)[:100]!r}, which is another page")
+            return refusal(
+                403, f"Origin: given {', '.join(origins)[:100]!r}, which is another page"
+            )
         opens = request.method == "GET" and request.headers.get("sec-fetch-mode") == "navigate"
         if site not in _OURS and not (opens and _path(request) == "/"):
             return refusal(403, f"Sec-Fetch-Site: given {site[:100]!r}, which is another page")

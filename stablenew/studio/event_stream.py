@@ -1,0 +1,94 @@
+"""Server-sent events: what one tab is told, at its own pace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import anyio
+import attrs
+from starlette.types import Receive, Scope, Send
+
+from stablenew._convert import json_line
+from stablenew.studio.feed import STATES, Feed, Mark
+
+_KEEP_ALIVE = 15.0
+"""Seconds of silence after which a comment keeps the connection."""
+
+_AT_ONCE = 256
+"""Tellings that go out in one piece."""
+
+_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class LiveEvents:
+    """An answer that goes on until the tab is gone, or the studio ends.
+
+    Attributes:
+        feed: What is told.
+        state: Returns what `hello` says.
+        after: The last event that the tab had.
+        only: One plan's events alone, and no `hello`; it ends with the plan.
+    """
+
+    feed: Feed
+    state: Callable[[], Mapping[str, object]]
+    after: Mark | None = None
+    only: str | None = None
+
+    async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
+        """Answer the request with it."""
+        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_until_gone, receive, tasks.cancel_scope)
+            with self.feed.open_tab():
+                await self._tell(send)
+            tasks.cancel_scope.cancel()
+
+    async def _tell(self, send: Send) -> None:
+        number = begun = self.feed.told
+        if self.only is None:
+            hello = json_line({"type": "hello", "state": self.state()})
+            await _send(send, [b"retry: 1000\n\n", b"data: " + hello + b"\n\n"])
+        if self.after is not None:
+            missed, number = await self.feed.caught_up(self.after)
+            for first in range(0, len(missed), _AT_ONCE):
+                await _send(send, missed[first : first + _AT_ONCE])
+        while True:
+            later = self.feed.after(number)
+            if later is None:  # too slow: whoever comes back catches up
+                break
+            for first in range(0, len(later), _AT_ONCE):
+                some = later[first : first + _AT_ONCE]
+                # An older queue than that of `hello` would be taken for the newest.
+                told = [
+                    each.message
+                    for n, each in enumerate(some, start=number + first)
+                    if (n >= begun or each.kind not in STATES)
+                    and (self.only is None or each.key == self.only)
+                ]
+                if told:
+                    await _send(send, told)
+            number += len(later)
+            if self.feed.closed and self.feed.told <= number:
+                break
+            with anyio.move_on_after(_KEEP_ALIVE) as silence:
+                await self.feed.news(number)
+            if silence.cancelled_caught:
+                await _send(send, [b": \n\n"])
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _send(send: Send, pieces: Sequence[bytes]) -> None:
+    await send({"type": "http.response.body", "body": b"".join(pieces), "more_body": True})
+
+
+async def _until_gone(receive: Receive, scope: anyio.CancelScope) -> None:
+    """Cancel a scope when the tab is gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()

@@ -1,0 +1,85 @@
+"""Pictures and thumbnails of the folder of runs, and of nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+
+from tests.studio.serving import Served, served
+
+RUN = "20260101T000000-000000-aaaaaa"
+
+
+def picture(path: Path, size: tuple[int, int] = (600, 300)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (200, 30, 30)).save(path)
+    return path
+
+
+OUTSIDE = (
+    "files/../secret.png",
+    "files/%2e%2e/secret.png",
+    "files/..%2fsecret.png",
+    "files/%2e%2e%2fsecret.png",
+    f"files/{RUN}/..%2f..%2fsecret.png",
+    f"files/{RUN}/%2e%2e%2f%2e%2e%2fsecret.png",
+    f"files/{RUN}/..%5c..%5csecret.png",
+    f"files/{RUN}/link.png",
+    "files/linked/secret.png",
+    "files//secret.png",
+    "files/.studio/token",
+    f"files/{RUN}/run_metadata.json",
+    f"files/{RUN}/a%00.png",
+    "thumbnails/linked/secret.jpg",
+    f"thumbnails/{RUN}/link.jpg",
+    "thumbnails/..%2f..%2fsecret/a.jpg",
+    "static/..%2f..%2fsite.py",
+    "static/%2e%2e/site.py",
+    "shared/..%2fpage.py",
+    "api/plans/..%2f..",
+    "api/plans/linked",
+    "api/plans/%2e%2e/plan.toml",
+)
+
+
+async def test_no_path_leads_out_of_the_folder_of_runs(runs: Path) -> None:
+    picture(runs / RUN / "txt2img_1.png")
+    (runs / RUN / "run_metadata.json").write_text("{}")
+    elsewhere = picture(runs.parent / "elsewhere" / "secret.png")
+    picture(runs.parent / "secret.png")
+    (runs / RUN / "link.png").symlink_to(elsewhere)
+    (runs / "linked").symlink_to(elsewhere.parent)
+    async with served(runs) as studio:
+        assert (await studio.client.get(f"files/{RUN}/txt2img_1.png")).status_code == 200
+        for path in OUTSIDE:
+            answer = await studio.client.get(f"http://127.0.0.1:{studio.port}/{path}")
+            assert answer.status_code == 404, path
+
+
+async def test_a_thumbnail_is_made_once_kept_and_made_again_when_it_is_lost(runs: Path) -> None:
+    source = picture(runs / RUN / "txt2img_1.png")
+    async with served(runs) as studio:
+        small = await thumbnail(studio)
+        assert small == (256, 128)
+        kept = runs / RUN / "thumbnails" / "txt2img_1.jpg"
+        made = kept.stat().st_mtime_ns
+        await thumbnail(studio)
+        assert kept.stat().st_mtime_ns == made
+        kept.unlink()
+        await thumbnail(studio)
+        assert kept.exists()
+        kept.write_bytes(b"")
+        assert await thumbnail(studio) == (256, 128), "a torn one is none"
+        source.write_bytes(b"no picture")
+        kept.unlink()
+        answer = await studio.client.get(f"thumbnails/{RUN}/txt2img_1.jpg")
+        assert answer.status_code == 404
+
+
+async def thumbnail(studio: Served) -> tuple[int, int]:
+    from io import BytesIO
+
+    answer = await studio.client.get(f"thumbnails/{RUN}/txt2img_1.jpg")
+    assert answer.headers["content-type"] == "image/jpeg"
+    return Image.open(BytesIO(answer.content)).size
