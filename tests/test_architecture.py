@@ -45,6 +45,7 @@ HOMES = {"aiofiles": "storage.files", "cattrs": "_convert"}
 BROAD = {
     "studio.plan_queue": "what goes wrong in a plan ends that plan, and not the queue",
     "backends.comfyui.job": "whatever goes wrong with a prompt is an error of its job alone",
+    "backends.worker.serving": "whatever a backend raises is an error of its call alone",
     "backends.webui.job": "whatever goes wrong in a request is an error of its job alone",
     "events.subscription": "a handler that raises does not end its subscription",
     "pipeline.stage_call": "a failing interrupt must not replace a cancellation",
@@ -182,7 +183,7 @@ FORBIDDEN = (
 
 def test_loops_signals_logging_and_processes_belong_to_the_program_alone() -> None:
     for name, node, called in calls():
-        if name not in ("run", "cli.stops", "cli.program_rater"):
+        if name not in ("run", "cli.stops", "cli.program_rater", "cli.worker"):
             assert called not in FORBIDDEN, f"{name}:{node.lineno}"
 
 

@@ -45,8 +45,8 @@ them that has some); the environment has
   STABLENEW_PROMPT, _NEGATIVE_PROMPT, _PACK, _PACK_FORMAT, _PROMPT_INDEX, _PROMPTS, _SEED,
   _COMPARE_PROMPTS, _SWEEP, _REPLACE, _REPLACE_IN, _PRESETS, _SAMPLE, _SKIP, _ORDER, _EXPLORE,
   _MAX_PICTURES, _IMAGES_PER_STEP, _MAX_STEPS, _MAX_TIME, _LEARN, _EXPERIMENT_NAME, _BACKEND,
-  _URL (several with commas), _MIX_SERVERS, _SKIP_UNREACHABLE, _AUTH, _WAIT_FOR_SERVER, _OUT,
-  _STEP_TIMEOUT, _STALL_TIMEOUT, _FRESH, _WORKFLOW, _OUTPUT
+  _URL (several with commas), _MIX_SERVERS, _SKIP_UNREACHABLE, _WORKERS, _AUTH,
+  _WAIT_FOR_SERVER, _OUT, _STEP_TIMEOUT, _STALL_TIMEOUT, _FRESH, _WORKFLOW, _OUTPUT
 exit codes: 0 all steps succeeded, 1 some did not or a record was lost, 2 the input is wrong,
             3 the backend cannot be reached, 4 --max-time left steps for later,
             130 and 143 for SIGINT and SIGTERM
@@ -236,6 +236,9 @@ def _add_how(how: argparse._ArgumentGroup) -> None:
         metavar="URL",
         action="append",
         help="the server's (http://127.0.0.1:7860; of ComfyUI :8188); several share the plan",
+    )
+    how.add_argument(
+        "--workers", metavar="N", help="share the plan among N processes of the embedded model"
     )
     how.add_argument(
         "--skip-unreachable",

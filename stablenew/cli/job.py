@@ -19,6 +19,7 @@ from stablenew.cli.job_values import (
     seconds_of,
     settings_of,
     where,
+    workers_of,
 )
 from stablenew.cli.options import (
     LearningSection,
@@ -70,6 +71,7 @@ class Job:
         notes: What to say before it starts.
         yes: Whether it starts without a question, however long it takes.
         rater: Rates what an exploration makes; None for a person.
+        workers: How many processes of the embedded model share it; None where this one does it.
         problems: What is wrong with what was asked for, and left out here.
         pictures: Those to start from, by path, once they were looked at.
     """
@@ -85,6 +87,7 @@ class Job:
     notes: tuple[str, ...] = ()
     yes: bool = False
     rater: ProgramRater | None = None
+    workers: int | None = None
     problems: tuple[str, ...] = ()
     pictures: Mapping[str, StartPicture] = attrs.field(factory=dict)
 
@@ -203,9 +206,11 @@ def drafted_job(
     elsewhere = any(source.wildcards is not None for source in sources[:-1])
     beside_file = (Path(),) if elsewhere else folders
     plan = wrong.unless(lambda: plan_of_variants(plan, config, options, beside_file), plan)
+    settings = wrong.or_stop(lambda: settings_of(options, sources[0]))
     return Job(
         config=config,
-        settings=wrong.or_stop(lambda: settings_of(options, sources[0])),
+        settings=settings,
+        workers=wrong.unless(lambda: workers_of(options, settings.backend), None),
         max_seconds=wrong.unless(lambda: seconds_of(options.max_time), None),
         plan=plan,
         images=options.images_per_step or 1,
@@ -243,7 +248,7 @@ def _of_section(section: LearningSection) -> RunOptions:
 
 _WITH_RESUME = (
     *("resume", "only_failed", "url", "auth", "wait_for_server", "step_timeout", "stall_timeout"),
-    *("mix_servers", "skip_unreachable"),
+    *("workers", "mix_servers", "skip_unreachable"),
     *("backend", "on_this_backend"),
     *("dry_run", "json", "quiet", "verbose", "cancel_on_stdin_close", "max_time"),
     *("yes", "rater"),
@@ -291,6 +296,7 @@ def _read_resumed(flags: Mapping[str, object], environ: Mapping[str, str]) -> Jo
             on_this_backend=bool(flags.get("on_this_backend")),
         ),
         max_seconds=seconds_of(given.max_time),
+        workers=workers_of(given, settings.backend),
         yes=bool(flags.get("yes")),
         rater=rater_of(flags.get("rater"), stored.plan),
     )

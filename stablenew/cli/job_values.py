@@ -66,6 +66,20 @@ def settings_of(options: RunOptions, flags: RunOptions) -> Settings:
     )
 
 
+def workers_of(options: RunOptions, backend: str) -> int | None:
+    """Return how many processes share a job; None where this one does it.
+
+    Raises:
+        ConfigError: The backend is none that they could run.
+    """
+    if options.workers is not None and backend != "embedded":
+        raise ConfigError(
+            f"--workers: given with the backend {backend!r}, expected the embedded one; several"
+            " servers are --url for each"
+        )
+    return options.workers
+
+
 def where(servers: Sequence[str]) -> dict[str, Any]:
     """Return what settings say of where the servers are; nothing where nobody said it."""
     if len(servers) > 1:

@@ -91,6 +91,7 @@ class SharedOptions:
     experiment_name: str | None = None
     backend: str | None = None
     url: object = attrs.field(default=None, validator=_texts)
+    workers: int | None = attrs.field(default=None, validator=bounded(1, 256))
     mix_servers: bool | None = None
     skip_unreachable: bool | None = None
     auth: str | None = attrs.field(default=None, repr=False)

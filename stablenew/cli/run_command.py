@@ -25,6 +25,7 @@ from stablenew.cli.printing import say, say_all
 from stablenew.cli.progress import LineDisplay, Progress, make_display
 from stablenew.cli.rate_command import asker
 from stablenew.cli.unfinished import unfinished
+from stablenew.cli.workers import worker_backends
 from stablenew.config.settings import prepare_out_folder
 from stablenew.controller.plan_progress import PlanProgress, read_plan_progress
 from stablenew.errors import BackendError, ConfigError, ungrouped
@@ -86,7 +87,11 @@ async def run_job(
     started = time.monotonic()
     estimate: Estimate | None = None
     with ungrouped(), ExitStack() as stack:
-        async with open_app(job.settings) as app, anyio.create_task_group() as beside:
+        backends = worker_backends(job.workers) if job.workers else None
+        async with (
+            open_app(job.settings, backends=backends) as app,
+            anyio.create_task_group() as beside,
+        ):
             _tell_interrupted(app, lines)
             # Everything that can be wrong is said before there is a folder.
             capabilities = await asked_for(app.pipeline.capabilities, job)
