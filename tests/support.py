@@ -166,7 +166,7 @@ def moments(every: int, first: int = 1) -> Iterator[int]:
     return itertools.count(1) if THOROUGH else itertools.count(1 + (first - 1) % every, every)
 
 
-async def until(condition: Callable[[], object], seconds: float = 20) -> None:
+async def until(condition: Callable[[], object], seconds: float = 50) -> None:
     """Wait until something is so that has no event of ours."""
     with anyio.fail_after(seconds):
         while not condition():
@@ -222,7 +222,7 @@ def live_threads() -> set[str]:
     return {thread.name for thread in threading.enumerate()}
 
 
-def wait_for_threads(before: set[str], seconds: float = 5.0) -> None:
+def wait_for_threads(before: set[str], seconds: float = 50) -> None:
     """See that the threads that are there are those of before; they take a moment to end."""
     end = time.monotonic() + seconds
     while not live_threads() <= before:

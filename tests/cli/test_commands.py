@@ -299,7 +299,7 @@ def test_ctrl_c_ends_a_rating_at_once_and_leaves_the_terminal_as_it_was(folder: 
     while termios.tcgetattr(other) == before:  # until it waits for a key
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=10)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert b"Traceback" not in err
     assert termios.tcgetattr(other) == before

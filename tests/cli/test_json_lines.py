@@ -244,7 +244,7 @@ def test_closing_stdin_cancels(validator: jsonschema.Draft202012Validator, tmp_p
     assert b"\nstep 1/400" in b"\n" + process.stderr.read()  # a slow start has a line before it
     process.stdout.close()
     process.stderr.close()
-    assert process.wait(timeout=30) == 1
+    assert process.wait(timeout=60) == 1
     envelope = checked(out, validator)[-1]
     assert (envelope["outcome"], envelope["exit_code"]) == ("cancelled", 1)
 
@@ -269,7 +269,7 @@ def test_a_parent_that_is_gone_ends_the_run(tmp_path: Path) -> None:
     process.stdout.close()
     process.stderr.read()
     process.stderr.close()
-    assert process.wait(timeout=30) == 1
+    assert process.wait(timeout=60) == 1
     (events,) = Path("runs").glob("*/events.jsonl")
     assert json.loads(events.read_bytes().splitlines()[-1])["outcome"] == "cancelled"
 
@@ -371,7 +371,7 @@ def test_a_signal_after_the_envelope_changes_nothing(
         out += process.stdout.readline()
     process.send_signal(signal.SIGTERM)
     process.stdout.close()
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=60) == 0
     assert checked(out, validator)[-1]["exit_code"] == 0
 
 

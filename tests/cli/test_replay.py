@@ -157,7 +157,7 @@ def test_whoever_follows_can_stop(tmp_path: Path) -> None:
         assert watcher.stdout is not None
         watcher.stdout.readline()
         watcher.send_signal(signal.SIGTERM)
-        out, _ = watcher.communicate(timeout=20)
+        out, _ = watcher.communicate(timeout=60)
         envelope = json.loads(out.splitlines()[-1])
         assert (watcher.returncode, envelope["exit_code"]) == (143, 143)
         assert (envelope["type"], envelope["outcome"]) == ("envelope", None)
@@ -172,7 +172,7 @@ def test_a_reader_that_goes_away_ends_a_replay(plan: Path) -> None:
         stderr=subprocess.PIPE,
         check=False,
         env=environment(),
-        timeout=30,
+        timeout=60,
     )
     os.close(theirs)
     assert (done.returncode, done.stderr) == (1, b"")

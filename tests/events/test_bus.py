@@ -462,7 +462,7 @@ async def test_a_terminal_event_waits_no_longer_than_the_grace_for_room() -> Non
     heard = Heard()
     async with EventBus(grace=0.05) as bus:
         bus.subscribe(Counted, heard.held, overflow=Overflow.WAIT, mailbox=1)
-        with anyio.fail_after(2):
+        with anyio.fail_after(20):
             for number in range(4):
                 await bus.publish(Ended(number=number))
 
@@ -471,11 +471,11 @@ async def test_the_grace_for_a_stuck_subscriber_is_paid_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     heard = Heard()
-    async with EventBus(grace=0.05) as bus:
+    async with EventBus(grace=0.2) as bus:
         subscription = bus.subscribe(
             Counted, heard.held, overflow=Overflow.WAIT, mailbox=1, name="held"
         )
-        with anyio.fail_after(5):  # 300 times the grace is 15 s
+        with anyio.fail_after(30):  # 300 times the grace is a minute
             for number in range(300):
                 await bus.publish(Ended(number=number))
                 await checkpoint()  # where the guard reaches, unlike in the shield
@@ -484,7 +484,7 @@ async def test_the_grace_for_a_stuck_subscriber_is_paid_once(
 
 
 async def test_a_bus_that_closes_does_not_wait_again_for_a_stuck_subscriber() -> None:
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with EventBus(grace=50.0) as bus:
             subscription = bus.subscribe(Counted, Heard().held)
             await bus.publish(Counted())
@@ -684,7 +684,7 @@ async def test_a_kind_that_was_published_before_reaches_who_subscribes_later() -
 
 async def test_a_closed_subscriber_that_still_handles_is_waited_for_and_cut_like_others() -> None:
     stuck, other = Heard(), Heard()
-    with anyio.fail_after(2):
+    with anyio.fail_after(20):
         async with EventBus(grace=0.1) as bus:
             subscription = bus.subscribe(Counted, stuck.held)
             await bus.publish(Counted(number=1))
@@ -738,7 +738,7 @@ async def test_a_publisher_that_waits_goes_on_when_the_full_mailbox_is_closed(ho
         else:
             waiting = bus.subscribe(Counted, held.held, overflow=Overflow.WAIT, mailbox=1)
             leave = functools.partial(waiting.close)
-        with anyio.fail_after(2):
+        with anyio.fail_after(20):
             async with anyio.create_task_group() as tasks:
 
                 async def publish() -> None:
@@ -777,7 +777,7 @@ async def test_a_full_mailbox_of_ends_drops_the_progress_that_arrives() -> None:
 
 
 async def test_drained_returns_when_its_subscriber_was_cut() -> None:
-    with anyio.fail_after(2):
+    with anyio.fail_after(20):
         async with anyio.create_task_group() as tasks:
             async with EventBus(grace=0.05) as bus:
                 subscription = bus.subscribe(Counted, Heard().held)

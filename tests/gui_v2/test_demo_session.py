@@ -179,7 +179,7 @@ async def test_what_was_interrupted_is_the_first_thing_that_is_said(runs: Path) 
 
 
 async def test_leaving_in_the_middle_cancels_and_tells_the_end(runs: Path) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(50):
         async with session(runs, FakeBackend(Behaviour(hang=True))) as (_, demo, notes):
             demo.start("a cat", SWEEP, learn=False)
             await until(lambda: notes.states)

@@ -25,7 +25,7 @@ PLAN = {"target_variable": "txt2img.steps", "sweep_values": [1, 2, 3]}
 CONFIG = {"txt2img": {"prompt": "a cat", "seed": 1}}
 
 
-def until(host: ThreadHost, condition: Callable[[], object], seconds: float = 10) -> None:
+def until(host: ThreadHost, condition: Callable[[], object], seconds: float = 50) -> None:
     """Be a GUI's loop until something is so."""
     end = time.monotonic() + seconds
     while not condition():

@@ -156,7 +156,7 @@ async def test_ratings_may_come_from_elsewhere(runs: Path) -> None:
                 await record_feedback(run_id, image_id, 3, base_dir=runs)
 
         app.bus.subscribe(RatingsAwaited, answer)
-        with anyio.fail_after(20):
+        with anyio.fail_after(50):
             result = await app.learning.run_learning_plan({**PLAN, "max_pictures": 6}, CONFIG)
         tasks.cancel_scope.cancel()
     assert result.outcome is Outcome.SUCCEEDED
@@ -169,7 +169,7 @@ async def test_waiting_for_ratings_can_be_cancelled(runs: Path) -> None:
             app.learning.cancel_plan()
 
         app.bus.subscribe(RatingsAwaited, cancel)
-        with anyio.fail_after(10):
+        with anyio.fail_after(50):
             result = await app.learning.run_learning_plan(PLAN, CONFIG)
         assert result.outcome is Outcome.CANCELLED
         assert result.steps_executed >= 3

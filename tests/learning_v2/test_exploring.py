@@ -83,7 +83,7 @@ async def explored(
             heard(app, event)
 
         app.bus.subscribe(Event, hear, overflow=Overflow.WAIT)
-        with anyio.fail_after(30):
+        with anyio.fail_after(50):
             if resume is not None:
                 return await app.learning.resume_plan(resume, rate=rate)
             return await app.learning.run_learning_plan(plan or PLAN, CONFIG, rate=rate)  # type: ignore[arg-type]
@@ -264,7 +264,7 @@ async def test_without_a_rater_a_picture_that_was_passed_over_holds_up_nothing(r
                 await record_feedback(*key, 3 + len(key[0]) % 2, base_dir=runs)
 
         app.bus.subscribe(RatingsAwaited, answer)
-        with anyio.fail_after(20):
+        with anyio.fail_after(50):
             result = await app.learning.run_learning_plan({**PLAN, "max_pictures": 10}, CONFIG)
     assert result.steps_executed == 10
 
@@ -409,7 +409,7 @@ async def test_several_servers_explore_together(runs: Path) -> None:
     backends = [FakeBackend(), FakeBackend()]
     settings = Settings(out=runs, backend="fake")
     async with open_app(settings, backends=backends) as app:
-        with anyio.fail_after(20):
+        with anyio.fail_after(50):
             result = await app.learning.run_learning_plan(PLAN, CONFIG, rate=liked)
     assert result.success
     assert all(backend.calls for backend in backends)

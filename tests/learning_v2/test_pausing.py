@@ -44,7 +44,7 @@ async def told(
             act(app, event)
 
         app.bus.subscribe(Event, take, overflow=Overflow.WAIT)
-        with anyio.fail_after(20):
+        with anyio.fail_after(50):
             result = await app.learning.run_learning_plan(PLAN, CONFIG)
         await app.bus.drain()
         assert app.learning.state == "idle"
@@ -78,12 +78,12 @@ async def test_a_paused_plan_can_be_cancelled_and_the_next_one_is_not_paused(run
             act(app, event)
 
         subscription = app.bus.subscribe(Event, take)
-        with anyio.fail_after(20):
+        with anyio.fail_after(50):
             result = await app.learning.run_learning_plan(PLAN, CONFIG)
         assert result.outcome is Outcome.CANCELLED
         assert result.steps_executed == 1
         subscription.close()
-        with anyio.fail_after(20):
+        with anyio.fail_after(50):
             assert (await app.learning.run_learning_plan(PLAN, CONFIG)).success
 
 
@@ -142,5 +142,5 @@ async def test_a_pause_of_a_single_run_does_not_hold_the_next_plan(runs: Path) -
         await app.pipeline.run_pipeline(CONFIG)
         await subscription.drained()
         subscription.close()
-        with anyio.fail_after(20):
+        with anyio.fail_after(50):
             assert (await app.learning.run_learning_plan(PLAN, CONFIG)).success

@@ -157,7 +157,7 @@ async def test_an_adaptive_plan_asks_about_the_others_alone(runs: Path) -> None:
 
     plan = {**PLAN, "bounds": [1, 12], "max_pictures": 6}
     async with open_app(Settings(out=runs), backend=blank_at(1, 3, 4)) as app:
-        with anyio.fail_after(20):
+        with anyio.fail_after(50):
             await app.learning.run_learning_plan(plan, config(), rate=rate)
     assert asked == ["1/2", "3/1", "3/2"]
 
