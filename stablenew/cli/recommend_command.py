@@ -86,7 +86,7 @@ def _say_left_out(bad: BadLines) -> None:
 def _tell(joint: JointAdvice | None, found: Sequence[Recommendation], *, as_json: bool) -> None:
     if as_json:
         data = [] if joint is None else [plain_advice(joint)]
-        for each in (*data, *map(_plain, found)):
+        for each in (*data, *map(plain_recommendation, found)):
             write_json(json_line(each))
         return
     if joint is not None:
@@ -94,7 +94,8 @@ def _tell(joint: JointAdvice | None, found: Sequence[Recommendation], *, as_json
     say_all(_table(found))
 
 
-def _plain(advice: Recommendation) -> dict[str, object]:
+def plain_recommendation(advice: Recommendation) -> dict[str, object]:
+    """Return the advice for one setting as data for a line of JSON."""
     return {
         "parameter": advice.parameter,
         "value": advice.value,
@@ -153,7 +154,7 @@ def config_lines(found: Sequence[Recommendation]) -> Iterator[str]:
     yield "# What the ratings recommend. `stablenew run --prompt … FILE` takes it."
     for stage in STAGES:
         advised = [each for each in found if each.parameter.partition(".")[0] == stage]
-        advised = [each for each in advised if _fits(each.parameter, each.value)]
+        advised = [each for each in advised if fits_setting(each.parameter, each.value)]
         if not advised:
             continue
         yield f"\n[{stage}]"
@@ -188,7 +189,7 @@ def together_lines(joint: JointAdvice, *, cheapest: bool) -> Iterator[str]:
             yield f"\n[{stage}]"
             yield from ["enabled = true"] if stage != "txt2img" else []
             for path, value in own.items():
-                mark = "" if _fits(path, value) else "# "
+                mark = "" if fits_setting(path, value) else "# "
                 yield f"{mark}{_key(path.partition('.')[2])} = {_toml(value)}"
     yield from _input_lines((path, _toml(value), True) for path, value in chosen.items())
 
@@ -207,7 +208,7 @@ def _input_lines(values: Iterable[tuple[str, str, bool]]) -> Iterator[str]:
         yield f"{'' if enough else '# '}{json.dumps(path.partition('.')[2])} = {value}"
 
 
-def _fits(path: str, value: Setting) -> bool:
+def fits_setting(path: str, value: Setting) -> bool:
     """Whether this program has such a setting, and it takes the value; older files have others."""
     try:
         override(PipelineConfig(), path, _whole(value))

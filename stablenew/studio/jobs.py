@@ -20,11 +20,12 @@ from stablenew.learning.axis_table import table_of
 from stablenew.learning.plan_file import StoredPlan
 from stablenew.studio.answers import said_errors
 from stablenew.studio.servers import Servers
+from stablenew.studio.uploads import FOLDER
 
 Table = Mapping[str, Any]
 """A job as plain data."""
 
-_REFUSED = {
+REFUSED = {
     "out": "the studio has one folder of runs",
     "auth": "credentials of a server are given with it: api/servers",
     "workers": "a plan of the studio runs in one process; the command line takes --workers",
@@ -39,8 +40,8 @@ def read_job(table: Table, out: Path, servers: Servers) -> Job:
     Raises:
         ConfigError: There is no such job.
     """
-    problems = [f"{name}: not taken here; {why}" for name, why in _REFUSED.items() if name in table]
-    given = with_files({k: v for k, v in with_learning(table).items() if k not in _REFUSED}, out)
+    problems = [f"{name}: not taken here; {why}" for name, why in REFUSED.items() if name in table]
+    given = with_files({k: v for k, v in with_learning(table).items() if k not in REFUSED}, out)
     with tempfile.TemporaryDirectory(prefix="stablenew-") as folder:
         path = Path(folder) / "job.json"
         path.write_bytes(json_line(given))
@@ -137,6 +138,8 @@ def _placed(given: object, out: Path, field: str, problems: list[str]) -> object
     base = out.resolve()
     try:
         path = (base / given).resolve()
+        if field in ("pack", "workflow") and not path.exists():
+            path = (base / FOLDER / given).resolve()
         if not given.startswith("-") and path.is_relative_to(base) and path != base:
             return str(path)
     except (OSError, ValueError, RuntimeError):
@@ -177,8 +180,17 @@ def job_of_plan(stored: StoredPlan) -> dict[str, Any]:
     return {**table, "learning": learning}
 
 
+def placed_files(table: Table, out: Path) -> Table:
+    """Return a job with its files as they are called from elsewhere, as far as they are right."""
+    try:
+        return with_files(table, out)
+    except ConfigError:
+        return table
+
+
 def command_line(table: Table, out: Path) -> tuple[str, bool]:
     """Return the command line that does what a job says, and whether it needs its plan file."""
+    table = placed_files(table, out)
     words = ["stablenew", "run"]
     said = _words(with_learning(table))
     if said is None:

@@ -211,6 +211,13 @@ class Library:
                     ):
                         yield each
 
+    def find(self, run_id: str, image_id: str) -> dict[str, Any] | None:
+        """Return one picture; None where there is none."""
+        try:
+            return self.picture(run_id, image_id)
+        except NotThereError:
+            return None
+
     def picture(self, run_id: str, image_id: str) -> dict[str, Any]:
         """Return one picture, of any stage's last.
 

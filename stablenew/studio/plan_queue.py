@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import count
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -15,15 +14,7 @@ from anyio.lowlevel import checkpoint
 
 from stablenew._convert import unstructure
 from stablenew.app import App, open_app
-from stablenew.backends.base import (
-    Backend,
-    Capabilities,
-    Draining,
-    InterruptReceipt,
-    Picture,
-    ReportProgress,
-    StageRequest,
-)
+from stablenew.backends.base import Draining, InterruptReceipt
 from stablenew.cli.ending import Ended
 from stablenew.cli.job import Job
 from stablenew.cli.run_command import run_on
@@ -36,6 +27,7 @@ from stablenew.pipeline.stage_events import RunStarted
 from stablenew.studio.answers import NotNowError, NotThereError
 from stablenew.studio.feed import Feed
 from stablenew.studio.jobs import server_of, titled
+from stablenew.studio.lent_backend import LentBackend
 from stablenew.studio.servers import Servers
 
 logger = logging.getLogger(__name__)
@@ -241,7 +233,7 @@ class PlanQueue:
 
     async def _run(self, item: Item) -> None:
         own = self._servers.own.get(server_of(item.job))
-        backend = None if own is None else _Lent(own)
+        backend = None if own is None else LentBackend(own)
         async with open_app(item.job.settings, backend=backend) as app:
             with self._feed.hearing(app):
                 app.bus.subscribe((PlanStarted, RunStarted), _noting(self, item), name="queue")
@@ -304,48 +296,3 @@ def plain_estimate(estimate: Estimate | None) -> dict[str, object] | None:
     if estimate is None:
         return None
     return {"seconds": estimate.seconds, "words": str(estimate)}
-
-
-class _Lent:
-    """A backend of the program around, which enters and leaves it itself."""
-
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-        self.url = getattr(backend, "url", None)
-
-    @property
-    def name(self) -> str:
-        return self._backend.name
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-        /,
-    ) -> None:
-        return None
-
-    async def capabilities(self) -> Capabilities:
-        return await self._backend.capabilities()
-
-    async def run_stage(self, request: StageRequest, report: ReportProgress) -> Sequence[Picture]:
-        return await self._backend.run_stage(request, report)
-
-    async def interrupt(self, request_id: str) -> InterruptReceipt:
-        return await self._backend.interrupt(request_id)
-
-    @property
-    def pending(self) -> int:
-        return self._backend.pending if isinstance(self._backend, Draining) else 0
-
-    @property
-    def left_behind(self) -> Sequence[str]:
-        return self._backend.left_behind if isinstance(self._backend, Draining) else ()
-
-    async def drained(self) -> None:
-        if isinstance(self._backend, Draining):
-            await self._backend.drained()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,10 @@ from stablenew.studio.answers import (
     refusal,
 )
 from stablenew.studio.event_stream import LiveEvents
+from stablenew.studio.exchange import GETS, POSTS, in_thread, job_in
 from stablenew.studio.feed import Mark
 from stablenew.studio.form import form_of
-from stablenew.studio.jobs import command_line, toml_of
+from stablenew.studio.jobs import toml_of
 from stablenew.studio.library import Asked
 from stablenew.studio.pictures import picture_path
 from stablenew.studio.rating_order import to_compare, to_rate
@@ -106,12 +107,11 @@ def site(studio: Studio) -> Starlette:
         "/api/ratings": _rate,
         "/api/choices": _choose,
         "/api/undo": _undo,
-        "/api/plan-file/from-job": _plan_file,
     }
     return Starlette(
         routes=[
-            *(route(path, handler) for path, handler in gets.items()),
-            *(route(path, handler, "POST") for path, handler in posts.items()),
+            *(route(path, handler) for path, handler in {**gets, **GETS}.items()),
+            *(route(path, handler, "POST") for path, handler in {**posts, **POSTS}.items()),
             Mount("/static", StaticFiles(directory=_static("studio"), check_dir=False)),
             Mount("/shared", StaticFiles(directory=_static("report"), check_dir=False)),
         ],
@@ -128,17 +128,6 @@ async def _no_such(_: Request, error: Exception) -> Response:
     return refusal(error.status_code, error.detail)
 
 
-def _in_thread(
-    work: Callable[[Studio, Request], object],
-) -> Handler:
-    """Return a handler whose work, which blocks, is done off the loop."""
-
-    async def handler(studio: Studio, request: Request) -> ASGIApp:
-        return Answer(await anyio.to_thread.run_sync(work, studio, request))
-
-    return handler
-
-
 async def _page(_: Studio, __: Request) -> Response:
     path = _static("studio") / "index.html"
     if not path.is_file():
@@ -146,7 +135,7 @@ async def _page(_: Studio, __: Request) -> Response:
     return FileResponse(path, headers={"Cache-Control": "no-cache"})
 
 
-@_in_thread
+@in_thread
 def _state(studio: Studio, _: Request) -> object:
     return studio.state()
 
@@ -173,20 +162,8 @@ async def _forget_server(studio: Studio, request: Request) -> Response:
     return Answer({"servers": studio.servers.plain})
 
 
-async def _job(request: Request) -> Mapping[str, Any]:
-    job = (await json_of(request)).get("job")
-    if not isinstance(job, Mapping):
-        raise ConfigError("job: missing; expected the fields of a plan file")
-    return job
-
-
 async def _dry_run(studio: Studio, request: Request) -> Response:
-    return Answer(await studio.dry_answer(await _job(request)))
-
-
-async def _plan_file(studio: Studio, request: Request) -> Response:
-    job = await _job(request)
-    return Answer({"text": toml_of(job), "command": command_line(job, studio.out)[0]})
+    return Answer(await studio.dry_answer(await job_in(request)))
 
 
 async def _enqueue(studio: Studio, request: Request) -> Response:
@@ -237,7 +214,7 @@ def _asked_for(request: Request) -> Asked:
     return Asked(rating=int(rating), **texts)
 
 
-@_in_thread
+@in_thread
 def _plans(studio: Studio, request: Request) -> object:
     per_page = number_in(request, "per_page", _PLANS, _MOST_PLANS)
     here = studio.here()
@@ -246,12 +223,12 @@ def _plans(studio: Studio, request: Request) -> object:
     return {"items": [studio.library.summary(*each, here) for each in some], **told}
 
 
-@_in_thread
+@in_thread
 def _plan(studio: Studio, request: Request) -> object:
     return studio.plan(request.path_params["id"])
 
 
-@_in_thread
+@in_thread
 def _plan_job(studio: Studio, request: Request) -> object:
     return studio.job(request.path_params["id"])
 
@@ -275,13 +252,13 @@ async def _plan_events(studio: Studio, request: Request) -> ASGIApp:
     return LiveEvents(feed=studio.feed, state=studio.state, after=Mark.read(text), only=folder.name)
 
 
-@_in_thread
+@in_thread
 def _to_rate(studio: Studio, request: Request) -> object:
     again = request.query_params.get("again") == "1"
     return {"pictures": to_rate(_pictures_of(studio, request), again=again)}
 
 
-@_in_thread
+@in_thread
 def _to_compare(studio: Studio, request: Request) -> object:
     return {"pairs": to_compare(studio.out, _pictures_of(studio, request))}
 
@@ -291,7 +268,7 @@ def _pictures_of(studio: Studio, request: Request) -> list[dict[str, Any]]:
     return list(studio.library.pictures(Asked(plan=folder.name)))
 
 
-@_in_thread
+@in_thread
 def _pictures(studio: Studio, request: Request) -> object:
     per_page = number_in(request, "per_page", _PICTURES, _MOST_PICTURES)
     found = list(studio.library.pictures(_asked_for(request)))
@@ -301,7 +278,7 @@ def _pictures(studio: Studio, request: Request) -> object:
     return {"pictures": some, **told}
 
 
-@_in_thread
+@in_thread
 def _picture(studio: Studio, request: Request) -> object:
     return studio.library.picture(request.path_params["run"], request.path_params["image"])
 

@@ -21,6 +21,7 @@ from stablenew.events.event_log import EVENTS_FILE
 from stablenew.learning.gallery import PLAN_FILE
 from stablenew.learning.plan_file import read_plan_file
 from stablenew.report.page import open_page, read_steps
+from stablenew.studio.advising import AdviceAsked, advised
 from stablenew.studio.answers import NotNowError, NotThereError, said_errors
 from stablenew.studio.feed import Feed, numbered_lines
 from stablenew.studio.jobs import (
@@ -36,6 +37,7 @@ from stablenew.studio.pictures import Thumbnails
 from stablenew.studio.plan_queue import PlanQueue, plain_estimate
 from stablenew.studio.ratings import Ratings
 from stablenew.studio.servers import Servers
+from stablenew.studio.uploads import Uploads
 
 _STEPS = 200
 """Steps of a dry run that are shown."""
@@ -59,6 +61,8 @@ class Studio:
         self.library = Library(self.out)
         self.thumbnails = Thumbnails(self.out)
         self.ratings = Ratings(self.out, self.feed.tell)
+        self.uploads = Uploads(self.out)
+        self._advising = anyio.CapacityLimiter(1)
 
     async def run(self) -> None:
         """Do what there is to do, for ever: the plans of the queue."""
@@ -156,6 +160,24 @@ class Studio:
         sizes = {"pictures": told["pictures"], "step_count": told["step_count"]}
         command, _ = command_line(table, self.out)
         return self.queue.plain_of(self.queue.add(job, command, sizes))
+
+    async def advice(self, asked: AdviceAsked) -> dict[str, Any]:
+        """Return what the ratings advise; one at a time, for it takes a core.
+
+        Raises:
+            ConfigError: There is no such stage.
+            NotThereError: There is no such plan.
+        """
+
+        def look() -> dict[str, Any]:
+            if asked.plan is not None:
+                self.folder(asked.plan)
+            plans = [asked.plan] if asked.plan else list(self.library.owners())[:20]
+            jobs = (self.job(each)["job"] for each in plans)
+            base = next((job for job in jobs if job is not None), None)
+            return advised(self.out, self.library, asked, base)
+
+        return await anyio.to_thread.run_sync(look, limiter=self._advising)
 
     def folder(self, id_: str) -> Path:
         """Return the folder of a plan or a run; blocks.
