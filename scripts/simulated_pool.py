@@ -21,6 +21,7 @@ class Simulation:
         seconds: How long a node takes for the step at a place, at a time.
         dies: Whether it goes away in it instead.
         fails: Whether the step fails there.
+        ahead: Whether a node is told what it gets next while it is busy.
         now: The clock.
         made: By which node each step was made, in the order of their ends.
         deaths: How often a node went away.
@@ -34,6 +35,7 @@ class Simulation:
     dies: Callable[[str, int], bool] = lambda _, __: False
     fails: Callable[[str, int], bool] = lambda _, __: False
     away_for: float = 5.0
+    ahead: bool = False
     now: float = 0.0
     made: dict[int, str] = attrs.field(factory=dict)
     deaths: int = 0
@@ -64,6 +66,8 @@ class Simulation:
             self._idle.add(node)
         else:
             self._at(self.now + self.seconds(node, place), node, place)
+            if self.ahead:
+                self.scheduler.reserve(node, self.now)
 
     def _take(self, node: str, place: int | None) -> None:
         if place is None:

@@ -4,6 +4,7 @@
 - A step goes where its model is loaded already; else nodes spread over the models that are left.
 - Steps go in their order; towards the end the longest go first, so that nobody waits for one
   straggler, and a node leaves a step to others that would be done with it sooner.
+- A step that is settled for a busy node goes to one that would be done with it before.
 - A node that goes away gives its step back, to be the next; it is looked for with growing pauses.
 - A node that fails three steps in a row while others succeed is set aside.
 """
@@ -107,6 +108,7 @@ class StepScheduler:
         self._fits = fits
         self._fitting: dict[tuple[str, Hashable], bool] = {}
         self._working: Counter[Hashable] = Counter({None: len(self._nodes)})  # by what is loaded
+        self._all = _Node()  # what was measured of all of them
         self._loading, self._loads = 0.0, 0  # seconds, and how often that was measured
 
     @property
@@ -143,7 +145,7 @@ class StepScheduler:
         Whoever got none asks again when a step was given back, or another node went away.
         """
         state = self._nodes[node]
-        if self.reserve(node, now) is None:
+        if self.reserve(node, now) is None and not self._take_over(node, now):
             return None
         assert state.reserved is not None
         group, place = state.reserved
@@ -243,8 +245,9 @@ class StepScheduler:
     def _measure(self, state: _Node, seconds: float) -> None:
         """Learn from a step that succeeded: how fast the node is, or how long loading takes."""
         if not state.loads:
-            state.seconds += seconds
-            state.costs += state.cost
+            for each in (state, self._all):
+                each.seconds += seconds
+                each.costs += state.cost
         elif state.costs:
             self._loading += max(seconds - state.cost * state.seconds / state.costs, 0.0)
             self._loads += 1
@@ -276,6 +279,35 @@ class StepScheduler:
             return group
         return None
 
+    def _take_over(self, node: str, now: float) -> bool:
+        """Settle for a node what another one would be done with later; say whether there is any."""
+        state, gains = self._nodes[node], dict[str, float]()
+        for name, other in self._nodes.items():
+            if other.state is NodeState.BUSY and other.reserved and name != node:
+                group, place = other.reserved
+                what = self._steps.cost(place), group.load
+                if self._can(node, group):
+                    free = self._free_at(other, now)
+                    gains[name] = free + self._seconds(other, *what) - self._seconds(state, *what)
+        best = max(gains, key=gains.__getitem__, default="")
+        if gains.get(best, now) <= now:
+            return False
+        state.reserved, self._nodes[best].reserved = self._nodes[best].reserved, None
+        return True
+
+    def _seconds(self, state: _Node, cost: float, load: Hashable) -> float:
+        """Return how long a node will take for a step; 0 where nothing is known of any."""
+        known = state if state.costs else self._all
+        speed = known.seconds / known.costs if known.costs else 0.0
+        loading = self._loading / self._loads if self._loads and load != state.loaded else 0.0
+        return cost * speed + loading
+
+    def _free_at(self, state: _Node, now: float) -> float:
+        """Return when a node will be done with its step."""
+        if state.state is not NodeState.BUSY:
+            return now
+        return max(now, state.began + self._seconds(state, state.cost, state.loaded))
+
     def _others_sooner(self, node: str, group: StepGroup, now: float) -> bool:
         """Return whether busy nodes would be done with all that waits before this one with a step.
 
@@ -286,23 +318,15 @@ class StepScheduler:
             for name, each in self._nodes.items()
             if each.state is NodeState.BUSY and name != node and self._can(name, group)
         ]
-        costs = sum(each.costs for each in self._nodes.values())
-        if not busy or not costs:
+        if not busy or not self._all.costs:
             return False
-        usual = sum(each.seconds for each in self._nodes.values()) / costs
-        loading = self._loading / max(self._loads, 1)
-
-        def seconds(node: _Node, cost: float, load: Hashable) -> float:
-            speed = node.seconds / node.costs if node.costs else usual
-            return cost * speed + (loading if load != node.loaded else 0.0)
-
-        cost = self._steps.cost(group.places[0])
-        own = now + seconds(self._nodes[node], cost, group.load)
-        free = {each: max(now, each.began + seconds(each, each.cost, each.loaded)) for each in busy}
+        cost, state = self._steps.cost(group.places[0]), self._nodes[node]
+        own = self._free_at(state, now) + self._seconds(state, cost, group.load)
+        free = {each: self._free_at(each, now) for each in busy}
         soon = nsmallest(_LAST, busy, key=free.__getitem__)
         for place, load in self._steps.all():
             cost = self._steps.cost(place)
-            ends = {each: free[each] + seconds(each, cost, load) for each in soon}
+            ends = {each: free[each] + self._seconds(each, cost, load) for each in soon}
             first = min(soon, key=ends.__getitem__)
             free[first] = ends[first]
             if free[first] >= own:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Hashable
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated_pool import Simulation, counted, large
@@ -60,15 +61,19 @@ def test_towards_the_end_the_longest_go_first() -> None:
     assert simulation.now <= 10  # 9 is what half of all takes; last of all it would be 13
 
 
-def test_a_slow_node_gets_fewer_and_nobody_waits_for_it() -> None:
+@pytest.mark.parametrize("ahead", [False, True])
+def test_a_slow_node_gets_fewer_and_nobody_waits_for_it(ahead: bool) -> None:
     speed = {"a": 1.0, "b": 1.0, "slow": 10.0}
     scheduler = StepScheduler(speed, [0] * 60)
     simulation = Simulation(
-        scheduler=scheduler, nodes=list(speed), seconds=lambda node, _: speed[node]
+        scheduler=scheduler,
+        nodes=list(speed),
+        seconds=lambda node, _: speed[node],
+        ahead=ahead,
     )
     simulation.run()
     made = counted(simulation)
-    assert made["slow"] == 2  # a third one would be done long after all others
+    assert made["slow"] == 2 + ahead  # the next one would be done long after all others
     assert simulation.now <= 30
 
 
@@ -132,6 +137,45 @@ def test_no_node_is_set_aside_where_all_of_them_fail() -> None:
     assert len(simulation.made) == 20
 
 
+def test_what_is_settled_for_a_busy_node_goes_to_one_that_would_be_done_before() -> None:
+    scheduler = StepScheduler(["a", "slow"], [0] * 30)
+    for node, seconds in (("a", 1), ("slow", 10)):
+        scheduler.next_step(node, 0)
+        scheduler.ended(node, seconds, good=True)
+    taken = [scheduler.next_step("slow", 10), scheduler.reserve("slow", 10)]
+    while scheduler.waiting:
+        taken.append(scheduler.next_step("a", 10))
+        scheduler.ended("a", 11, good=None)
+    assert scheduler.next_step("a", 11) == taken[1]
+    scheduler.ended("slow", 12, good=True)
+    assert scheduler.next_step("slow", 12) is None
+
+
+def test_what_is_settled_for_a_busy_node_stays_where_it_is_done_first() -> None:
+    scheduler = StepScheduler(["a", "slow"], [0] * 30)
+    for node, seconds in (("a", 1), ("slow", 10)):
+        scheduler.next_step(node, 0)
+        scheduler.ended(node, seconds, good=True)
+    scheduler.next_step("a", 10)
+    settled = scheduler.reserve("a", 10)
+    while scheduler.waiting and scheduler.next_step("slow", 10) is not None:
+        scheduler.ended("slow", 11, good=None)
+    assert scheduler.next_step("slow", 10) is None
+    scheduler.ended("a", 11, good=True)
+    assert scheduler.next_step("a", 11) == settled
+
+
+def test_nothing_is_settled_that_others_would_be_done_with_before_the_node_is_free() -> None:
+    scheduler = StepScheduler(["a", "slow"], [0] * 17)
+    for node, seconds in (("a", 1), ("slow", 10)):
+        scheduler.next_step(node, 0)
+        scheduler.ended(node, seconds, good=True)
+    scheduler.next_step("slow", 10)
+    scheduler.next_step("a", 10)
+    assert scheduler.waiting == 13  # for which the other one takes 14 s, and this one 20 for one
+    assert scheduler.reserve("slow", 10) is None
+
+
 def test_what_others_succeeded_with_before_sets_no_node_aside() -> None:
     simulation = Simulation(
         scheduler=StepScheduler(["a", "b"], [0] * 20),
@@ -162,9 +206,10 @@ def test_a_reserved_step_is_nobody_elses_until_it_is_released() -> None:
     needs=st.lists(st.integers(0, 3), max_size=60),
     lacking=st.sets(st.tuples(st.integers(1, 5), st.integers(0, 3))),
     seed=st.randoms(use_true_random=False),
+    ahead=st.booleans(),
 )
 def test_no_step_is_lost_and_none_is_made_twice(
-    nodes: int, needs: list[int], lacking: set[tuple[int, int]], seed: object
+    nodes: int, needs: list[int], lacking: set[tuple[int, int]], seed: object, ahead: bool
 ) -> None:
     names = [str(number) for number in range(nodes)]  # "0" can make everything, and never fails
 
@@ -180,6 +225,7 @@ def test_no_step_is_lost_and_none_is_made_twice(
         seconds=lambda node, place: seed.uniform(0.5, 2),  # type: ignore[attr-defined]
         dies=unlucky,
         fails=unlucky,
+        ahead=ahead,
     )
     simulation.run()
     assert sorted(simulation.made) == list(range(len(needs)))
