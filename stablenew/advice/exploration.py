@@ -30,7 +30,7 @@ from stablenew.learning.feedback_reader import Feedback
 from stablenew.learning.learning_plan import FIRST, LearningPlan
 
 AT_ONCE = 4
-"""Pictures of a batch."""
+"""Pictures of a batch, where no more are made at a time."""
 
 _SMALL_GAIN = 0.03
 """Of a rating's five points: what the best candidate may add, below which nothing more is made."""
@@ -61,10 +61,15 @@ class Made:
 
 @attrs.frozen(kw_only=True)
 class Exploration:
-    """An adaptive plan, and what is believed beforehand."""
+    """An adaptive plan, and what is believed beforehand.
+
+    Attributes:
+        at_once: Pictures of a batch.
+    """
 
     plan: LearningPlan
     prior: Prior
+    at_once: int = AT_ONCE
 
     @cached_property
     def _explored(self) -> tuple[int, ...]:
@@ -170,7 +175,7 @@ class Exploration:
         asked = ask(
             model,
             draws,
-            batch=min(room, max(1, AT_ONCE // self.plan.images_per_step)),
+            batch=min(room, max(1, self.at_once // self.plan.images_per_step)),
             prompts=self._prompts(seen),
             seeds=range(seeds),
             pending=pending,

@@ -1,7 +1,7 @@
 """Has an adaptive plan's pictures rated while the next are made, and says which these are.
 
 - Whoever rates never waits while there is something to rate, and what is made is never more than
-  a batch ahead: the next one is chosen as soon as no more than `AT_ONCE` pictures wait.
+  a batch ahead: the next one is chosen as soon as no more than `at_once` pictures wait.
 - Late ratings count from the next batch on, also those from elsewhere: what is on disk holds.
 - Without a `rate`, ratings come from elsewhere alone; a picture is passed over once pictures of a
   later batch are rated.
@@ -57,6 +57,7 @@ class Explorer:
         base_dir: The folder of all runs.
         rate: Asked for each picture's rating; None to wait for what is rated elsewhere, in the
             terminal or from the page.
+        at_once: Pictures of a batch.
         prior: What is believed beforehand.
         had_enough: Whether whoever rates has had enough.
     """
@@ -64,6 +65,7 @@ class Explorer:
     plan: LearningPlan
     base_dir: Path
     rate: Rate | None = None
+    at_once: int = AT_ONCE
     prior: Prior = attrs.field(factory=read_priors)
     had_enough: bool = False
     _stopped: bool = False
@@ -183,7 +185,7 @@ class Explorer:
             await tell(RatingsAwaited(pictures=tuple(each.shown.key for each in fresh)))
         self._batch += 1
         if self.plan.count < self.plan.most_steps:
-            await self._until(lambda: self.over or len(self._waiting) <= AT_ONCE)
+            await self._until(lambda: self.over or len(self._waiting) <= self.at_once)
             if cells := await self._decided(tell):
                 return cells
         # Nothing more is worth making, as far as is known; the last ratings may say otherwise.
@@ -217,13 +219,16 @@ class Explorer:
 
     def _decide(self) -> tuple[tuple[int, ...], JointAdvice | None]:
         made = tuple(self._made)
-        exploration = Exploration(plan=self.plan, prior=self.prior)
-        return exploration.next_cells(made, self._said(made))
+        return self._exploration.next_cells(made, self._said(made))
+
+    @property
+    def _exploration(self) -> Exploration:
+        return Exploration(plan=self.plan, prior=self.prior, at_once=self.at_once)
 
     def answer(self) -> JointAdvice | None:
         """Return the advice for all settings together; None where nothing was said. Blocks."""
         made = tuple(self._made)
-        return Exploration(plan=self.plan, prior=self.prior).answer(made, self._said(made))
+        return self._exploration.answer(made, self._said(made))
 
 
 async def _asked(rate: Rate, shown: Shown) -> Rating | RateAnswer | None:

@@ -292,8 +292,9 @@ class LearningExecutionController:
             recording = self._engine.recording(resumption.recorded, enabled=stored.learning_enabled)
             async with recording:
                 plan = stored.plan.with_cells(resumption.added_cells)
-                out = self._engine.settings.out
-                self._explorer = await anyio.to_thread.run_sync(explorer_of, plan, out, rate)
+                what = partial(explorer_of, plan, self._engine.settings.out, rate)
+                nodes = len(self._engine.pool.names)
+                self._explorer = await anyio.to_thread.run_sync(what, nodes)
                 await self._runner.run(context, self._explorer)
         await checkpoint()  # a cancel that came with the last write ends here, not in the caller
 
