@@ -19,6 +19,7 @@ ORDER = (
     "_names",
     "_clock",
     "_cancelling",
+    "_blas",
     "storage",
     "_convert",
     "_metadata",

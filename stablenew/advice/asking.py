@@ -19,6 +19,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from stablenew._blas import one_blas_thread
 from stablenew.advice.candidates import Grid, candidates, climbed
 from stablenew.advice.joint_model import Draws, JointModel
 from stablenew.advice.judgements import Judged
@@ -70,7 +71,8 @@ def ask(
         picked = [np.array(each) for each in fresh[:batch]]
     else:
         waiting = tried[len(seen) - len(pending) :] if pending else tried[:0]
-        picked = _most_promising(grid, draws, tried, waiting, made, batch, random)
+        with one_blas_thread():
+            picked = _most_promising(grid, draws, tried, waiting, made, batch, random)
     return tuple(Judged(settings=grid.settings(each), prompt=prompt, seed=seed) for each in picked)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from stablenew._blas import one_blas_thread
 from stablenew.advice.asking import FIRST, conditions_of, pictures_of, rows_of
 from stablenew.advice.candidates import Grid, candidates
 from stablenew.advice.joint_model import Draws, JointModel
@@ -56,7 +57,8 @@ def ask_pairs(
             for rows in [rows_of(model, [choice.better, choice.worse])]
         }
         tried = grid.numbers_of(rows_of(model, seen))
-        found = _most_promising(grid, draws, tried, shown, count, random)
+        with one_blas_thread():
+            found = _most_promising(grid, draws, tried, shown, count, random)
     return tuple(
         (
             Judged(settings=grid.settings(one), prompt=prompt, seed=seed),

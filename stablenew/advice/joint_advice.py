@@ -13,6 +13,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from stablenew._blas import one_blas_thread
 from stablenew._convert import frozen_mapping
 from stablenew.advice.asking import best_of, expected_gain, pictures_of, rows_of
 from stablenew.advice.candidates import Grid
@@ -135,7 +136,13 @@ def advise_jointly(
         seconds: Says how long pictures take, if that is known.
         matters: The probability that each setting matters, as the model's chains say.
     """
-    grid = grid or Grid(model.axes)
+    with one_blas_thread():
+        return _advised(model, draws, grid or Grid(model.axes), seconds, matters)
+
+
+def _advised(
+    model: JointModel, draws: Draws, grid: Grid, seconds: Seconds | None, matters: Array | None
+) -> JointAdvice:
     tried = grid.numbers_of(rows_of(model, pictures_of(model)))
     best, considered = best_of(grid, draws, tried)
     told = draws.widened()

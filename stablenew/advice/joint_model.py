@@ -30,6 +30,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from stablenew._blas import one_blas_thread
 from stablenew.advice.chains import CHAINS, Chains, Rounds, run_chains
 from stablenew.advice.features import Features
 from stablenew.advice.judgements import MOST_EXACT, Chosen, Judgements, Rated, judgements_of
@@ -183,18 +184,19 @@ class JointModel:
         shares = np.array([1.0 if asked is None else asked.get(each, 0.0) for each in rows.names])
         if shares.sum() <= 0:
             shares = np.ones(len(rows.names))
-        return run_chains(
-            chains,
-            self.features,
-            rows,
-            self.prior,
-            shares / max(shares.sum(), 1e-9),
-            settling=settling,
-            rounds=rounds,
-            idle=idle,
-            settling_random=self._random("settling", idle=idle),
-            random=self._random("rounds", idle=idle),
-        )
+        with one_blas_thread():
+            return run_chains(
+                chains,
+                self.features,
+                rows,
+                self.prior,
+                shares / max(shares.sum(), 1e-9),
+                settling=settling,
+                rounds=rounds,
+                idle=idle,
+                settling_random=self._random("settling", idle=idle),
+                random=self._random("rounds", idle=idle),
+            )
 
     @property
     def judgements(self) -> Judgements:

@@ -26,6 +26,8 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from stablenew._blas import one_blas_thread
+
 Array = NDArray[np.float64]
 
 LOWEST, HIGHEST = 1, 5
@@ -118,6 +120,13 @@ def believe(
         evidence: Ratings and choices.
         seed: Of the draws.
     """
+    with one_blas_thread():
+        return _believed(points, count, evidence, seed)
+
+
+def _believed(
+    points: Sequence[float] | None, count: int, evidence: Evidence, seed: int
+) -> Posterior:
     lengths = _LENGTHS if points is not None else (1.0,)
     axis = _axis(points) if points is not None else None
     fits: list[_Fit] = []

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import statistics
 from pathlib import Path
+from types import ModuleType
 
 import attrs
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
+from stablenew.advice import asking, joint_advice, joint_model
 from stablenew.advice.asking import FIRST, ask, best_of, rows_of
 from stablenew.advice.candidates import Grid, candidates, grid_of
 from stablenew.advice.features import Features
@@ -160,6 +163,29 @@ def test_it_finds_the_settings_that_are_best_together() -> None:
 def test_choices_alone_find_them_too() -> None:
     found = advised(told([], some_choices(90)))
     assert worth(found) > 4.4 - 0.35  # type: ignore[arg-type]
+
+
+def test_arithmetic_is_held_to_one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: dict[str, int] = {}
+
+    def watched(name: str, module: ModuleType) -> None:
+        real = getattr(module, name)
+
+        def call(*given: object, **more: object) -> object:
+            pools = ThreadpoolController().info()
+            found[name] = max(each["num_threads"] for each in pools if each["user_api"] == "blas")
+            return real(*given, **more)
+
+        monkeypatch.setattr(module, name, call)
+
+    watched("run_chains", joint_model)
+    watched("candidates", asking)
+    watched("strongest_pair", joint_advice)
+    with threadpool_limits(2, user_api="blas"):
+        model = told(some_ratings(12))
+        ask(model, model.fit(), batch=2)
+        advised(model)
+    assert found == {"run_chains": 1, "candidates": 1, "strongest_pair": 1}
 
 
 def test_the_same_seed_and_ratings_give_the_same_draws_and_pictures() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stablenew.backends.embedded.backend import one_blas_thread
+from stablenew._blas import one_blas_thread
 from stablenew.backends.embedded.capabilities import EMBEDDED_CAPABILITIES
 from stablenew.backends.embedded.model import Drawing, Model
 from stablenew.backends.embedded.samplers import SAMPLERS, SCHEDULERS, sigmas_for

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -13,6 +11,7 @@ import anyio
 import anyio.from_thread
 import anyio.to_thread
 
+from stablenew._blas import one_blas_thread
 from stablenew.backends.base import (
     Capabilities,
     InterruptReceipt,
@@ -23,8 +22,6 @@ from stablenew.backends.base import (
 from stablenew.backends.embedded.capabilities import EMBEDDED_CAPABILITIES
 
 if TYPE_CHECKING:
-    from threadpoolctl import ThreadpoolController
-
     from stablenew.backends.embedded.studio import Studio
 
 
@@ -103,17 +100,3 @@ class EmbeddedBackend:
 
                 self._studio = Studio()
             return self._studio.draw(request, callback)
-
-
-def one_blas_thread() -> AbstractContextManager[object]:
-    """Hold BLAS to one thread: beside busy processes, threads that wait cost more than the work."""
-    limited: AbstractContextManager[object] = _thread_pools().limit(limits=1, user_api="blas")
-    return limited
-
-
-@cache
-def _thread_pools() -> ThreadpoolController:
-    import numpy as np  # noqa: F401  # what is loaded by then is what can be limited
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
