@@ -87,6 +87,24 @@ async def test_a_cancel_while_the_prompt_is_on_its_way_takes_it_too() -> None:
             assert comfyui.running is None
 
 
+async def test_the_next_is_sent_when_the_server_has_the_one_before() -> None:
+    """Else it might be the first in the queue."""
+    most = 0
+
+    def both_there() -> bool:
+        nonlocal most
+        most = max(most, comfyui.waiting_for_prompt)
+        return len(comfyui.entries) == 2
+
+    with serve(V0_33) as comfyui:
+        async with warm_studio(comfyui) as studio:
+            comfyui.post_seconds = 0.1
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(lambda: studio.run("run-1", 2))
+                await until(both_there)
+    assert most == 1
+
+
 async def test_what_was_begun_for_another_request_is_stopped_and_never_kept() -> None:
     with serve(V0_33, step_seconds=0.005) as comfyui:
         async with ComfyUIBackend(comfyui.url) as backend:

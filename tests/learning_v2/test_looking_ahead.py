@@ -89,6 +89,7 @@ async def test_what_was_made_elsewhere_meanwhile_is_taken_and_what_was_begun_is_
 
     backend = AheadBackend()
     assert (await run_plan(runs, backend, bring)).success
+    assert backend.log[2:4] == ["stopped plan-00002-txt2img_1", "asked plan-00003-txt2img_1"]
     assert logged(backend, "stopped") == ["plan-00002-txt2img_1"]
     assert [request.settings["steps"] for request in backend.calls] == [10, 30]
 

@@ -73,6 +73,15 @@ async def test_of_several_pictures_the_next_stage_begins_while_the_last_is_made(
     ]
 
 
+async def test_a_run_of_the_same_picture_is_not_announced_for_it_will_be_there() -> None:
+    backend = AheadBackend()
+    same = attrs.evolve(request(), following=lambda: request("run-2"))
+    assert (await run(backend, same)).success
+    other = attrs.evolve(request("run-3"), following=lambda: request("run-4", txt2img={"seed": 5}))
+    assert (await run(backend, other)).success
+    assert [line for line in backend.log if "announced" in line] == ["announced run-4-txt2img_1"]
+
+
 async def test_what_follows_a_picture_that_failed_is_stopped() -> None:
     backend = AheadBackend(lambda _, call: Behaviour(error=OSError("no") if call == 2 else None))
     result = await run(backend, request(images=3))

@@ -95,7 +95,7 @@ async def test_a_picture_took_as_long_as_the_server_worked_at_it() -> None:
 async def test_what_the_server_refused_is_followed_by_nothing_until_it_is_told() -> None:
     refusal = Refusal(500, "OutOfMemoryError", "CUDA out of memory")
     with serve(A1111, fail_with=refusal) as webui:
-        async with open_studio(webui.url) as studio:
+        async with waiting_studio(webui, 3) as studio:
             assert (await studio.run(images=3)).outcome is Outcome.FAILED
         assert asked(webui) == 1
 
