@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import attrs
 import pytest
 
+from stablenew.backends.server_client import ServerClient
+from stablenew.backends.webui import backend as backend_module
 from stablenew.backends.webui.backend import WebUIBackend
+from stablenew.backends.webui.progress import Snapshot
+from stablenew.backends.webui.server import Server
 from stablenew.events.bus import EventBus
 from stablenew.pipeline.pipeline_runner import PipelineRunner
 from stablenew.pipeline.results import Outcome, StageOutput
 from stablenew.pipeline.stage_sequencer import StageSequencer
 from tests.support import Listener, MemoryStore, until
-from tests.webui.driving import Reports, Studio, open_studio, stage_request
+from tests.webui.driving import Reports, Studio, draw, open_studio, stage_request
 from tests.webui.profiles import A1111, A1111_UI, FORGE, SDCPP, SDNEXT, Profile
 from tests.webui.requests import Refusal
 from tests.webui.server import WebUI, serve
@@ -195,3 +199,25 @@ async def test_a_job_of_ours_that_somebody_stopped_is_known_though_the_next_is_o
                     await backend.run_stage(request, Reports(on_report=interrupt))
             await backend.run_stage(follows, Reports())
     assert len(webui.jobs) == 2
+
+
+async def test_what_is_stopped_while_the_server_is_looked_at_is_never_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The answer to the look is here, and whoever waits for it has not gone on yet."""
+    real = backend_module.look_at
+
+    async def stopped_meanwhile(client: ServerClient, server: Server) -> Snapshot | None:
+        seen = await real(client, server)
+        with suppress(StopIteration):
+            backend.interrupt(request.request_id).send(None)  # all of it, in one step
+        return seen
+
+    with serve(A1111, step_seconds=0.02) as webui:
+        async with WebUIBackend(webui.url) as backend:
+            request = stage_request(await backend.capabilities(), steps=500)
+            await draw(backend)  # so that the server's own options are written
+            monkeypatch.setattr(backend_module, "look_at", stopped_meanwhile)
+            await backend.announce(request)
+            assert backend.pending == 0
+        assert asked(webui) == 1

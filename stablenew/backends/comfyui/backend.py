@@ -12,6 +12,7 @@ from uuid import uuid4
 import anyio
 import anyio.to_thread
 import attrs
+from anyio.lowlevel import checkpoint_if_cancelled
 
 from stablenew.backends.base import (
     Capabilities,
@@ -288,6 +289,7 @@ class ComfyUIBackend:
         body: dict[str, object] = {"prompt": prompt.nodes, "client_id": await self._listener()}
         if request.previews:
             body["extra_data"] = {"preview_method": "auto"}
+        await checkpoint_if_cancelled()  # whoever gave it up has looked for its job already
         lost = self._lost.pop(request.request_id, None)
         job = Job(
             self._client,

@@ -11,6 +11,7 @@ from typing import Self
 
 import anyio
 import anyio.to_thread
+from anyio.lowlevel import checkpoint_if_cancelled
 
 from stablenew.backends.answers import Answer, refusal
 from stablenew.backends.base import (
@@ -319,6 +320,7 @@ class WebUIBackend:
             before.after = glance = Glance()
             self._tasks.start_soon(glance.take, self._client)
             await glance.written.wait()
+        await checkpoint_if_cancelled()  # whoever gave it up has looked for its job already
         job = Job(self._client, server, request.request_id, task_id, call, seen)
         self._jobs[request.request_id] = job
         self._tasks.start_soon(self._run, job)
