@@ -14,6 +14,7 @@ from stablenew.backends.webui import backend as backend_module
 from stablenew.backends.webui.backend import WebUIBackend
 from stablenew.backends.webui.progress import Snapshot
 from stablenew.backends.webui.server import Server
+from stablenew.backends.webui.under_way import look_at
 from stablenew.events.bus import EventBus
 from stablenew.pipeline.pipeline_runner import PipelineRunner
 from stablenew.pipeline.results import Outcome, StageOutput
@@ -205,10 +206,9 @@ async def test_what_is_stopped_while_the_server_is_looked_at_is_never_sent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The answer to the look is here, and whoever waits for it has not gone on yet."""
-    real = backend_module.look_at
 
     async def stopped_meanwhile(client: ServerClient, server: Server) -> Snapshot | None:
-        seen = await real(client, server)
+        seen = await look_at(client, server)
         with suppress(StopIteration):
             backend.interrupt(request.request_id).send(None)  # all of it, in one step
         return seen
