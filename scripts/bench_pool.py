@@ -4,8 +4,9 @@ Prints
 - a plan of a million steps on a thousand nodes, of which one in a hundred is away at any time, on a
   virtual clock: the scheduler's own time for each step, and what a waiting step takes;
 - the speed-up of a plan on 1, 2, 4, 8 and 32 servers that take 200 ms for a picture, beside as
-  many times one server; the time of our own that a picture takes, in the loop and in all threads;
-  and how late the loop's heartbeat is. The servers are one other process.
+  many times one server, and beside bare sockets that only ask and read in the same run; the time of
+  our own that a picture takes, in the loop and in all threads; and how late the loop's heartbeat
+  is. The servers are one other process.
 
 Usage: bench_pool.py [--nodes 1000] [--steps 1000000] [--servers 1,2,4,8,32] [--pictures 20]
 """
@@ -175,6 +176,27 @@ async def run_plan(
     return took, loop, threads, late
 
 
+async def bare(urls: list[str], each: int) -> float:
+    """Return the seconds that it takes to ask for as many pictures and read them, and no more."""
+    body = json.dumps({"prompt": "a cat", "seed": 1, "steps": 4, "cfg_scale": 1}).encode()
+    head = b"POST /sdapi/v1/txt2img HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % len(body)
+
+    async def ask(url: str) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        for _ in range(each):
+            writer.write(head + body)
+            answer = await reader.readuntil(b"\r\n\r\n")
+            length = answer.lower().partition(b"content-length: ")[2].partition(b"\r")[0]
+            await reader.readexactly(int(length))
+        writer.close()
+
+    before = time.perf_counter()
+    async with anyio.create_task_group() as group:
+        for url in urls:
+            group.start_soon(ask, url)
+    return time.perf_counter() - before
+
+
 def speed(counts: list[int], each: int, *, over_http: bool) -> None:
     """Say how much sooner a plan is done on several servers, or on backends of this process."""
     what = "servers" if over_http else "backends without a server (a floor: no HTTP)"
@@ -185,14 +207,16 @@ def speed(counts: list[int], each: int, *, over_http: bool) -> None:
             made = [FakeBackend(Behaviour(delay=SECONDS)) for _ in range(count)]
             how = (urls[:count], each * count, None if over_http else made)
             took, loop, threads, late = anyio.run(run_plan, *how)
+            floor = anyio.run(bare, urls[:count], each) if over_http else 0.0
             alone = alone or took
             speedup = count * alone / took
             ours, all_threads = (x / each / count * 1e3 for x in (loop, threads))
             own = f"{ours:.1f} ms of the loop's, {all_threads:.1f}"
+            beside = f", {floor / took:.3f} of bare sockets" if floor else ""
             print(
                 f"  {count:>2}: {speedup:5.2f} × as quick as one ({speedup / count:.3f} of it each,"
-                f" {SECONDS * each / took:.3f} of the servers' own time); a picture takes {own} of"
-                f" all threads'; heartbeat: {shown(late)}; load {os.getloadavg()[0]:.1f}",
+                f" {SECONDS * each / took:.3f} of the servers' own time{beside}); a picture takes"
+                f" {own} of all threads'; heartbeat: {shown(late)}; load {os.getloadavg()[0]:.1f}",
                 flush=True,
             )
 
