@@ -57,6 +57,7 @@ bench: .venv/.test
 	$(BIN)/python scripts/bench_advice.py --people 4
 	$(BIN)/python scripts/bench_watchers.py
 	$(BIN)/python scripts/bench_reuse.py
+	$(BIN)/python scripts/bench_studio.py
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
