@@ -163,7 +163,12 @@ class Explorer:
         """See what was rated elsewhere, and look again after a while."""
         waiting = [*self._waiting]
         said = await anyio.to_thread.run_sync(self._said, [each.made for each in waiting])
-        rated = [each for each in waiting if rating_of(each.made, said) is not None]
+        chosen = {key for each in said.choices for key in (each.winner, each.loser)}
+        rated = [
+            each
+            for each in waiting
+            if rating_of(each.made, said) is not None or not chosen.isdisjoint(each.made.keys)
+        ]
         if rated:
             last = max(each.batch for each in rated)
             gone = {id(each) for each in (*rated, *(e for e in waiting if e.batch < last))}
