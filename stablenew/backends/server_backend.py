@@ -85,6 +85,11 @@ class ServerBackend:
         """How many cancelled jobs the server may still be working on."""
         return self._comfyui.pending + self._webui.pending
 
+    @property
+    def left_behind(self) -> Sequence[str]:
+        """What a WebUI may still do for us, one line each."""
+        return self._webui.left_behind
+
     async def drained(self) -> None:
         """Wait until nothing of ours is left on the server."""
         await self._comfyui.drained()

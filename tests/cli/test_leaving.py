@@ -15,8 +15,9 @@ import anyio.lowlevel
 import pytest
 
 from stablenew import app
-from stablenew.backends.base import StageRequest
+from stablenew.backends.base import Draining, StageRequest
 from stablenew.backends.fake import Behaviour, FakeBackend
+from stablenew.backends.server_backend import ServerBackend
 from stablenew.cli import leaving
 from tests.cli.program import Done, run
 
@@ -52,6 +53,10 @@ def run_with(backend: FakeBackend, folder: Path, *words: str) -> Done:
     with mock.patch.dict(app.BACKENDS, fake=lambda _: backend):
         words = ("--backend", "fake", "--prompt", "a cat", *words)
         return run(*words, cwd=folder, expect=130)
+
+
+def test_what_answers_at_a_url_is_waited_for_as_well() -> None:
+    assert isinstance(ServerBackend("http://127.0.0.1:1"), Draining)
 
 
 def test_a_second_signal_leaves_the_job_and_says_so(tmp_path: Path) -> None:
