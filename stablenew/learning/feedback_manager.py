@@ -137,6 +137,25 @@ async def prefer(
     return await _append(*winner, {"preferred_to": other}, base_dir, clock)
 
 
+@takes(winner=(list, tuple), loser=(list, tuple))
+async def withdraw_choice(
+    winner: tuple[str, str],
+    loser: tuple[str, str],
+    *,
+    base_dir: str | Path = "runs",
+    clock: Clock = Clock(),
+) -> Path:
+    """Take a choice between two pictures back: it counts no more, and the earlier lines stay.
+
+    Raises:
+        ConfigError: An id that is not safe as a file name.
+        RecordError: It is not on disk; the file is as it was.
+    """
+    other = {"run_id": checked_id("run_id", loser[0]), "image_id": checked_id("image_id", loser[1])}
+    line = {"preferred_to": other, "withdrawn": True}
+    return await _append(*winner, line, base_dir, clock)
+
+
 async def _append(
     run_id: str, image_id: str, line: Mapping[str, object], base_dir: str | Path, clock: Clock
 ) -> Path:

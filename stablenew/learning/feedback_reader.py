@@ -108,12 +108,22 @@ def read_feedback(
         except (ConfigError, TypeError) as error:
             (report or _log)(RecordError(f"no feedback: {error}", path=path, line=number))
             continue
-        if isinstance(said, Choice):
+        if isinstance(said, Choice) and line.get("withdrawn"):
+            _withdraw(choices, said)
+        elif isinstance(said, Choice):
             choices.append(said)
         else:
             ratings[said.run_id, said.image_id] = said
     kept = {key: rating for key, rating in ratings.items() if rating.rating is not None}
     return Feedback(ratings=kept, choices=tuple(choices))
+
+
+def _withdraw(choices: list[Choice], said: Choice) -> None:
+    """Take out the last choice between two pictures that was the same."""
+    for n in reversed(range(len(choices))):
+        if (choices[n].winner, choices[n].loser) == (said.winner, said.loser):
+            del choices[n]
+            return
 
 
 def feedback_lines(

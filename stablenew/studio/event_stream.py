@@ -17,7 +17,7 @@ _KEEP_ALIVE = 15.0
 _AT_ONCE = 256
 """Tellings that go out in one piece."""
 
-_HEADERS = [
+HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),
@@ -32,32 +32,29 @@ class LiveEvents:
         feed: What is told.
         state: Returns what `hello` says.
         after: The last event that the tab had.
-        only: One plan's events alone, and no `hello`; it ends with the plan.
     """
 
     feed: Feed
     state: Callable[[], Mapping[str, object]]
     after: Mark | None = None
-    only: str | None = None
 
     async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
         """Answer the request with it."""
-        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_until_gone, receive, tasks.cancel_scope)
+            tasks.start_soon(until_gone, receive, tasks.cancel_scope)
             with self.feed.open_tab():
                 await self._tell(send)
             tasks.cancel_scope.cancel()
 
     async def _tell(self, send: Send) -> None:
         number = begun = self.feed.told
-        if self.only is None:
-            hello = json_line({"type": "hello", "state": self.state()})
-            await _send(send, [b"retry: 1000\n\n", b"data: " + hello + b"\n\n"])
+        hello = json_line({"type": "hello", "state": self.state()})
+        await send_pieces(send, [b"retry: 1000\n\n", b"data: " + hello + b"\n\n"])
         if self.after is not None:
             missed, number = await self.feed.caught_up(self.after)
             for first in range(0, len(missed), _AT_ONCE):
-                await _send(send, missed[first : first + _AT_ONCE])
+                await send_pieces(send, missed[first : first + _AT_ONCE])
         while True:
             later = self.feed.after(number)
             if later is None:  # too slow: whoever comes back catches up
@@ -68,26 +65,26 @@ class LiveEvents:
                 told = [
                     each.message
                     for n, each in enumerate(some, start=number + first)
-                    if (n >= begun or each.kind not in STATES)
-                    and (self.only is None or each.key == self.only)
+                    if n >= begun or each.kind not in STATES
                 ]
                 if told:
-                    await _send(send, told)
+                    await send_pieces(send, told)
             number += len(later)
             if self.feed.closed and self.feed.told <= number:
                 break
             with anyio.move_on_after(_KEEP_ALIVE) as silence:
                 await self.feed.news(number)
             if silence.cancelled_caught:
-                await _send(send, [b": \n\n"])
+                await send_pieces(send, [b": \n\n"])
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _send(send: Send, pieces: Sequence[bytes]) -> None:
+async def send_pieces(send: Send, pieces: Sequence[bytes]) -> None:
+    """Send what there is in one piece."""
     await send({"type": "http.response.body", "body": b"".join(pieces), "more_body": True})
 
 
-async def _until_gone(receive: Receive, scope: anyio.CancelScope) -> None:
+async def until_gone(receive: Receive, scope: anyio.CancelScope) -> None:
     """Cancel a scope when the tab is gone."""
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -11,7 +11,12 @@ import anyio.to_thread
 import attrs
 
 from stablenew._convert import frozen_mapping
-from stablenew.learning.feedback_manager import prefer, record_feedback, withdraw_feedback
+from stablenew.learning.feedback_manager import (
+    prefer,
+    record_feedback,
+    withdraw_choice,
+    withdraw_feedback,
+)
 from stablenew.learning.feedback_reader import Rating, read_feedback
 from stablenew.studio.feed import Say
 
@@ -57,7 +62,7 @@ class Ratings:
     def __init__(self, out: Path, say: Say) -> None:
         self._out = out
         self._say = say
-        self._done: deque[tuple[Key, Rating | None]] = deque(maxlen=_UNDONE)
+        self._done: deque[tuple[Key, Rating | None] | GivenChoice] = deque(maxlen=_UNDONE)
 
     async def rate(self, given: GivenRating) -> dict[str, Any]:
         """Keep a rating, or take one back.
@@ -79,13 +84,20 @@ class Ratings:
             RecordError: It is not on disk.
         """
         await prefer(given.winner, given.loser, base_dir=self._out)
+        self._done.append(given)
         self._say("chosen", winner=given.winner, loser=given.loser)
 
     async def undo(self) -> dict[str, Any] | None:
-        """Have what counted before the last rating count again; None where there is none."""
+        """Take back the last rating or choice; None where there is none."""
         if not self._done:
             return None
-        (run_id, image_id), before = self._done.pop()
+        last = self._done.pop()
+        if isinstance(last, GivenChoice):
+            await withdraw_choice(last.winner, last.loser, base_dir=self._out)
+            pair = {"winner": last.winner, "loser": last.loser}
+            self._say("unchosen", **pair)
+            return {"kind": "choice", **pair}
+        (run_id, image_id), before = last
         again = GivenRating(
             run_id=run_id,
             image_id=image_id,

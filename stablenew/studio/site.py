@@ -31,6 +31,7 @@ from stablenew.studio.answers import (
 from stablenew.studio.event_stream import LiveEvents
 from stablenew.studio.exchange import GETS, POSTS, in_thread, job_in
 from stablenew.studio.feed import Mark
+from stablenew.studio.followed_events import FollowedEvents
 from stablenew.studio.form import form_of
 from stablenew.studio.jobs import toml_of
 from stablenew.studio.library import Asked
@@ -246,10 +247,9 @@ async def _plan_toml(studio: Studio, request: Request) -> Response:
 
 async def _plan_events(studio: Studio, request: Request) -> ASGIApp:
     folder = await anyio.to_thread.run_sync(studio.folder, request.path_params["id"])
-    text = request.headers.get("last-event-id") or (
-        f"{folder.name}/{request.query_params.get('after') or 0}"
-    )
-    return LiveEvents(feed=studio.feed, state=studio.state, after=Mark.read(text), only=folder.name)
+    text = request.query_params.get("after") or "0"
+    mark = Mark.read(request.headers.get("last-event-id") or f"{folder.name}/{text}")
+    return FollowedEvents(folder=folder, after=mark.sequence if mark else 0)
 
 
 @in_thread

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from stablenew import Behaviour, FakeBackend, Settings, open_app
 from stablenew.cli.arguments import run_parser
 from stablenew.cli.job import drafted_job, read_job
+from stablenew.controller.marker import hold, release
 from stablenew.learning.plan_file import read_plan_file
 from stablenew.studio import asgi
 from stablenew.studio.jobs import command_line, job_of_plan, toml_of
@@ -48,6 +50,8 @@ async def test_from_a_form_to_a_rated_picture(runs: Path) -> None:
         better, worse = ([each["run_id"], each["image_id"]] for each in pair)
         await studio.post("api/choices", {"winner": better, "loser": worse})
         assert not (await studio.get(f"api/plans/{ended['plan_id']}/to-compare"))["pairs"]
+        assert (await studio.post("api/undo"))["undone"]["kind"] == "choice"
+        assert (await studio.get(f"api/plans/{ended['plan_id']}/to-compare"))["pairs"]
         assert (await studio.client.get(shown[0]["url"])).status_code == 200
         assert (runs / "learning_records.jsonl").exists(), "the studio learns unless told not to"
 
@@ -268,3 +272,48 @@ async def test_it_mounts_in_an_app_of_somebody_else(runs: Path) -> None:
             opened = await client.get("/studio/?token=abc")
             assert "Path=/studio/" in opened.headers["set-cookie"]
             assert (await client.get("/studio/api/state")).json()["host"] is True
+
+
+async def test_a_plan_that_another_program_runs_is_followed_from_its_file(runs: Path) -> None:
+    folder = runs / "20200101T000000-other"
+    folder.mkdir(parents=True)
+    log = folder / "events.jsonl"
+    log.write_text(
+        '{"type": "PlanStarted", "sequence": 1}\n{"type": "StepStarted", "sequence": 2}\n'
+    )
+    marker = hold(runs, folder.name)
+    async with served(runs) as studio:
+        found = []
+        path = f"api/plans/{folder.name}/events"
+        async with studio.client.stream("GET", path, params={"after": "1"}) as answer:
+            async for line in answer.aiter_lines():
+                found += [line] if line else []
+                if line.startswith("data") and "StepStarted" in line:
+                    with log.open("a") as file:
+                        file.write('{"type": "PlanFinished", "sequence": 3}\n')
+                    release(runs, folder.name, marker)
+    assert [each for each in found if each.startswith("id")] == [
+        f"id: {folder.name}/2",
+        f"id: {folder.name}/3",
+    ]
+    assert found[-1] == 'data: {"type":"end"}'
+
+
+async def test_an_exploration_goes_on_by_what_is_rated_on_the_page(runs: Path) -> None:
+    job = {"prompt": "a cat", "backend": "fake", "explore": "txt2img.cfg_scale=1..9"}
+    async with served(runs) as studio:
+        await studio.post("api/queue", {"job": {**job, "max_pictures": 6}}, 201)
+        number = 0
+        while not any(each["state"] == "ended" for each in studio.studio.queue.plain):
+            for each in studio.studio.feed.after(number) or ():
+                told = json.loads(each.line)
+                for run_id, image_id in told.get("pictures") or ():
+                    if told["type"] == "RatingsAwaited":
+                        key = {"run_id": run_id, "image_id": image_id}
+                        await studio.post("api/ratings", {**key, "rating": 1 + number % 5})
+                number += 1
+            await studio.studio.feed.news(number)
+        (item,) = studio.studio.queue.plain
+        assert item["outcome"] == "succeeded"
+        summary = (await studio.get("api/plans"))["items"][0]
+        assert summary["pictures"] >= 3
