@@ -11,10 +11,13 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # one core: what a suggestio
 
 import asyncio
 import resource
+import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
-from bench_support import heartbeat, shown
+from bench_support import shown
 from simulated_people import Person
 
 from stablenew.advice.asking import ask
@@ -61,20 +64,47 @@ def speed(count: int, repeats: int) -> None:
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"a suggestion from {count:,} ratings of five settings: {cells}; {most:.0f} MB at most")
 
-    async def fits() -> None:
-        def fit() -> None:
-            for _ in range(repeats):
-                again = JointModel(person.axes)
-                again.tell(ratings)
-                suggest(again, again.fit(), person)
+    def fits() -> None:
+        for _ in range(repeats):
+            again = JointModel(person.axes)
+            again.tell(ratings)
+            suggest(again, again.fit(), person)
 
-        await asyncio.to_thread(fit)
+    print(f"  Python's lock held up the loop beside it: {shown(asyncio.run(held_up(fits)))}")
 
-    async def nothing() -> None:
-        await asyncio.to_thread(time.sleep, 1.0)
 
-    late, idle = (asyncio.run(heartbeat(each, 0.005)) for each in (fits, nothing))
-    print(f"  the loop beside it: {shown(late)}; with nothing beside it: {shown(idle)}")
+async def held_up(work: Callable[[], None]) -> list[float]:
+    """Return by how many ms each beat of the loop came late while a thread worked, for its sake.
+
+    What the loop waited for a processor does not count, and no beat counts for more than the thread
+    computed meanwhile: other programs keep this machine busy. Needs Linux.
+    """
+    threads: list[int] = []
+
+    def begun() -> None:
+        threads.append(threading.get_native_id())
+        work()
+
+    working = asyncio.ensure_future(asyncio.to_thread(begun))
+    await asyncio.sleep(0.02)
+    late: list[float] = []
+    while not working.done():
+        waited, computed = _schedule()[1], _schedule(threads[0])[0]
+        started = time.perf_counter()
+        await asyncio.sleep(0.005)
+        beat = (time.perf_counter() - started - 0.005) * 1e3
+        if not working.done():
+            beat -= _schedule()[1] - waited
+            late.append(max(0.0, min(beat, _schedule(threads[0])[0] - computed)))
+    await working
+    return late
+
+
+def _schedule(thread: int | None = None) -> tuple[float, float]:
+    """Return for how many ms a thread computed, and waited to; this one if not given."""
+    number = thread or threading.get_native_id()
+    words = Path(f"/proc/self/task/{number}/schedstat").read_text().split()
+    return int(words[0]) / 1e6, int(words[1]) / 1e6
 
 
 def suggest(model: JointModel, draws: Draws, person: Person) -> None:

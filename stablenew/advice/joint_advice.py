@@ -110,7 +110,7 @@ class JointAdvice:
 
     @property
     def idle(self) -> tuple[str, ...]:
-        """The settings that probably do not matter."""
+        """The settings that may not matter: right about half of the times that it was said."""
         return tuple(path for path, share in self.matters.items() if share < IDLE)
 
     @property
@@ -275,7 +275,7 @@ def words_of(advice: JointAdvice) -> Sequence[str]:
             f" {1 / cheaper.share:.1f} times as fast"
         )
     if advice.idle:
-        said.append(f"probably does not matter: {', '.join(advice.idle)}")
+        said.append(f"may not matter: {', '.join(advice.idle)}")
     if advice.undecided:
         said.append(f"not known yet whether it matters: {', '.join(advice.undecided)}")
     return said

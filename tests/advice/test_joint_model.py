@@ -354,7 +354,7 @@ def test_which_settings_matter_is_told_from_chains_in_which_they_may_not() -> No
     assert cfg > 0.9
     assert steps < cfg - 0.2
     found = advise_jointly(model, model.fit(), matters=np.array([0.95, 0.3, 0.6]))
-    assert "probably does not matter: txt2img.steps" in words_of(found)
+    assert "may not matter: txt2img.steps" in words_of(found)
     assert "not known yet whether it matters: txt2img.sampler_name" in words_of(found)
 
 
