@@ -178,5 +178,6 @@ async def test_each_of_several_backends_is_told_of_its_own_next_step(runs: Path)
     assert sorted(made) == values  # type: ignore[type-var]  # numbers, as they were given
     for node in nodes:
         assert node.begun == {}
-        assert set(logged(node, "announced")) <= set(logged(node, "asked"))
+        taken_over = set(logged(node, "announced")) - set(logged(node, "asked"))
+        assert len(taken_over) <= 1  # the last one may go to another that is done before
         assert logged(node, "announced")
