@@ -77,12 +77,14 @@ class DryRun:
         first: The first of them, as many as are ever shown.
         looked_at: All of them; or of very many, some that stand for all.
         at_most: Whether it may be fewer: of an adaptive plan, of which the first ones are known.
+        done: How many steps are there of those that are not looked at.
     """
 
     count: int
     first: tuple[DryStep, ...]
     looked_at: tuple[DryStep, ...]
     at_most: bool = False
+    done: int = 0
 
     @property
     def share(self) -> float:
@@ -97,6 +99,10 @@ class DryRun:
     @property
     def calls(self) -> int:
         """How many pictures the backend would be asked for; of very many steps, about."""
+        if self.at_most:  # what comes after the first ones is new
+            known = sum(step.calls for step in self.looked_at)
+            each = sum(step.calls + step.there for step in self.looked_at) / len(self.looked_at)
+            return known + round((self.count - len(self.looked_at) - self.done) * each)
         return round(self.share * sum(step.calls for step in self.looked_at))
 
 
@@ -194,7 +200,9 @@ def look_up(job: Job, dry: DryRun, progress: PlanProgress | None) -> DryRun:
     looked_at = looked_up(dry.looked_at)
     whole = len(dry.looked_at) == dry.count
     first = looked_at[:_KEPT] if whole else looked_up(dry.first)
-    return attrs.evolve(dry, first=first, looked_at=looked_at)
+    finished = progress.finished if progress is not None else ()
+    done = sum(index >= len(looked_at) for index in finished) if dry.at_most else 0
+    return attrs.evolve(dry, first=first, looked_at=looked_at, done=done)
 
 
 def _looked_up(

@@ -13,6 +13,7 @@ from stablenew.controller.plan_progress import read_plan_progress
 from stablenew.errors import ConfigError
 from stablenew.learning.gallery import PLAN_FILE
 from stablenew.learning.plan_file import read_plan_file
+from stablenew.learning.seed_axis import with_seed_axis
 
 _LOOKED_AT = 20
 """How many of the newest plans are looked at."""
@@ -32,12 +33,14 @@ def unfinished(job: Job) -> list[str]:
             stored = read_plan_file(folder)
         except ConfigError:
             continue
-        same = stored.plan == job.plan and _alike(stored.config, job.config)
+        plan = job.plan and with_seed_axis(job.plan, stored.config)
+        same = stored.plan == plan and _alike(stored.config, job.config)
         if not same or is_held(out, folder.name):
             continue
         progress = read_plan_progress(folder, stored)
         if not progress.complete:
-            done = f"{len(progress.finished)} of {stored.plan.count} steps done"
+            most = "up to " if stored.plan.is_adaptive else ""
+            done = f"{len(progress.finished)} of {most}{stored.plan.most_steps} steps done"
             lines.append(f"{folder.name} is unfinished ({done}); {resume_line(folder)}")
     return lines
 

@@ -80,11 +80,12 @@ def _read(folder: Path) -> Interruption | None:
     """Return what is known of one; None where it had ended, or not begun."""
     try:
         stored = read_plan_file(folder)
-        labels = list(derive_steps(stored.plan, stored.config)[: stored.max_steps].labels())
+        progress = read_plan_progress(folder, stored)
+        plan = stored.plan.with_cells(progress.added_cells)
+        labels = list(derive_steps(plan, stored.config)[: stored.max_steps].labels())
     except ConfigError:  # a single run, or a plan that cannot be read
         begun = folder.is_dir() and not (folder / METADATA_FILE).exists()
         return Interruption(id=folder.name) if begun else None
-    progress = read_plan_progress(folder, stored)
     if progress.ended:
         return None
     missing = tuple(each for n, each in enumerate(labels) if n not in progress.finished)

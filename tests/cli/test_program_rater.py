@@ -127,4 +127,13 @@ def test_a_rater_that_fails_thrice_ends_the_plan_with_what_it_said(
     assert main([*words, "--rater", f"{sys.executable} -S scorer.py"]) == 1
     shown = capsys.readouterr()
     assert "no such model: the third time in a row" in shown.out + shown.err
+    (plan,) = Path("runs").glob("*/plan.json")
+    made = len(list(Path("runs").glob("*/run_metadata.json")))
+    assert main([*words, "--dry-run"]) == 0
+    assert main(["--resume", str(plan.parent), "--dry-run"]) == 0
+    new, left = capsys.readouterr().out.split("… and what the ratings")[:2]
+    assert "pictures: up to 24, backend calls: about 24" in new  # the seed is drawn anew
+    assert f"pictures: up to 24, backend calls: about {24 - made}" in left
+    assert main([*words, "--rater", f"{sys.executable} -S scorer.py"]) == 1
+    assert f"is unfinished ({made} of up to 24 steps done)" in capsys.readouterr().err
     assert not read_feedback(tmp_path / "runs").ratings

@@ -20,6 +20,7 @@ from stablenew.backends.base import Picture, ReportProgress, StageRequest
 from stablenew.backends.fake import FakeBackend
 from stablenew.config.pipeline_config import PipelineConfig
 from stablenew.config.settings import Settings
+from stablenew.controller.interruption import _read
 from stablenew.controller.plan_progress import read_plan_progress
 from stablenew.errors import ConfigError
 from stablenew.events.event import Event
@@ -417,6 +418,9 @@ async def test_after_a_kill_the_same_batch_comes_next(
             ).added_cells
             == first
         )
+    told = _read(killed / result.plan_id)
+    assert told is not None
+    assert told.steps == FIRST + len(first) * (moment is StepStarted)
     if moment is AdviceGiven:
         decided = anyio.Event()
     again = await explored(killed, rate, heard=heard, resume=result.plan_id)
