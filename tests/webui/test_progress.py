@@ -86,8 +86,8 @@ async def test_previews_are_asked_for_only_while_somebody_subscribes_to_them() -
 
 
 async def test_a_model_may_take_its_time_to_load() -> None:
-    with serve(A1111, load_seconds=0.8, step_seconds=0.01) as webui:
-        async with open_studio(webui.url, stall_timeout=0.4) as studio:
+    with serve(A1111, load_seconds=2.5, step_seconds=0.01) as webui:
+        async with open_studio(webui.url, stall_timeout=2.0) as studio:
             result = await studio.run(txt2img={"model": "randsd15-tiny-b"})
     assert result.success
 

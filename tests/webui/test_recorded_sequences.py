@@ -86,7 +86,7 @@ def replay(
     profile: Profile, exchanges: list[tuple[str, dict[str, Any]]], **how: Any
 ) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    with serve(profile, **how) as webui, httpx2.Client(base_url=webui.url) as client:
+    with serve(profile, **how) as webui, httpx2.Client(base_url=webui.url, timeout=60) as client:
         for name, exchange in exchanges:
             different = list(problems(exchange, ask(client, name, exchange["request"], webui)))
             if different:

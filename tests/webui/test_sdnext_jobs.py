@@ -133,7 +133,7 @@ async def test_a_job_is_stopped_after_one_that_failed_and_is_shown_ever_after() 
     with serve(SDNEXT, step_seconds=0.01) as webui:
         async with open_studio(webui.url) as studio:
             url = f"{webui.url}/sdapi/v1/txt2img"
-            async with httpx2.AsyncClient() as client:
+            async with httpx2.AsyncClient(timeout=60) as client:
                 answer = await client.post(url, json={**failing, "height": 64})
             assert answer.status_code == 500
             assert webui.state.job
@@ -193,7 +193,7 @@ async def test_a_job_that_somebody_else_stopped_is_no_picture() -> None:
 
                 async def interrupt() -> None:
                     await until(lambda: webui.state.sampling_step > 3)
-                    async with httpx2.AsyncClient() as client:
+                    async with httpx2.AsyncClient(timeout=60) as client:
                         await client.post(f"{webui.url}/sdapi/v1/interrupt")
 
                 async with anyio.create_task_group() as tasks:

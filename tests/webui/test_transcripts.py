@@ -149,7 +149,7 @@ def problems(name: str, exchange: Mapping[str, Any], answer: httpx2.Response) ->
 
 def replay(profile: Profile, exchanges: list[tuple[str, dict[str, Any]]]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    with serve(profile) as webui, httpx2.Client(base_url=webui.url) as client:
+    with serve(profile) as webui, httpx2.Client(base_url=webui.url, timeout=60) as client:
         for name, exchange in exchanges:
             asked = exchange["request"]
             if name == "a1111_ad_no_pnginfo":
