@@ -110,7 +110,7 @@ class JointAdvice:
 
     @property
     def idle(self) -> tuple[str, ...]:
-        """The settings that may not matter: right about half of the times that it was said."""
+        """The settings that may not matter: right in two of three times that it was said."""
         return tuple(path for path, share in self.matters.items() if share < IDLE)
 
     @property
