@@ -63,7 +63,7 @@ class LiveEvents:
                 some = later[first : first + _AT_ONCE]
                 # An older queue than that of `hello` would be taken for the newest.
                 told = [
-                    each.message
+                    each.message(self.feed.life)
                     for n, each in enumerate(some, start=number + first)
                     if n >= begun or each.kind not in STATES
                 ]

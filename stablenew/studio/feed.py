@@ -6,12 +6,14 @@ What it promises, with a test for each line:
    at its own pace. One that falls further behind is cut off, and catches up when it comes back.
 2. Whoever names the last event that it had, as `PLAN_ID/SEQUENCE`, gets every later one, once: from
    what is kept, or from the plan's `events.jsonl` up to there, also after a restart of the studio.
-3. Where that cannot be done any more it is told `lost`.
+3. Where that cannot be done it is told `lost`; also where a studio that was killed had told
+   more than was in the file, for then the numbers are used again for something else.
 4. A preview is kept for as long as it is the latest of its run, and asked for while a tab is open.
 """
 
 from __future__ import annotations
 
+import secrets
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -48,10 +50,12 @@ class Mark:
     Attributes:
         key: The plan's id, or the single run's.
         sequence: The event's number.
+        life: Of the studio that told it; "" where that is not said.
     """
 
     key: str
     sequence: int
+    life: str = ""
 
     @classmethod
     def read(cls, text: str) -> Mark | None:
@@ -63,9 +67,10 @@ class Mark:
         if not text:
             return None
         key, _, number = text.rpartition("/")
+        number, _, life = number.partition(".")
         if not number.isdecimal() or len(number) > 18:  # below 2⁶³
             raise ConfigError(f"after: given {text[:100]!r}, expected PLAN_ID/SEQUENCE")
-        return cls(checked_id("after", key), int(number))
+        return cls(checked_id("after", key), int(number), life)
 
 
 @attrs.frozen
@@ -84,10 +89,10 @@ class Telling:
     sequence: int = 0
     kind: str = ""
 
-    @property
-    def message(self) -> bytes:
-        """As a server-sent event."""
-        head = f"id: {self.key}/{self.sequence}\n".encode() if self.key else b""
+    def message(self, life: str = "") -> bytes:
+        """Return it as a server-sent event of a studio's life."""
+        suffix = f".{life}" if life else ""
+        head = f"id: {self.key}/{self.sequence}{suffix}\n".encode() if self.key else b""
         return head + b"data: " + self.line + b"\n\n"
 
 
@@ -104,12 +109,14 @@ class Feed:
 
     Attributes:
         told: How many there were.
+        life: What tells this studio from the one before it on the same folder.
         tabs: How many tabs are open.
         previews: The latest preview of each run that is under way.
     """
 
     def __init__(self, out: Path, kept: int = _KEPT) -> None:
         self.told = 0
+        self.life = secrets.token_hex(4)
         self.tabs = 0
         self.previews: dict[str, bytes] = {}
         self.closed = False
@@ -170,15 +177,18 @@ class Feed:
 
     async def caught_up(self, mark: Mark) -> tuple[list[bytes], int]:
         """Return what a tab missed that had an event, as messages, and where it goes on."""
+        ours = mark.life in ("", self.life)
         place = next((n for n, each in enumerate(self._kept) if _is(each, mark)), None)
-        if place is not None:
+        if place is not None and ours:
             return [], self.first + place + 1
         number, later = self.first, tuple(self._kept)
         there = next((n for n, each in enumerate(later) if each.key == mark.key), None)
         before = later[there].sequence if there is not None else None
-        missed = await anyio.to_thread.run_sync(_read, self._out / mark.key, mark, before)
-        if missed is None or (there is None and number):
-            return [Telling(b'{"type":"lost"}').message], self.told
+        found = await anyio.to_thread.run_sync(_read, self._out / mark.key, mark, before)
+        missed, last = found or ([], 0)
+        again = not ours and mark.sequence > (last if before is None else before - 1)
+        if found is None or again or (there is None and number):
+            return [Telling(b'{"type":"lost"}').message()], self.told
         if there is not None and before is not None and before <= mark.sequence:
             # Numbers that began anew, or an event that was never: whatever is later is not told.
             return missed, number + len(later)
@@ -213,19 +223,20 @@ def _is(telling: Telling, mark: Mark) -> bool:
     return telling.key == mark.key and telling.sequence == mark.sequence
 
 
-def _read(folder: Path, mark: Mark, before: int | None) -> list[bytes] | None:
-    """Return a plan's events after a mark, from its file; None where there is none. Blocks."""
+def _read(folder: Path, mark: Mark, before: int | None) -> tuple[list[bytes], int] | None:
+    """Return a plan's events after a mark, from its file, and its last number; None without one."""
     path = folder / EVENTS_FILE
     if not path.exists():
         return None
-    messages = []
+    messages, last = [], 0
     try:
         for line, number in numbered_lines(path):
             if mark.sequence < number and (before is None or number < before):
-                messages.append(Telling(line, mark.key, number).message)
+                messages.append(Telling(line, mark.key, number).message())
+            last = max(last, number)
     except RecordError:
         return None
-    return messages
+    return messages, last
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[bytes, int]]:

@@ -61,7 +61,7 @@ class FollowedEvents:
                 if silent % _SILENCE == 0:
                     await send_pieces(send, [b": \n\n"])
                 await anyio.sleep(_LOOK_EVERY)
-        end = Telling(b'{"type":"end"}').message
+        end = Telling(b'{"type":"end"}').message()
         await send({"type": "http.response.body", "body": end, "more_body": False})
 
     def _look(self, offset: int) -> tuple[list[bytes], int, bool]:
@@ -75,5 +75,5 @@ class FollowedEvents:
             except NOT_JSON:
                 continue
             if number > self.after:
-                messages.append(Telling(line, self.folder.name, number).message)
+                messages.append(Telling(line, self.folder.name, number).message())
         return messages, len(piece), held

@@ -317,3 +317,22 @@ async def test_an_exploration_goes_on_by_what_is_rated_on_the_page(runs: Path) -
         assert item["outcome"] == "succeeded"
         summary = (await studio.get("api/plans"))["items"][0]
         assert summary["pictures"] >= 3
+
+
+async def test_what_a_killed_studio_told_and_never_wrote_is_not_taken_for_what_came_later(
+    runs: Path,
+) -> None:
+    async with served(runs) as studio:
+        await studio.post("api/queue", {"job": SWEEP}, 201)
+        (ended,) = await studio.ended()
+        plan_id = ended["plan_id"]
+        told = await studio.told(f"{plan_id}/0", lambda each: each["type"] == "PlanFinished")
+        mark = told[-1][0]
+        assert mark.startswith(f"{plan_id}/")
+    log = runs / plan_id / "events.jsonl"
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:-4]))
+    async with served(runs) as studio:
+        after = await studio.told(mark, lambda each: each["type"] in ("lost", "closing"))
+        assert [each["type"] for _, each in after] == ["hello", "lost"]
+        before = f"{plan_id}/1.{mark.partition('.')[2]}"
+        await studio.told(before, lambda each: each["type"] == "StepStarted")
