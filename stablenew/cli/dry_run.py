@@ -224,8 +224,13 @@ def _looked_up(
 def estimated(job: Job, dry: DryRun) -> Estimate | None:
     """Return how long steps will take, from what pictures took before; blocks, likewise."""
     durations = read_durations(job.settings.out)
+    servers = max(len(job.settings.urls), 1)  # several work at the same time
+    if dry.at_most:  # the first ones stand for all that are to be made
+        share = dry.calls / sum(step.calls + step.there for step in dry.looked_at) / servers
+        every = ((stage, step.images) for step in dry.looked_at for stage in step.stages.stages)
+        return durations.estimate((stage, share * images) for stage, images in every)
     made = (each for step in dry.looked_at for each in step.to_make)
-    share = dry.share / max(len(job.settings.urls), 1)  # several servers work at the same time
+    share = dry.share / servers
     return durations.estimate((stage, share * count) for stage, count in made)
 
 
