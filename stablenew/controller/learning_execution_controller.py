@@ -23,24 +23,22 @@ from stablenew.controller.activity import State
 from stablenew.controller.engine import Engine, stoppable_once_called
 from stablenew.controller.exploring import answer_of, explorer_of
 from stablenew.controller.pinned_plan import new_plan, resumed_plan
+from stablenew.controller.plan_beginning import context_of, not_begun, store_new_plan
 from stablenew.controller.plan_nodes import PlanNodes
 from stablenew.controller.plan_progress import prepared_progress
-from stablenew.errors import ConfigError
-from stablenew.learning.execution_context import LearningExecutionContext, Resumption
-from stablenew.learning.gallery import PLAN_FILE
+from stablenew.learning.execution_context import Resumption
 from stablenew.learning.learning_adapter import build_learning_plan_from_dict
 from stablenew.learning.learning_events import PlanExtended, PlanFinished, StepFinished
 from stablenew.learning.learning_execution import LearningExecutionRunner, Rate
-from stablenew.learning.learning_plan import LearningPlan, step_run_id
-from stablenew.learning.learning_result import LearningExecutionResult, summarize
-from stablenew.learning.plan_file import StoredPlan, encode_plan_file, read_plan_file
+from stablenew.learning.learning_plan import LearningPlan
+from stablenew.learning.learning_result import LearningExecutionResult
+from stablenew.learning.plan_file import StoredPlan, read_plan_file
 from stablenew.learning.plan_pictures import look_at_images
 from stablenew.learning.seed_axis import with_seed_axis
-from stablenew.pipeline.results import Outcome, PipelineRunResult
+from stablenew.pipeline.results import PipelineRunResult
 from stablenew.pipeline.run_request import RunRequest
 from stablenew.pipeline.stage_settings import with_defaults
 from stablenew.pipeline.start_picture import StartPicture
-from stablenew.storage import files
 from stablenew.storage.disk_errors import disk_errors
 
 if TYPE_CHECKING:  # they load numpy
@@ -253,12 +251,12 @@ class LearningExecutionController:
                 with disk_errors(self._folder(plan_id), "cannot be written"):
                     await self._run(stored, pin, begin, max_seconds, rate)
             except anyio.get_cancelled_exc_class():
-                self._last_result = self._runner.result_of(plan_id) or _not_begun(stored)
+                self._last_result = self._runner.result_of(plan_id) or not_begun(stored)
                 raise
             except BaseException:
                 self._last_result = self._runner.result_of(plan_id) or self._last_result
                 raise
-        self._last_result = self._runner.result_of(plan_id) or _not_begun(stored)
+        self._last_result = self._runner.result_of(plan_id) or not_begun(stored)
         return self._last_result
 
     async def _run(
@@ -279,16 +277,7 @@ class LearningExecutionController:
         async with self._engine.journal(folder, ends, stored.plan_id) as self._note_step:
             resumption = await begin(stored, capabilities)
             self._defaults, self._images = stored.defaults, stored.images
-            context = LearningExecutionContext(
-                plan=stored.plan,
-                base_config=stored.config,
-                max_steps=stored.max_steps,
-                step_timeout=stored.step_timeout,
-                metadata=stored.metadata,
-                plan_id=stored.plan_id,
-                max_seconds=max_seconds,
-                resumption=resumption,
-            )
+            context = context_of(stored, resumption, max_seconds)
             recording = self._engine.recording(resumption.recorded, enabled=stored.learning_enabled)
             async with recording:
                 plan = stored.plan.with_cells(resumption.added_cells)
@@ -330,22 +319,8 @@ class LearningExecutionController:
         return attrs.evolve(request, config=config, pictures=self._images, following=following)
 
     async def _store(self, stored: StoredPlan, _: Capabilities) -> Resumption:
-        """Begin a plan that is new.
-
-        Raises:
-            ConfigError: There is a plan of this id, or something else in its place.
-        """
-        folder = self._folder(stored.plan_id)
-        first = self._folder(step_run_id(stored.plan_id, 0))
-        try:
-            if await anyio.to_thread.run_sync(first.exists):
-                raise FileExistsError
-            await files.create(folder / PLAN_FILE, encode_plan_file(stored))
-        except FileExistsError:
-            raise ConfigError(
-                f"plan_id: given {stored.plan_id!r}, which is a plan already; "
-                "expected a new id, or resume_plan to go on with it"
-            ) from None
+        """Begin a plan that is new."""
+        await store_new_plan(self._folder(stored.plan_id), stored)
         return Resumption()
 
     async def _take_up(
@@ -366,14 +341,3 @@ class LearningExecutionController:
         None where nothing of it was rated, or the last plan was none.
         """
         return await anyio.to_thread.run_sync(answer_of, self._explorer)
-
-
-def _not_begun(stored: StoredPlan) -> LearningExecutionResult:
-    """Return the result of a plan that was cancelled before its first step."""
-    return LearningExecutionResult(
-        plan=stored.plan,
-        plan_id=stored.plan_id,
-        outcome=Outcome.CANCELLED,
-        metadata={**stored.plan.metadata, **stored.metadata},
-        summary=summarize((), stored.plan.count, Outcome.CANCELLED),
-    )
