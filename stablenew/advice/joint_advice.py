@@ -34,7 +34,7 @@ _QUICKER = 0.9
 """A change has to save a tenth of the time to be worth a word."""
 
 _CONSTANT = 3
-IDLE, MATTERS = 0.5, 0.8
+IDLE, MATTERS = 0.4, 0.8
 """The probability that a setting matters below which it is said that it does not, and above."""
 
 Seconds = Callable[[Mapping[str, Setting]], float | None]
@@ -110,7 +110,7 @@ class JointAdvice:
 
     @property
     def idle(self) -> tuple[str, ...]:
-        """The settings that may not matter: right in two of three times that it was said."""
+        """The settings that may not matter: right about half of the times that it was said."""
         return tuple(path for path, share in self.matters.items() if share < IDLE)
 
     @property
