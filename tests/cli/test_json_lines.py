@@ -74,11 +74,13 @@ def test_the_schema_in_the_package_is_that_of_the_classes() -> None:
 def test_the_schema_knows_every_event_there_is() -> None:
     import stablenew.app  # noqa: F401  # whatever defines one
 
+    def is_in_use(kind: type[Event]) -> bool:
+        return vars(sys.modules[kind.__module__]).get(kind.__name__) is kind
+
     def leaves(kind: type[Event]) -> Iterator[type[Event]]:
         for each in kind.__subclasses__():
             # attrs makes a class with slots of each, and leaves the other to the next collection.
-            in_use = vars(sys.modules[each.__module__]).get(each.__name__) is each
-            if in_use and each.__module__.startswith("stablenew."):
+            if each.__module__.startswith("stablenew.") and is_in_use(each):
                 yield from leaves(each) if each.__subclasses__() else [each]
 
     known = set(json.loads(SCHEMA_FILE.read_text())["$defs"])
