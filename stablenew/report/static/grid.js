@@ -101,7 +101,7 @@ export class Grid {
     const corner = (y ? [y.name + " ↓"] : []).concat(x.name + " →");
     const head = element("tr", {}, element("th", {}, ...corner.map((textContent) => element("div", { textContent }))));
     head.append(...across.map((place) => this.label(x, place, "col")));
-    const body = element("tbody"), scroll = element("div", { className: "scroll", dataset: { table: name } });
+    const body = element("tbody"), scroll = element("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: "pictures", dataset: { table: name } });
     const near = this.near.within(scroll);
     down.forEach((place, n) => {
       const line = element("tr", {}, this.label(y, place, "row"));

@@ -1,0 +1,220 @@
+"""The studio in a real browser: its views, from an empty folder to advice."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, Request, Route, sync_playwright
+
+from tests.desktop.driving import wait_for
+
+HOSTILE = "<img src=x onerror=alert(1)></script> \u202ered javascript:alert(2)"
+
+
+class StudioProgram:
+    """A studio as a process of its own; started again, it is at the same address."""
+
+    def __init__(self, runs: Path) -> None:
+        self.runs = runs
+        self.port: str | None = None
+        self.start()
+
+    def start(self) -> None:
+        command = "import sys; from stablenew.run import command; sys.exit(command())"
+        words = [sys.executable, "-c", command, "studio", "--out", str(self.runs)]
+        port = ["--port", self.port] if self.port else []
+        self.process = subprocess.Popen(
+            [*words, "--no-open", *port], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        self.said = ""
+        told = threading.Event()
+        self.reader = threading.Thread(target=self._read, args=(told,))
+        self.reader.start()
+        assert told.wait(30), self.said
+        found = re.search(r"http://[^\s]+", self.said)
+        assert found, self.said
+        self.address = found.group()
+        port_found = re.search(r":(\d+)/", self.address)
+        assert port_found
+        self.port = port_found.group(1)
+
+    def _read(self, told: threading.Event) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.said += line.decode()
+            if "token=" in self.said:
+                told.set()
+        told.set()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.reader.join()
+        assert self.process.stdout
+        self.process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert path, "chromium is not installed"
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=quiet)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Iterator[StudioProgram]:
+    program = StudioProgram(tmp_path / "runs")
+    yield program
+    program.kill()
+
+
+@pytest.fixture
+def page(studio: StudioProgram, browser: Browser) -> Iterator[Page]:
+    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    page.set_default_timeout(30_000)
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("dialog", lambda dialog: problems.append(dialog.message))
+    page.on("console", lambda said: problems.extend([said.text] * ("Content Sec" in said.text)))
+    page.goto(studio.address)
+    yield page
+    page.context.close()
+    assert problems == []
+
+
+def ask_for(page: Page, values: str, prompt: str = "penguin in the snow", steps: str = "2") -> None:
+    page.locator(".prompts textarea").fill(prompt)
+    page.locator("[data-path='txt2img.steps'] input").fill(steps)
+    page.get_by_label("explore txt2img.cfg_scale").click()
+    field = page.locator("[data-path='txt2img.cfg_scale']")
+    field.locator("input").fill(values)
+    field.locator("input").press("Enter")
+    page.locator("#start:not([disabled])").wait_for()
+
+
+def made(page: Page, count: int) -> None:
+    page.wait_for_function("n => document.querySelectorAll('.shot img').length === n", arg=count)
+
+
+def test_from_an_empty_folder_to_advice_with_ratings_by_keyboard(page: Page) -> None:
+    ask_for(page, "1,3,5,8,11")
+    page.locator("[data-path='images_per_step'] input").fill("2")
+    page.wait_for_function(
+        "() => document.querySelector('.say .count').innerText.startsWith('10 p')"
+    )
+    assert "--sweep" in page.locator(".command").inner_text()
+    page.click("#start")
+    made(page, 10)
+    page.reload()  # in the middle, or at its end
+    made(page, 10)
+    page.locator(".progress").get_by_text("rate", exact=True).click()
+    for n in range(10):
+        page.wait_for_function(
+            "n => document.querySelector('.rate .count').innerText.startsWith(n + ' of')",
+            arg=10 - n,
+        )
+        assert "cfg_scale" not in page.locator(".asked").inner_text()
+        page.keyboard.press("35241"[n % 5])
+    assert page.locator(".past li").count() == 6
+    assert "cfg_scale" in page.locator(".past li").first.inner_text()
+    page.get_by_text("Everything is rated").wait_for()
+    page.keyboard.press("u")
+    page.wait_for_function(
+        "() => document.querySelector('.rate .count').innerText.startsWith('1 of')"
+    )
+    page.keyboard.press("4")
+    page.keyboard.press("Alt+4")
+    page.locator(".advice").wait_for()
+    assert "from 10 ratings" in page.locator(".advice").inner_text()
+    assert page.locator(".chart").count() == 1
+    page.get_by_text("Look back").click()
+    assert "10 rated" in page.locator(".plans article").inner_text()
+
+
+def test_a_killed_server_that_is_started_again_is_followed_by_the_same_tab(
+    studio: StudioProgram, page: Page
+) -> None:
+    ask_for(page, "1:8:1", steps="12")
+    page.click("#start")
+    page.wait_for_function("() => document.querySelectorAll('.shot img').length >= 2")
+    studio.kill()
+    page.wait_for_function(
+        "() => document.getElementById('connection').innerText.includes('waiting')"
+    )
+    studio.start()
+    page.wait_for_function("() => document.getElementById('connection').innerText === ''")
+    page.get_by_text("make what is missing").click()
+    made(page, 8)
+
+
+def test_two_tabs_show_the_same(studio: StudioProgram, page: Page) -> None:
+    other = page.context.new_page()
+    other.goto(studio.address.partition("?")[0] + "#watch")
+    ask_for(page, "2,5")
+    page.click("#start")
+    made(page, 2)
+    made(other, 2)
+    page.locator(".shot").first.click()
+    page.keyboard.press("5")
+    other.wait_for_function("() => document.querySelector('.shot b')?.innerText === '5'")
+
+
+@pytest.mark.parametrize("width", [360, 3840])
+def test_hostile_words_are_words_at_every_width(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    ask_for(page, "2", prompt=HOSTILE + "x" * 300)
+    page.click("#start")
+    made(page, 2)
+    for view in ("say", "watch", "rate", "know", "use", "back"):
+        page.evaluate("view => { location.hash = view }", view)
+        page.locator(f"#view.{view}").wait_for()
+        assert page.locator("img[src=x]").count() == 0
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, view
+    page.locator(".plans article").get_by_text(HOSTILE[:30]).wait_for()
+
+
+def test_five_thousand_pictures_are_only_in_the_page_where_they_are_in_sight(page: Page) -> None:
+    picture: dict[str, object] = {
+        "image_id": "txt2img_1", "plan_id": None, "url": "static/icon.svg",
+        "thumb": "static/icon.svg", "width": 8, "height": 8, "varied": {}, "settings": {},
+        "seconds": 1, "blank": False, "reused_from": None, "warnings": [], "rating": None,
+    }  # fmt: skip
+    asked: list[int] = []
+
+    def answer(route: Route, request: Request) -> None:
+        number = int(request.url.partition("?page=")[2].partition("&")[0])
+        asked.append(number)
+        those = [{**picture, "run_id": f"r{number}-{n}"} for n in range(250)]
+        route.fulfill(json={"pictures": those, "page": number, "pages": 40, "total": 10_000})
+
+    page.route(re.compile(r"api/pictures\?.*per_page=250"), answer)
+    page.evaluate("location.hash = 'back/pictures'")
+    page.locator(".window img").first.wait_for()
+    assert page.locator(".pager span").inner_text() == "page 1 of 2"
+    most, longest = page.evaluate("""async () => {
+        const area = document.querySelector(".window");
+        let most = 0, longest = 0, before = performance.now();
+        for (let at = 0; at < 120; at++) {
+            area.scrollTop = at * area.scrollHeight / 120;
+            await new Promise(requestAnimationFrame);
+            const now = performance.now();
+            if (at > 3) longest = Math.max(longest, now - before);
+            before = now;
+            most = Math.max(most, area.querySelectorAll(".shot").length);
+        }
+        return [most, longest];
+    }""")
+    print(f"5,000 pictures: the longest frame of a scroll took {longest:.0f} ms")  # noqa: T201
+    assert most < 250
+    wait_for(lambda: max(asked) == 20)
