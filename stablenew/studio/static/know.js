@@ -7,7 +7,7 @@ import { get } from "./server.js";
 
 // What is expected; of what nothing is known there are no numbers.
 const digit = (number) => (typeof number === "number" ? number.toFixed(1) : "–");
-const interval = ({ mean, low, high }) => (typeof mean === "number" ? `${digit(mean)} (${digit(low)} to ${digit(high)})` : "not known yet");
+const interval = ({ mean, low, high }) => (typeof mean === "number" ? `${digit(mean)} (${digit(low)} to ${digit(high)})` : "");
 
 export class Know {
   /** @param {import("./studio.js").StudioWindow} studio */
@@ -41,7 +41,7 @@ export class Know {
     if (joint) {
       const values = Object.entries(joint.together || {}).map(([path, value]) => `${path.split(".").pop()} ${inWords(value)}`).join(" · ");
       lines.push(element("p", { className: "use", textContent: values }));
-      lines.push(element("p", { textContent: `expected ${interval(joint)}, ${joint.enough ? "sure enough" : "not sure yet"}${typeof joint.expected_regret === "number" ? `; a better one would be ${joint.expected_regret.toFixed(2)} better` : ""}` }));
+      lines.push(element("p", { textContent: `${interval(joint) && `expected ${interval(joint)}, `}${joint.enough ? "sure enough" : "not sure yet"}${typeof joint.expected_regret === "number" ? `; a better one would be ${joint.expected_regret.toFixed(2)} better` : ""}` }));
       if (joint.why) lines.push(element("p", { className: "faint", textContent: inWords(joint.why) }));
       const costs = typeof joint.seconds === "number" ? `about ${joint.seconds.toFixed(1)} s a picture` : "";
       if (costs) lines.push(element("p", { className: "faint", textContent: costs }));
@@ -73,7 +73,7 @@ export class Know {
       const those = (joint?.curves?.[path] || each.values || []).filter(({ mean, low, high }) => [mean, low, high].every(Number.isFinite));
       const numbers = those.length > 1 && those.every(({ value }) => typeof value === "number");
       const figure = (numbers ? curve : bars)(those, points[path] || [], each.parameter);
-      const why = [`best ${inWords(each.value)}: ${interval(each)}`, each.why].filter(Boolean).join(". ");
+      const why = [[`best ${inWords(each.value)}`, interval(each)].filter(Boolean).join(": "), each.why].filter(Boolean).join(". ");
       return element("section", {}, element("h3", { textContent: each.parameter }), figure, element("p", { className: "faint", textContent: why }));
     });
     if (heat) made.push(element("section", {}, element("h3", { textContent: `${heat.y.split(".").pop()} and ${heat.x.split(".").pop()}` }), heatMap(heat)));
