@@ -224,7 +224,7 @@ def _add_axes(axes: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_how(how: argparse._ArgumentGroup) -> None:
+def _add_servers(how: argparse._ArgumentGroup) -> None:
     how.add_argument(
         "--backend",
         metavar="NAME",
@@ -256,6 +256,10 @@ def _add_how(how: argparse._ArgumentGroup) -> None:
     how.add_argument(
         "--wait-for-server", metavar="SECONDS", help="for one that went away to come back (60)"
     )
+
+
+def _add_how(how: argparse._ArgumentGroup) -> None:
+    _add_servers(how)
     how.add_argument("--out", metavar="DIR", help="the folder of all runs (runs)")
     how.add_argument("--step-timeout", metavar="SECONDS", help="give a step up after that")
     how.add_argument(

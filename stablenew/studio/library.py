@@ -136,36 +136,36 @@ class Library:
         first: Mapping[str, Any] = pictures[0]["settings"] if pictures else {}
         tags = {**(read[0].metadata.get("metadata") or {})} if read else {}
         kind = "plan" if plan is not None or problem else "run"
-        good = sum(run.metadata.get("outcome") == "succeeded" for run in read)
         config = (plan or {}).get("config") or {}
         steps = _steps(plan) if plan else len(runs)
-        state = "complete" if good >= steps else "unfinished"
-        if owner == here:
-            state = "running"
-        elif is_held(self._out, owner):
-            state = "elsewhere"
-        elif problem:
-            state = "broken"
+        whole = sum(run.metadata.get("outcome") == "succeeded" for run in read) >= steps
         prompt = first.get("prompt") or (config.get("txt2img") or {}).get("prompt") or ""
         return {
             "id": owner,
             "kind": kind,
-            "created_at": (plan or {}).get("created_at")
-            or (read[0].metadata.get("timestamp") if read else None),
+            "created_at": _either("created_at", plan, "timestamp", read),
             "title": _title(plan, tags) or str(prompt)[:80] or owner,
             "prompt": prompt,
             "model": first.get("model"),
-            "backend": (plan or {}).get("backend")
-            or (read[0].metadata["backend"] if read else None),
+            "backend": _either("backend", plan, "backend", read),
             "steps": steps,
             "pictures": len(pictures),
             "rated": len(ratings),
             "best": max(ratings, default=None),
             "tags": {name: value for name, value in tags.items() if name not in _OURS},
-            "state": state,
+            "state": self._state(owner, here, whole=whole, broken=bool(problem)),
             "problem": problem,
             "covers": [each["thumb"] for each in pictures[:_COVERS]],
         }
+
+    def _state(self, owner: str, here: str | None, *, whole: bool, broken: bool) -> str:
+        if owner == here:
+            return "running"
+        if is_held(self._out, owner):
+            return "elsewhere"
+        if broken:
+            return "broken"
+        return "complete" if whole else "unfinished"
 
     def _plan(self, owner: str) -> tuple[dict[str, Any] | None, str | None]:
         try:
@@ -283,6 +283,11 @@ def _title(plan: Mapping[str, Any] | None, tags: Mapping[str, Any]) -> str:
     axes = ((plan or {}).get("plan") or {}).get("axes") or ()
     varied = " × ".join(str(axis.get("path") or axis.get("name") or "") for axis in axes)
     return f"{name}: {varied}" if name and varied else str(name or varied)
+
+
+def _either(of_plan: str, plan: Mapping[str, Any] | None, of_run: str, runs: list[Run]) -> Any:
+    """Return what a plan's file says, or else the first of its runs."""
+    return (plan or {}).get(of_plan) or (runs[0].metadata.get(of_run) if runs else None)
 
 
 def _has(text: str, words: str) -> bool:
