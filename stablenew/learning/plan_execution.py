@@ -35,6 +35,7 @@ class PlanExecution:
         error: What ended the plan, where that was none of its steps.
         had_enough: Whether whoever rates ended it.
         out_of_time: Whether steps were left because they would not have been done in time.
+        longest: Seconds that the longest step took so far.
         same: Finds settings that change nothing.
         is_over: Says whether no further step is to begin.
     """
@@ -47,6 +48,7 @@ class PlanExecution:
     error: Failure | None = None
     had_enough: bool = False
     out_of_time: bool = False
+    longest: float = 0.0
     same: SameFinder = attrs.field(factory=SameFinder)
     is_over: Callable[[], bool] = lambda: False
     _take: Callable[[LearningRunResult, Sequence[StageOutput]], None] = lambda _, __: None
@@ -62,6 +64,7 @@ class PlanExecution:
     def end_step(self, result: LearningRunResult, outputs: Sequence[StageOutput]) -> None:
         """Note what became of a step, and the pictures that it has."""
         self.results.append(result)
+        self.longest = max(self.longest, result.duration)
         self._take(result, outputs)
         self.same.add(result.step.varied, outputs, result.step.index)
 
@@ -91,11 +94,6 @@ class PlanExecution:
         """Return whether another step, as long as the longest so far, would take too long."""
         limit, longest = self.context.max_seconds, self.longest
         return limit is not None and longest > 0 and elapsed + longest > limit
-
-    @property
-    def longest(self) -> float:
-        """Seconds that the longest step took so far."""
-        return max((each.duration for each in self.results), default=0.0)
 
     def extend(self, cells: Sequence[int]) -> Steps:
         """Add steps for an adaptive plan's next cells; return those of them that are to be run."""
