@@ -36,14 +36,16 @@ def recorded_history(name: str) -> list[dict[str, Any]]:
     return [{**each, "timestamp": each["t"]} for each in step["body"]]
 
 
-def holder(history: Sequence[Mapping[str, Any]], now: float, sent: float) -> Holder:
+def holder(
+    history: Sequence[Mapping[str, Any]], now: float, sent: float, took: float = 0.004
+) -> Holder:
     """Return whose request runs at a moment, for whom a request was sent before it."""
     past = [each for each in history if each["timestamp"] <= now]
     open_jobs = [each for each in past if each["op"] == "begin"]
     ended = {each["id"] for each in past if each["op"] == "end"}
     inner = next(each for each in reversed(open_jobs) if each["id"] not in ended)
     status = {"id": inner["id"], "elapsed": round(now - inner["timestamp"], 2)}
-    moment = Moment(asked=now - sent, told=now - sent + 0.004)
+    moment = Moment(asked=now - sent, told=now - sent + took)
     return _holder_of(status, moment, past)
 
 
@@ -61,6 +63,13 @@ def test_of_two_requests_the_one_that_ran_already_is_somebody_elses() -> None:
     assert holder(history, 1.0, sent=second) is Holder.OTHERS
     assert holder(history, 2.0, sent=second) is Holder.UNCLEAR  # or that of a third client
     assert holder(history, 2.0, sent=first) is Holder.UNCLEAR  # two began since
+
+
+def test_an_answer_that_took_long_does_not_say_whose_request_runs() -> None:
+    history = recorded_history("sdnext_queue_two_requests")
+    assert holder(history, 1.0, sent=0.152, took=0.6) is Holder.UNCLEAR  # the other one runs
+    assert holder(history, 1.0, sent=0.05, took=0.6) is Holder.UNCLEAR
+    assert holder(history, 1.0, sent=0.05, took=0.4) is Holder.OURS
 
 
 def test_a_request_right_after_one_of_ours_is_ours() -> None:

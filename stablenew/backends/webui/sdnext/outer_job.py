@@ -38,6 +38,10 @@ _OUTER = "api-"
 _CLEAR_WITHIN = 2.0
 """Seconds after ours was sent in which what begins is ours."""
 
+_TOLD_WITHIN = 0.5
+"""Seconds that an answer may take: of a slow one nobody knows when it was true, and so whether
+another client's request began before ours was sent."""
+
 _KNOWN_FOR = 1.0
 """Seconds for which an answer of the history is good: a request that runs does so until its end."""
 
@@ -140,6 +144,8 @@ def _holder_of(
         moment: When that was told, in seconds since our request was sent.
         history: What began and ended on the server, by its own clock.
     """
+    if moment.told - moment.asked > _TOLD_WITHIN:
+        return Holder.UNCLEAR
     began = [each for each in history if each.get("op") == "begin"]
     inner = [_time(each) for each in began if each.get("id") == status.get("id")]
     outer = [each for each in began if _is_outer(each)]
