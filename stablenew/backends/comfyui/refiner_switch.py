@@ -1,7 +1,7 @@
 """The step with which a refiner takes over: AUTOMATIC1111 goes by noise, not by steps. Pure.
 
 Its `refiner_switch_at` is a part of the thousand timesteps that the model was trained with. Karras
-spends its steps where little noise is left: of 20, the eighth is past 0.8 of the timesteps.
+spends its steps where little noise is left: of 20, twelve begin before 0.8 of the timesteps.
 """
 
 from __future__ import annotations
