@@ -5,6 +5,7 @@ A rated run that varied nothing stands for the settings that its config names.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -142,12 +143,18 @@ def _unrecorded(path: Path) -> LearningRecord | None:
     try:
         data = msgspec.json.decode(path.read_bytes())
         outputs = [{**each.get("settings", {}), **each} for each in data["stage_outputs"]]
+        made = Counter(each["stage"] for each in outputs)
+        events = [
+            {"duration_s": stage.get("duration"), "images": made[stage["stage"]]}
+            for stage in data["stages"]
+        ]
         return LearningRecord(
             run_id=data["run_id"],
             plan_id=data.get("plan_id"),
             base_config=data.get("config") or {},
             metadata=data.get("metadata") or {},
             stage_plan=tuple(stage["stage"] for stage in data["stages"]),
+            stage_events=tuple(events),
             outputs=tuple(outputs),
         )
     except (OSError, *NOT_JSON, KeyError, TypeError, AttributeError):

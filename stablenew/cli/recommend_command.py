@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from stablenew._convert import json_line
+from stablenew._names import suggestion
 from stablenew.advice.joint_advice import JointAdvice
 from stablenew.advice.kept_chains import chains_file
-from stablenew.advice.observations import gather_observations
+from stablenew.advice.observations import Observations, gather_observations
 from stablenew.advice.priors import read_priors
 from stablenew.advice.recommend_jointly import FEWEST, advise_all
 from stablenew.advice.recommendation import Recommendation, advise
@@ -50,6 +51,7 @@ def recommend_command(
     bad = BadLines()
     prior = read_priors(priors)
     seen = gather_observations(out, plan_id=plan_id, report=bad)
+    _check_model(model, seen)
     found = advise(seen, stage=stage, prompt=prompt, model=model)
     joint = advise_all(seen, prior, stage=stage, prompt=prompt, model=model, subscore=subscore,
                        kept=chains_file(out, plan_id, subscore))  # fmt: skip
@@ -65,6 +67,16 @@ def recommend_command(
         _plot(joint, plot)
         say(f"plot: {plot}", err=as_json)
     return ExitCode.SUCCEEDED
+
+
+def _check_model(model: str | None, seen: Observations) -> None:
+    """Refuse a model that nobody has rated anything of: the answer would be that of the others."""
+    chosen = {key for choice in seen.choices for key in choice}
+    said = [each for key, each in seen.pictures.items() if each.rating is not None or key in chosen]
+    models = sorted({each.model for each in said if each.model})
+    if model is not None and models and model not in models:
+        said_of = f"nothing that it made is rated; {suggestion(model, models)}"
+        raise ConfigError(f"--model: given {model!r}, {said_of}")
 
 
 def _check(out: str, stage: str | None, plan_id: str | None) -> None:

@@ -295,6 +295,8 @@ async def test_ratings_of_a_plan_give_an_answer_and_a_config(
         table = tomllib.loads(best.read_text())["txt2img"]
         assert table["sampler_name"] == "Euler"
         assert 2 <= table["cfg_scale"] <= 11
+    with pytest.raises(ConfigError, match="--model: given 'nope', nothing that it made is rated"):
+        shown(runs, model="nope")
     png = tmp_path / "advice.png"
     shown(runs, plot=str(png))
     assert png.read_bytes().startswith(b"\x89PNG")

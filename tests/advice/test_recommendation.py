@@ -407,6 +407,8 @@ async def test_ratings_of_runs_made_while_learning_was_off_count(runs: Path) -> 
     assert (found.parameter, found.value, found.ratings) == ("txt2img.steps", 9, 3)
     assert len(problems) == 1
     assert "ghost/txt2img_1, which is no picture that is known" in problems[0]
+    seconds = [picture.seconds for picture in gather_observations(runs).pictures.values()]
+    assert [each is not None and each > 0 for each in seconds] == [True] * 3
 
 
 async def test_plans_whose_names_begin_alike_stay_apart(runs: Path) -> None:
