@@ -87,12 +87,15 @@ def parse_exploration(text: str, named: Named = by_config) -> tuple[str, tuple[S
 
     Raises:
         OverrideError: An unknown path, a value of another type, a span with nothing in it, a seed,
-            or fewer than two values.
+            a prompt, or fewer than two values.
     """
     path, given = _split(text)
     path, kind = named(path)
     if path.rpartition(".")[2] in _LUCK:
         raise OverrideError(f"{path}: a seed is luck and no choice; expected another setting")
+    if path.rpartition(".")[2] in _CONDITIONS:
+        instead = "expected a setting, and several prompts by --prompt or --pack"
+        raise OverrideError(f"{path}: settings are compared under a prompt; {instead}")
     if ".." in given and "," in given and kind in (int, float):
         raise OverrideError(
             f"{path}: given {given!r}, expected LOW..HIGH alone, or a list of values"
@@ -105,6 +108,7 @@ def parse_exploration(text: str, named: Named = by_config) -> tuple[str, tuple[S
 
 
 _LUCK = ("seed", "noise_seed", "subseed")
+_CONDITIONS = ("prompt", "negative_prompt")
 _SIDES, _SIDE_STEP = ("width", "height"), 64
 
 
