@@ -18,6 +18,7 @@ from stablenew.cli.outputs import in_few_lines, left_in
 from stablenew.cli.printing import say
 from stablenew.cli.progress import counted
 from stablenew.cli.unfinished import resume_line
+from stablenew.errors import ConfigError
 from stablenew.pipeline.durations import Estimate
 from stablenew.pipeline.results import Failure, Outcome, PipelineRunResult
 
@@ -80,7 +81,7 @@ def say_end(
             raise lines.problem
     if timing is not None:
         with suppress(BrokenPipeError):  # who reads no further has seen enough
-            for line in _closing_lines(files, ended, timing):
+            for line in _closing_lines(job, files, ended, timing):
                 say(line, err=lines is not None, flush=True)
     elif ended.outcome is not Outcome.SUCCEEDED:
         say(f"stablenew: {ended.summary}", err=True)
@@ -118,7 +119,9 @@ def _fill_in(
     envelope.errors += problems
 
 
-def _closing_lines(files: list[tuple[str, Path]], ended: Ended, timing: Timing) -> Iterator[str]:
+def _closing_lines(
+    job: Job, files: list[tuple[str, Path]], ended: Ended, timing: Timing
+) -> Iterator[str]:
     pictures = [output for run in ended.runs for output in run.outputs]
     expected = ""
     if timing.estimate is not None and timing.estimate.seconds >= WORTH_SAYING:
@@ -137,14 +140,16 @@ def _closing_lines(files: list[tuple[str, Path]], ended: Ended, timing: Timing) 
         yield from answer_lines(ended.advice)
     if not ended.complete and any(kind == "plan" for kind, _ in files):
         folder = next(path.parent for kind, path in files if kind == "plan")
-        yield f"{'go on with':<14} {resume_line(folder)}"
+        yield f"{'go on with':<14} {resume_line(folder, job)}"
     for kind, path in in_few_lines(files):
         yield f"{kind.replace('_', ' '):<14} {path}"
 
 
 def _problems(app: App, ended: Ended, left: Sequence[str]) -> Iterator[str]:
     if ended.error is not None:
-        yield f"what ended the plan: {ended.error.kind}: {ended.error}"
+        ours = ended.error.kind == ConfigError.__name__  # which says itself what it is about
+        kind = "" if ours else f"{ended.error.kind}: "
+        yield f"what ended the plan: {kind}{ended.error}"
     yield from left
     recorder = app.pipeline.recorder
     if recorder and recorder.problem:

@@ -46,6 +46,11 @@ class ProgramRater:
         self._patience = patience
         self._failed = 0
 
+    @property
+    def command(self) -> str:
+        """The program and its arguments, as a shell would read them."""
+        return shlex.join(self._words)
+
     async def __call__(self, picture: Shown, /) -> Rating | int | None:
         """Return a picture's rating; one without a number where the program did not rate it.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -19,9 +20,19 @@ _LOOKED_AT = 20
 """How many of the newest plans are looked at."""
 
 
-def resume_line(folder: Path) -> str:
-    """Return the line that goes on with a plan."""
-    return f"python -m stablenew.run --resume {folder}"
+def resume_line(folder: Path, job: Job | None = None) -> str:
+    """Return the line that goes on with a plan.
+
+    Args:
+        folder: The plan's.
+        job: The plan's, for what its file does not keep: who shares it, and what rates it.
+    """
+    line = f"python -m stablenew.run --resume {folder}"
+    if job is not None and job.workers is not None:
+        line += f" --workers {job.workers}"
+    if job is not None and job.rater is not None:
+        line += f" --rater {shlex.quote(job.rater.command)}"
+    return line
 
 
 def unfinished(job: Job) -> list[str]:

@@ -126,7 +126,11 @@ def test_a_rater_that_fails_thrice_ends_the_plan_with_what_it_said(
     words = ["--backend", "fake", "--prompt", "a", "--explore", "txt2img.cfg_scale=1..12"]
     assert main([*words, "--rater", f"{sys.executable} -S scorer.py"]) == 1
     shown = capsys.readouterr()
-    assert "no such model: the third time in a row" in shown.out + shown.err
+    assert "what ended the plan: --rater: " in shown.err
+    assert "no such model: the third time in a row" in shown.err
+    (folder,) = (path.parent for path in Path("runs").glob("*/plan.json"))
+    again = f"--resume {folder} --rater '{sys.executable} -S scorer.py'"
+    assert again in shown.out + shown.err
     (plan,) = Path("runs").glob("*/plan.json")
     made = len(list(Path("runs").glob("*/run_metadata.json")))
     assert main([*words, "--dry-run"]) == 0

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
+from stablenew.cli.job import Job
+from stablenew.cli.unfinished import resume_line
 from tests.cli.program import run
 
 WORDS = ("--prompt", "a blue cat", "--seed", "1", "--set", "txt2img.steps=1")
@@ -36,3 +40,8 @@ def test_workers_are_of_the_embedded_model_alone(tmp_path: Path) -> None:
     assert "--workers: given with the backend 'server', expected the embedded one" in done.stderr
     done = run(*WORDS, "--workers", "0", cwd=tmp_path, expect=2)
     assert "--workers: given 0, expected" in done.stderr
+
+
+def test_the_line_that_goes_on_with_a_plan_says_how_many_share_it() -> None:
+    job = cast(Job, SimpleNamespace(workers=2, rater=None))
+    assert resume_line(Path("runs/p"), job) == "python -m stablenew.run --resume runs/p --workers 2"
