@@ -42,7 +42,7 @@ from stablenew.config.input_file import read_table
 from stablenew.config.pipeline_config import PipelineConfig
 from stablenew.config.prompt import Prompt
 from stablenew.config.prompt_pack import STDIN
-from stablenew.config.settings import Settings
+from stablenew.config.settings import WITH_SERVER, Settings
 from stablenew.config.sweep import by_config
 from stablenew.controller.pinned_plan import resumed_plan
 from stablenew.errors import ConfigError
@@ -274,10 +274,14 @@ def _read_resumed(flags: Mapping[str, object], environ: Mapping[str, str]) -> Jo
     given = merged(options_from_flags(flags), options_from_environment(environ))
     named = ("auth", "wait_for_server", "stall_timeout", "mix_servers", "skip_unreachable")
     values = {name: getattr(given, name) for name in named}
-    values |= where(given.servers or stored.urls or as_texts(stored.url))
+    servers = given.servers or stored.urls or as_texts(stored.url)
+    values |= where(servers)
+    # A plan keeps one kind, and with --mix-servers it began on others as well: each is asked.
+    several = len(servers) > 1 and stored.backend in WITH_SERVER
+    began_on = "server" if several else stored.backend
     settings = Settings(
         out=folder.parent,
-        backend=given.backend or stored.backend or "embedded",
+        backend=given.backend or began_on or "embedded",
         learning_enabled=stored.learning_enabled,
         step_timeout=given.step_timeout or stored.step_timeout,
         **{name: value for name, value in values.items() if value is not None},

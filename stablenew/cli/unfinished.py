@@ -20,19 +20,14 @@ _LOOKED_AT = 20
 """How many of the newest plans are looked at."""
 
 
-def resume_line(folder: Path, job: Job | None = None) -> str:
-    """Return the line that goes on with a plan.
-
-    Args:
-        folder: The plan's.
-        job: The plan's, for what its file does not keep: who shares it, and what rates it.
-    """
-    line = f"python -m stablenew.run --resume {folder}"
-    if job is not None and job.workers is not None:
-        line += f" --workers {job.workers}"
-    if job is not None and job.rater is not None:
-        line += f" --rater {shlex.quote(job.rater.command)}"
-    return line
+def resume_line(folder: Path, job: Job) -> str:
+    """Return the line that goes on with a plan, with what a job was given that no plan keeps."""
+    words = ["python", "-m", "stablenew.run", "--resume", str(folder)]
+    words += ["--mix-servers"] if job.settings.mix_servers else []
+    words += ["--skip-unreachable"] if job.settings.skip_unreachable else []
+    words += ["--workers", str(job.workers)] if job.workers else []
+    words += ["--rater", job.rater.command] if job.rater else []
+    return shlex.join(words)
 
 
 def unfinished(job: Job) -> list[str]:
@@ -52,7 +47,7 @@ def unfinished(job: Job) -> list[str]:
         if not progress.complete:
             most = "up to " if stored.plan.is_adaptive else ""
             done = f"{len(progress.finished)} of {most}{stored.plan.most_steps} steps done"
-            lines.append(f"{folder.name} is unfinished ({done}); {resume_line(folder)}")
+            lines.append(f"{folder.name} is unfinished ({done}); {resume_line(folder, job)}")
     return lines
 
 

@@ -20,6 +20,7 @@ assert open(sys.argv[1], "rb").read(4) == b"\\x89PNG"
 print("a line of its own")
 print(float(os.path.dirname(sys.argv[1])[-1]) + 0.2)  # the step's number
 """
+PROGRAM = f"{sys.executable} -S scorer.py"
 
 
 def picture(path: Path = Path("/pictures/one.png")) -> Shown:
@@ -112,8 +113,7 @@ def test_an_exploration_is_rated_by_a_program(
         "--explore",
         "txt2img.cfg_scale=1..12",
     ]
-    program = f"{sys.executable} -S scorer.py"
-    assert main([*words, "--max-pictures", "6", "--rater", program]) == 0
+    assert main([*words, "--max-pictures", "6", "--rater", PROGRAM]) == 0
     ratings = sorted(each.rating or 0 for each in read_feedback("runs").ratings.values())
     assert ratings == [1, 2, 3, 4, 5]  # the sixth says 6, which is none
 
@@ -124,20 +124,20 @@ def test_a_rater_that_fails_thrice_ends_the_plan_with_what_it_said(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "scorer.py").write_text("raise SystemExit('no such model')")
     words = ["--backend", "fake", "--prompt", "a", "--explore", "txt2img.cfg_scale=1..12"]
-    assert main([*words, "--rater", f"{sys.executable} -S scorer.py"]) == 1
+    assert main([*words, "--rater", PROGRAM]) == 1
     shown = capsys.readouterr()
     assert "what ended the plan: --rater: " in shown.err
     assert "no such model: the third time in a row" in shown.err
-    (folder,) = (path.parent for path in Path("runs").glob("*/plan.json"))
-    again = f"--resume {folder} --rater '{sys.executable} -S scorer.py'"
-    assert again in shown.out + shown.err
     (plan,) = Path("runs").glob("*/plan.json")
+    again = f"python -m stablenew.run --resume {plan.parent} --rater '{PROGRAM}'"
+    assert f"go on with     {again}\n" in shown.out
     made = len(list(Path("runs").glob("*/run_metadata.json")))
     assert main([*words, "--dry-run"]) == 0
     assert main(["--resume", str(plan.parent), "--dry-run"]) == 0
     new, left = capsys.readouterr().out.split("… and what the ratings")[:2]
     assert "pictures: up to 24, backend calls: about 24" in new  # the seed is drawn anew
     assert f"pictures: up to 24, backend calls: about {24 - made}" in left
-    assert main([*words, "--rater", f"{sys.executable} -S scorer.py"]) == 1
-    assert f"is unfinished ({made} of up to 24 steps done)" in capsys.readouterr().err
+    assert main([*words, "--rater", PROGRAM]) == 1
+    said = f"is unfinished ({made} of up to 24 steps done); {again}\n"
+    assert said in capsys.readouterr().err
     assert not read_feedback(tmp_path / "runs").ratings

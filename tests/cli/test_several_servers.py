@@ -13,6 +13,9 @@ import pytest
 from stablenew import app
 from stablenew.backends.base import Capabilities
 from stablenew.backends.fake import FAKE_CAPABILITIES, Behaviour, FakeBackend
+from stablenew.cli.job import Job
+from stablenew.cli.unfinished import resume_line
+from stablenew.config.pipeline_config import PipelineConfig
 from stablenew.config.settings import Settings
 from stablenew.errors import BackendUnavailableError, ConfigError
 from stablenew.learning.learning_events import (
@@ -38,12 +41,14 @@ class Server(FakeBackend):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(Behaviour(delay=0.004))
-        self.url = settings.url
+        self.url, self._kind = settings.url, settings.backend
 
     async def capabilities(self) -> Capabilities:
         if "gone" in self.url:
             raise BackendUnavailableError(f"nobody answers at {self.url}")
         kind = "comfyui" if "comfy" in self.url else "webui"
+        if self._kind not in ("server", kind):
+            raise BackendUnavailableError(f"{self.url} answers, but is no {self._kind}")
         return attrs.evolve(FAKE_CAPABILITIES, backend=kind)
 
 
@@ -55,7 +60,7 @@ def servers() -> Iterator[list[str]]:
         opened.append(settings.url)
         return Server(settings)
 
-    with mock.patch.dict(app.BACKENDS, server=make, webui=make):
+    with mock.patch.dict(app.BACKENDS, server=make, webui=make, comfyui=make):
         yield opened
 
 
@@ -150,6 +155,28 @@ def test_a_resumed_plan_goes_on_with_its_servers(tmp_path: Path, servers: list[s
     assert servers == [A, B, A, B]
     run("--resume", str(plan.parent), "--url", B, cwd=tmp_path)
     assert servers[4:] == [B]
+
+
+def test_a_plan_of_several_kinds_goes_on_with_each_as_it_answers(tmp_path: Path) -> None:
+    mixed = ("--url", "http://comfy:1", "--url", A, "--mix-servers")
+    run(*mixed, *SWEEP, "--max-steps", "2", cwd=tmp_path)
+    (plan,) = tmp_path.glob("runs/*/plan.json")
+    assert json.loads(plan.read_bytes())["backend"] == "comfyui"
+    again = ("--resume", str(plan.parent))
+    done = run(*again, cwd=tmp_path, expect=2)
+    assert f"http://comfy:1 is comfyui, {A} is webui: their pictures differ" in done.stderr
+    run(*again, "--mix-servers", cwd=tmp_path)
+    done = run(*again, "--url", A, "--url", B, cwd=tmp_path, expect=2)
+    assert "backend: the plan began on comfyui 1, and this is webui 1" in done.stderr
+
+
+def test_the_line_that_goes_on_has_what_no_plan_keeps() -> None:
+    settings = Settings(mix_servers=True, skip_unreachable=True)
+    what = {"config": PipelineConfig(), "plan": None, "images": 1, "max_steps": None}
+    job = Job(settings=settings, metadata={}, workers=3, **what)  # type: ignore[arg-type]
+    line = resume_line(Path("my runs/p"), job)
+    given = "--mix-servers --skip-unreachable --workers 3"
+    assert line == f"python -m stablenew.run --resume 'my runs/p' {given}"
 
 
 def step(index: int, node: str) -> dict[str, object]:
