@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
+import attrs
+
 from stablenew.cli.job import Job
 from stablenew.config.pipeline_config import PipelineConfig
 from stablenew.controller.marker import is_held
@@ -47,7 +49,10 @@ def unfinished(job: Job) -> list[str]:
         if not progress.complete:
             most = "up to " if stored.plan.is_adaptive else ""
             done = f"{len(progress.finished)} of {most}{stored.plan.most_steps} steps done"
-            lines.append(f"{folder.name} is unfinished ({done}); {resume_line(folder, job)}")
+            # What another backend began takes no --workers.
+            shared = stored.backend in ("", "embedded")
+            asked = job if shared else attrs.evolve(job, workers=None)
+            lines.append(f"{folder.name} is unfinished ({done}); {resume_line(folder, asked)}")
     return lines
 
 

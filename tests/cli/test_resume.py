@@ -16,6 +16,9 @@ import pytest
 from stablenew import app
 from stablenew.backends.base import StageRequest
 from stablenew.backends.fake import Behaviour, FakeBackend
+from stablenew.cli.arguments import run_parser
+from stablenew.cli.job import read_job
+from stablenew.cli.unfinished import unfinished
 from stablenew.errors import BackendError
 from tests.cli.program import run
 from tests.support import lines
@@ -165,6 +168,17 @@ def test_a_plan_file_that_cannot_be_read_is_one_line(
     (folder / "plan.json").write_text(content)
     done = run("--resume", "runs/plan-1", cwd=tmp_path, expect=2)
     assert done.stderr == f"stablenew: runs/plan-1/plan.json: no plan: {said}\n"
+
+
+def test_a_plan_of_another_backend_is_named_without_the_workers(
+    cut: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(cut)
+    words = [*SWEEP, "--learn", "--backend", "embedded", "--workers", "2"]
+    job = read_job(vars(run_parser().parse_args(words)), {})
+    assert job.workers == 2
+    (line,) = unfinished(job)
+    assert line.endswith(f"--resume {plan_of(cut)}")
 
 
 def test_a_time_limit_ends_with_the_line_that_goes_on(tmp_path: Path) -> None:
