@@ -29,10 +29,10 @@ studio: .venv/.run
 	$(BIN)/stablenew studio
 
 test: .venv/.test
-	$(BIN)/python -m pytest -n 4 --dist worksteal
+	$(BIN)/python -m pytest -n 6 --dist worksteal
 
 coverage: .venv/.test
-	$(BIN)/python -m pytest -n 4 --dist worksteal --cov --cov-report term-missing:skip-covered
+	$(BIN)/python -m pytest -n 6 --dist worksteal --cov --cov-report term-missing:skip-covered
 
 test-thorough: .venv/.test
 	STABLENEW_THOROUGH=1 $(BIN)/python -m pytest -n 4 --dist worksteal -o faulthandler_timeout=3000 \
