@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 import attrs
 import msgspec
@@ -60,6 +60,11 @@ def as_python(value: object) -> object:
 
 
 _OWN = frozenset({str, int, float, bool, type(None)})
+
+
+def is_a_number(value: object) -> TypeGuard[int | float]:
+    """Return whether a value is a number; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def takes_numpy(_: type, fields: list[attrs.Attribute[object]]) -> list[attrs.Attribute[object]]:

@@ -119,14 +119,26 @@ def _most_promising(
         there = draws.features.of(grid.rows(waiting)) @ draws.weights.T
         beaten = np.maximum(beaten, there.max(axis=0))
     open_ = np.array([tuple(each) not in made for each in numbers.tolist()])
-    picked: list[Numbers] = []
-    for _ in range(min(batch, int(open_.sum()))):
+    return [numbers[each] for each in promising(quality, beaten, open_, batch)]
+
+
+def promising(quality: Array, beaten: Array, open_: NDArray[np.bool_], count: int) -> list[int]:
+    """Return which candidates are expected to beat something by most, each beside those before it.
+
+    Args:
+        quality: Of each candidate, a row, in each draw.
+        beaten: What is to be beaten, in each draw.
+        open_: Which candidates may be taken.
+        count: How many to return, fewer where fewer may be taken.
+    """
+    means, open_ = quality.mean(axis=1), open_.copy()
+    picked: list[int] = []
+    for _ in range(min(count, int(open_.sum()))):
         gains = np.where(open_, np.maximum(quality - beaten, 0.0).mean(axis=1), -1.0)
         # Where no draw promises anything, the likeliest by its mean is asked again.
-        best = int(np.lexsort((quality.mean(axis=1), gains))[-1])
-        picked.append(numbers[best])
-        open_[best] = False
-        beaten = np.maximum(beaten, quality[best])
+        picked.append(int(np.lexsort((means, gains))[-1]))
+        open_[picked[-1]] = False
+        beaten = np.maximum(beaten, quality[picked[-1]])
     return picked
 
 

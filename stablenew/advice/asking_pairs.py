@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stablenew._blas import one_blas_thread
-from stablenew.advice.asking import FIRST, conditions_of, pictures_of, rows_of
+from stablenew.advice.asking import FIRST, conditions_of, pictures_of, promising, rows_of
 from stablenew.advice.candidates import Grid, candidates
 from stablenew.advice.joint_model import Draws, JointModel
 from stablenew.advice.judgements import Judged
@@ -87,12 +87,5 @@ def _most_promising(
     keys = [tuple(each) for each in numbers.tolist()]
     open_ = np.array([n != best and frozenset((keys[best], key)) not in shown
                       for n, key in enumerate(keys)])  # fmt: skip
-    found: list[tuple[Numbers, Numbers]] = []
-    beaten = quality[best]
-    for _ in range(min(count, int(open_.sum()))):
-        gains = np.where(open_, np.maximum(quality - beaten, 0.0).mean(axis=1), -1.0)
-        other = int(gains.argmax())
-        found.append((numbers[best], numbers[other]))
-        open_[other] = False
-        beaten = np.maximum(beaten, quality[other])
-    return found
+    others = promising(quality, quality[best], open_, count)
+    return [(numbers[best], numbers[other]) for other in others]

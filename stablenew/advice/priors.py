@@ -11,7 +11,7 @@ from pathlib import Path
 import attrs
 
 from stablenew._arguments import shown
-from stablenew._convert import frozen_mapping
+from stablenew._convert import frozen_mapping, is_a_number
 from stablenew._names import suggestion
 from stablenew.errors import ConfigError
 
@@ -153,8 +153,7 @@ def _wrong(name: str, value: object) -> str | None:
 
 
 def _number(value: object) -> bool:
-    plain = isinstance(value, int | float) and not isinstance(value, bool)
-    return plain and abs(value) < 1e6  # type: ignore[arg-type]
+    return is_a_number(value) and abs(value) < 1e6
 
 
 def _setting(name: str, given: object, problems: list[str]) -> SettingPrior:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import TypeGuard
 
+from stablenew._convert import is_a_number
 from stablenew.config.pipeline_config import Setting
 
 _MOST_TRIED = 40
@@ -40,9 +41,7 @@ def ordered(values: Iterable[Setting]) -> list[Setting]:
 
 def is_number(value: Setting) -> TypeGuard[int | float]:
     """Return whether a value is a number to reckon with: no bool, no NaN, nothing astronomic."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return abs(value) < _MOST
+    return is_a_number(value) and abs(value) < _MOST
 
 
 _MOST = 10**30

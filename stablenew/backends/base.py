@@ -230,6 +230,17 @@ class InterruptReceipt:
     seconds: float
     detail: str = ""
 
+    @classmethod
+    def of_nothing(cls, request_id: str) -> Self:
+        """Return the receipt of a job that there is not, or no more."""
+        return cls(
+            request_id=request_id,
+            call="",
+            confirmed=True,
+            seconds=0.0,
+            detail="nothing was under way",
+        )
+
 
 @runtime_checkable
 class Draining(Protocol):

@@ -23,7 +23,7 @@ from functools import cache
 import attrs
 
 from stablenew._arguments import checked, takes
-from stablenew._convert import structure_field
+from stablenew._convert import is_a_number, structure_field
 from stablenew._names import suggestion
 from stablenew.config.extra_settings import EXTRA, extra_path, extra_value, is_extra, refusal
 from stablenew.config.pipeline_config import STAGES, PipelineConfig, Setting, stage_of
@@ -188,10 +188,9 @@ def checked_edit(path: str, value: object) -> str | float:
         if not isinstance(value, str):
             raise OverrideError(f"{path}: given {value!r}, expected text")
         return value
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not abs(value) <= 1_000:  # type: ignore[arg-type]
+    if not is_a_number(value) or not abs(value) <= 1_000:
         raise OverrideError(f"{path}: given {value!r}, expected a weight, such as 0.8")
-    return float(value)  # type: ignore[arg-type]
+    return float(value)
 
 
 def edit_prompts(config: PipelineConfig, path: str, value: str | float) -> PipelineConfig:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TypeGuard
 
-from stablenew._convert import as_python
+from stablenew._convert import as_python, is_a_number
 from stablenew.config.overrides import value_type
 from stablenew.config.pipeline_config import Setting
 from stablenew.errors import ConfigError
@@ -31,7 +32,7 @@ def further_values(path: str, values: Sequence[Setting], bounds: object) -> tupl
         said = f"given {low:g}..{high:g}, expected a lower and a higher number"
         raise ConfigError(f"{path}: {said}")
     expected = f"expected a number from {low:g} to {high:g}"
-    beyond = [v for v in values if not (_is_finite(v) and low <= float(v) <= high)]  # type: ignore[arg-type]
+    beyond = [v for v in values if not (_is_finite(v) and low <= float(v) <= high)]
     if beyond:
         raise ConfigError(*(f"{path}: given {value!r}, {expected}" for value in beyond))
     whole = value_type(path) is int
@@ -42,6 +43,5 @@ def further_values(path: str, values: Sequence[Setting], bounds: object) -> tupl
     return tuple(number for number in numbers if number not in values)
 
 
-def _is_finite(value: object) -> bool:
-    """Return whether a value is a number; true and false are none."""
-    return isinstance(value, int | float) and type(value) is not bool and math.isfinite(value)
+def _is_finite(value: object) -> TypeGuard[int | float]:
+    return is_a_number(value) and math.isfinite(value)

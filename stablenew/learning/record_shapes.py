@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from stablenew._convert import is_a_number
 from stablenew.config.overrides import setting_types
 from stablenew.config.pipeline_config import STAGES, Setting
 from stablenew.learning.learning_record import LearningRecord
@@ -58,7 +59,7 @@ def older_rating(record: LearningRecord) -> int | None:
     """Return the rating that an older record has in its metadata."""
     for name in ("user_rating", "rating"):
         value = record.tags.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool) and 1 <= value <= 5:
+        if is_a_number(value) and 1 <= value <= 5:
             return round(value)
     return None
 
@@ -77,7 +78,7 @@ def _of_type(path: str, value: object) -> Setting:
 
 def plain_setting(value: object) -> Setting:
     """Return a value as one of a setting's kinds; what is no number to reckon with, as text."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and not abs(value) < _MOST:
+    if is_a_number(value) and not abs(value) < _MOST:
         return str(value)
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 import attrs
 
+from stablenew._convert import is_a_number
 from stablenew.config.overrides import IMAGE, LORA, TEXT_EDITS
 from stablenew.config.pipeline_config import Setting
 from stablenew.learning.axis import Axis, Choice, axis_names
@@ -76,11 +77,7 @@ def _images(axis: Axis) -> tuple[str, ...]:
 
 
 def _order(values: Sequence[Setting]) -> tuple[int, ...]:
-    numbers = {
-        place: value
-        for place, value in enumerate(values)
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
+    numbers = {place: value for place, value in enumerate(values) if is_a_number(value)}
     if len(numbers) < len(values):
         return tuple(range(len(values)))
     return tuple(sorted(numbers, key=numbers.__getitem__))

@@ -132,7 +132,6 @@ class Library:
         plan, problem = self._plan(owner)
         read = [run for name in runs if (run := self.run(name, owner)) is not None]
         pictures = [each for run in read for each in run.pictures]
-        ratings = [each["rating"] for each in pictures if each["rating"]]
         first: Mapping[str, Any] = pictures[0]["settings"] if pictures else {}
         tags = {**(read[0].metadata.get("metadata") or {})} if read else {}
         kind = "plan" if plan is not None or problem else "run"
@@ -149,13 +148,10 @@ class Library:
             "model": first.get("model"),
             "backend": _either("backend", plan, "backend", read),
             "steps": steps,
-            "pictures": len(pictures),
-            "rated": len(ratings),
-            "best": max(ratings, default=None),
             "tags": {name: value for name, value in tags.items() if name not in _OURS},
             "state": self._state(owner, here, whole=whole, broken=bool(problem)),
             "problem": problem,
-            "covers": [each["thumb"] for each in pictures[:_COVERS]],
+            **_told_of(pictures),
         }
 
     def _state(self, owner: str, here: str | None, *, whole: bool, broken: bool) -> str:
@@ -283,6 +279,16 @@ def _title(plan: Mapping[str, Any] | None, tags: Mapping[str, Any]) -> str:
     axes = ((plan or {}).get("plan") or {}).get("axes") or ()
     varied = " × ".join(str(axis.get("path") or axis.get("name") or "") for axis in axes)
     return f"{name}: {varied}" if name and varied else str(name or varied)
+
+
+def _told_of(pictures: list[dict[str, Any]]) -> dict[str, Any]:
+    ratings = [each["rating"] for each in pictures if each["rating"]]
+    return {
+        "pictures": len(pictures),
+        "rated": len(ratings),
+        "best": max(ratings, default=None),
+        "covers": [each["thumb"] for each in pictures[:_COVERS]],
+    }
 
 
 def _either(of_plan: str, plan: Mapping[str, Any] | None, of_run: str, runs: list[Run]) -> Any:

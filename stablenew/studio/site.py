@@ -74,45 +74,10 @@ def site(studio: Studio) -> Starlette:
 
         return Route(path, answer, methods=[method])
 
-    gets: dict[str, Handler] = {
-        "/": _page,
-        "/api/state": _state,
-        "/api/form": _form,
-        "/api/queue": _queue,
-        "/api/plans": _plans,
-        "/api/plans/{id}": _plan,
-        "/api/plans/{id}/job": _plan_job,
-        "/api/plans/{id}/plan.toml": _plan_toml,
-        "/api/plans/{id}/events": _plan_events,
-        "/api/plans/{id}/to-rate": _to_rate,
-        "/api/plans/{id}/to-compare": _to_compare,
-        "/api/pictures": _pictures,
-        "/api/pictures/{run}/{image}": _picture,
-        "/api/preview/{run}": _preview,
-        "/api/events": _events,
-        "/files/{folder}/{name}": _file,
-        "/thumbnails/{run}/{image}.jpg": _thumbnail,
-    }
-    posts: dict[str, Handler] = {
-        "/api/servers": _add_server,
-        "/api/servers/search": _search_servers,
-        "/api/servers/forget": _forget_server,
-        "/api/dry-run": _dry_run,
-        "/api/queue": _enqueue,
-        "/api/queue/{id}/move": _move,
-        "/api/queue/{id}/remove": _remove,
-        "/api/pause": _pause,
-        "/api/resume": _resume,
-        "/api/skip-step": _skip_step,
-        "/api/cancel": _cancel,
-        "/api/ratings": _rate,
-        "/api/choices": _choose,
-        "/api/undo": _undo,
-    }
     return Starlette(
         routes=[
-            *(route(path, handler) for path, handler in {**gets, **GETS}.items()),
-            *(route(path, handler, "POST") for path, handler in {**posts, **POSTS}.items()),
+            *(route(path, handler) for path, handler in {**_GETS, **GETS}.items()),
+            *(route(path, handler, "POST") for path, handler in {**_POSTS, **POSTS}.items()),
             Mount("/static", StaticFiles(directory=_static("studio"), check_dir=False)),
             Mount("/shared", StaticFiles(directory=_static("report"), check_dir=False)),
         ],
@@ -336,3 +301,40 @@ async def _preview(studio: Studio, request: Request) -> Response:
 async def _events(studio: Studio, request: Request) -> ASGIApp:
     text = request.headers.get("last-event-id") or request.query_params.get("after") or ""
     return LiveEvents(feed=studio.feed, state=studio.state, after=Mark.read(text))
+
+
+_GETS: dict[str, Handler] = {
+    "/": _page,
+    "/api/state": _state,
+    "/api/form": _form,
+    "/api/queue": _queue,
+    "/api/plans": _plans,
+    "/api/plans/{id}": _plan,
+    "/api/plans/{id}/job": _plan_job,
+    "/api/plans/{id}/plan.toml": _plan_toml,
+    "/api/plans/{id}/events": _plan_events,
+    "/api/plans/{id}/to-rate": _to_rate,
+    "/api/plans/{id}/to-compare": _to_compare,
+    "/api/pictures": _pictures,
+    "/api/pictures/{run}/{image}": _picture,
+    "/api/preview/{run}": _preview,
+    "/api/events": _events,
+    "/files/{folder}/{name}": _file,
+    "/thumbnails/{run}/{image}.jpg": _thumbnail,
+}
+_POSTS: dict[str, Handler] = {
+    "/api/servers": _add_server,
+    "/api/servers/search": _search_servers,
+    "/api/servers/forget": _forget_server,
+    "/api/dry-run": _dry_run,
+    "/api/queue": _enqueue,
+    "/api/queue/{id}/move": _move,
+    "/api/queue/{id}/remove": _remove,
+    "/api/pause": _pause,
+    "/api/resume": _resume,
+    "/api/skip-step": _skip_step,
+    "/api/cancel": _cancel,
+    "/api/ratings": _rate,
+    "/api/choices": _choose,
+    "/api/undo": _undo,
+}

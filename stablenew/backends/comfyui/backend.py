@@ -26,7 +26,7 @@ from stablenew.backends.comfyui.capabilities import NAME
 from stablenew.backends.comfyui.feed import Feed
 from stablenew.backends.comfyui.hearing import Hearing
 from stablenew.backends.comfyui.job import Job
-from stablenew.backends.comfyui.job_ending import ending_of, nothing_stopped, receipt_of
+from stablenew.backends.comfyui.job_ending import ending_of, receipt_of
 from stablenew.backends.comfyui.job_state import JobState
 from stablenew.backends.comfyui.kept_nodes import KeptNodes
 from stablenew.backends.comfyui.probe import comfyui_version, probe
@@ -183,7 +183,7 @@ class ComfyUIBackend:
         self._drop(request_id)
         job = self._jobs.get(request_id)
         if job is None:
-            return nothing_stopped(request_id)
+            return InterruptReceipt.of_nothing(request_id)
         self._tasks.start_soon(job.hunt)
         with anyio.move_on_after(_INTERRUPT_WITHIN):
             await job.ended.wait()

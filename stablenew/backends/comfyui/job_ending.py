@@ -35,17 +35,6 @@ def ending_of(job: Job) -> JobState:
     return job.state
 
 
-def nothing_stopped(request_id: str) -> InterruptReceipt:
-    """Return the receipt of a job that there is not, or no more."""
-    return InterruptReceipt(
-        request_id=request_id,
-        call="",
-        confirmed=True,
-        seconds=0.0,
-        detail="nothing was under way",
-    )
-
-
 def receipt_of(job: Job, seconds: float) -> InterruptReceipt:
     """Return the receipt of a job that was asked to stop.
 

@@ -12,6 +12,7 @@ from types import MappingProxyType
 import attrs
 import msgspec
 
+from stablenew._convert import is_a_number
 from stablenew.config.pipeline_config import Setting
 from stablenew.errors import BackendProtocolError
 from stablenew.storage.record_reader import NOT_JSON
@@ -223,7 +224,7 @@ def _default(options: Mapping[str, object], choices: tuple[Setting, ...] | None)
 
 
 def _number(value: object) -> float | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return value if is_a_number(value) else None
 
 
 def _table(value: object) -> Mapping[str, object]:

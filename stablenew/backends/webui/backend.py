@@ -29,7 +29,7 @@ from stablenew.backends.webui.job import Job
 from stablenew.backends.webui.own_options import OwnOptions
 from stablenew.backends.webui.probe import probe
 from stablenew.backends.webui.progress import Snapshot
-from stablenew.backends.webui.receipts import nothing_stopped, receipt_of
+from stablenew.backends.webui.receipts import receipt_of
 from stablenew.backends.webui.sdnext.faults import explained
 from stablenew.backends.webui.sdnext.session import Session
 from stablenew.backends.webui.server import Flavour, Server
@@ -179,7 +179,7 @@ class WebUIBackend:
         """
         job = self._jobs.get(request_id) or self._dropped(request_id)
         if job is None:
-            return nothing_stopped(request_id)
+            return InterruptReceipt.of_nothing(request_id)
         started = anyio.current_time()
         self._tasks.start_soon(job.hunt)
         with anyio.move_on_after(_INTERRUPT_WITHIN):

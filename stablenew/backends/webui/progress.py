@@ -12,6 +12,8 @@ from enum import StrEnum
 
 import attrs
 
+from stablenew._convert import is_a_number
+
 PROGRESS = "/sdapi/v1/progress?skip_current_image=true"
 TASK = "/internal/progress"
 """Where a task is asked for by its id."""
@@ -102,8 +104,7 @@ def read_task(data: object) -> tuple[TaskState, Snapshot] | None:
 
 
 def _number(value: object) -> float:
-    plain = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if plain else 0.0  # type: ignore[arg-type]  # a number, as was checked
+    return float(value) if is_a_number(value) and math.isfinite(value) else 0.0
 
 
 def _seconds(value: object) -> float:

@@ -6,17 +6,6 @@ from stablenew.backends.base import InterruptReceipt
 from stablenew.backends.webui.job import INTERRUPT, Job
 
 
-def nothing_stopped(request_id: str) -> InterruptReceipt:
-    """Return the receipt of a job that there is not, or no more."""
-    return InterruptReceipt(
-        request_id=request_id,
-        call="",
-        confirmed=True,
-        seconds=0.0,
-        detail="nothing was under way",
-    )
-
-
 def receipt_of(job: Job, seconds: float) -> InterruptReceipt:
     """Return the receipt of a job that was asked to stop.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from stablenew._arguments import shown
+from stablenew._convert import is_a_number
 from stablenew.backends.comfyui.object_info import NodeClass, NodeInput
 from stablenew.backends.comfyui.workflows.ui_graph import UINode
 
@@ -57,8 +58,7 @@ def _is_extra(value: object, extra: tuple[str, ...], before: NodeInput) -> bool:
 def misfit(each: NodeInput, value: object) -> str:
     """Return what is wrong with a value that is to stand in an input; "" where it may be right."""
     if each.kind in _NUMBERS:
-        fits = isinstance(value, int | float) and not isinstance(value, bool)
-        fits = fits and (each.kind == "FLOAT" or float(value).is_integer())  # type: ignore[arg-type]
+        fits = is_a_number(value) and (each.kind == "FLOAT" or float(value).is_integer())
     elif each.kind == "BOOLEAN":
         fits = isinstance(value, bool) or value in (0, 1)
     elif each.kind == "STRING":
