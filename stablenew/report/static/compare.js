@@ -78,7 +78,8 @@ export class Compare {
   figure(p) {
     const { grid, ratings } = this.does, settings = grid.pictures.settingsOf(p), caption = grid.pictures.caption(p);
     const image = element("img", { src: p.address, alt: caption, className: p.width < 256 ? "small" : "" });
-    const facts = { rating: ratings.of(p) || "–", size: p.width + "×" + p.height, "run took": p.step.seconds.toFixed(1) + " s", "made on": p.step.node, "reused from": p.reused_from, ...settings };
+    /** @type {Record<string, unknown>} */
+    const facts = { rating: ratings.of(p) || "–", size: p.width + "×" + p.height, "run took": (p.step.seconds ?? p.seconds).toFixed(1) + " s", "made on": p.step.node, "reused from": p.reused_from, ...settings };
     if (p.warnings) facts.warnings = p.warnings.join("; ");
     const told = element("figcaption", {}, ...grid.start(settings.image), element("strong", { textContent: caption }), factList(facts));
     return element("figure", {}, element("div", { className: "view" }, image), this.buttons(p), told);

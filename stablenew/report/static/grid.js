@@ -73,7 +73,10 @@ export class Grid {
       const textContent = beside.map((axis, n) => axis.labels[at[n]]).join(" · ");
       made.append(element("h2", { textContent }, ...beside.flatMap((axis, n) => this.start(axis.images?.[at[n]]))));
     }
-    let across = this.ordered(x, "x"), down = y ? this.ordered(y, "y") : [""];
+    /** @type {(number | string)[]} */
+    let across = this.ordered(x, "x");
+    /** @type {(number | string)[]} */
+    let down = y ? this.ordered(y, "y") : [""];
     if (cells.size && isSparse(this.pictures.plain)) { // a row that has nothing tells nothing
       const had = [...cells.keys()].map((at) => at.split("|"));
       across = across.filter((place) => had.some(([column]) => column === String(place)));

@@ -29,6 +29,7 @@ export class PlanPictures {
   /** @param {any} p @returns {Record<string, unknown>} */
   settingsOf(p) {
     const found = {}, settings = this.plain.settings;
+    if (!Array.isArray(p.settings)) return p.settings; // of a single run
     p.settings.forEach((place, n) => { if (place >= 0) found[settings[n][0]] = settings[n][1][place]; });
     return found;
   }

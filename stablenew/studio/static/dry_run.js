@@ -58,9 +58,7 @@ export class DryRun {
 
   async queue(said) {
     const item = await this.studio.ask("api/queue", said);
-    if (!item) return;
-    this.studio.follows = item.id;
-    this.studio.go("watch", ...(item.plan_id ? [item.plan_id] : []));
+    if (item) this.studio.follow(item);
   }
 
   async copyLine() {

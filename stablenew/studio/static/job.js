@@ -5,9 +5,12 @@ import { inWords } from "../shared/elements.js";
 const KEPT = "stablenew-studio-job";
 
 export class Job {
-  constructor() {
+  /** @param {any} [plain] Without one it is the job that this browser keeps. */
+  constructor(plain) {
+    this.isKept = !plain;
     /** @type {any} */
-    this.plain = { prompt: "", images_per_step: 1 };
+    this.plain = plain ? structuredClone(plain) : { prompt: "", images_per_step: 1 };
+    if (plain) return;
     try { this.plain = JSON.parse(localStorage.getItem(KEPT) || "null") || this.plain; } catch { /* nothing kept */ }
   }
 
@@ -19,7 +22,25 @@ export class Job {
     this.keep();
   }
 
+  /** Give settings their values, in place of what was explored of them.
+   * @param {Record<string, unknown>} settings By path. */
+  settle(settings) {
+    for (const [path, value] of Object.entries(settings)) {
+      const stage = path.split(".")[0];
+      if (stage !== "txt2img" && path.includes(".")) this.set(stage + ".enabled", true);
+      this.set(path, value);
+    }
+    const { learning } = this.plain;
+    if (!learning) return;
+    const left = (learning.axes || []).filter((axis) => !(axis.path in settings));
+    if (left.length) learning.axes = left; else for (const name of ["axes", "mode", "skip"]) delete learning[name];
+    delete this.plain.explore;
+    delete this.plain.max_pictures;
+    this.keep();
+  }
+
   keep() {
+    if (!this.isKept) return;
     try { localStorage.setItem(KEPT, JSON.stringify(this.plain)); } catch { /* a browser without storage */ }
   }
 

@@ -1,13 +1,17 @@
 // Know: what the ratings say of each setting and of all together, how sure that is, and what to do next.
 
 import { element, inWords } from "../shared/elements.js";
-import { bars, curve, heatMap } from "./charts.js";
+import { adviceCard, costSection, digit, mattersSection, nameOf } from "./advice_card.js";
+import { bars, curve, numbersOf } from "./charts.js";
+import { save } from "./dry_run.js";
+import { heatMap } from "./heat_map.js";
+import { Job } from "./job.js";
+import { costsOf } from "./known_costs.js";
 import { PlanChoice, nothing } from "./plan_choice.js";
-import { get } from "./server.js";
+import { get, inPath, post } from "./server.js";
 
-// What is expected; of what nothing is known there are no numbers.
-const digit = (number) => (typeof number === "number" ? number.toFixed(1) : "–");
-const interval = ({ mean, low, high }) => (typeof mean === "number" ? `${digit(mean)} (${digit(low)} to ${digit(high)})` : "");
+const PICTURES = 500; // whose seconds are looked at
+const SOON = 400; // milliseconds that ratings are gathered before the advice is asked for again
 
 export class Know {
   /** @param {import("./studio.js").StudioWindow} studio */
@@ -26,58 +30,90 @@ export class Know {
   }
 
   async load() {
-    const advice = await get("api/advice", { plan: this.every.checked ? "" : this.id });
+    const plan = this.every.checked ? "" : this.id;
+    const [advice, made] = await Promise.all([get("api/advice", { plan }), get("api/pictures", { plan, per_page: PICTURES })]);
     this.told = advice;
-    const said = `${advice.ratings} ratings${advice.choices ? `, ${advice.choices} choices between two` : ""}`;
-    if (!advice.settings.length && !advice.joint) {
-      this.advice.replaceChildren(nothing(`Nothing can be said yet: ${said}.`, ...this.actions()), ...this.leftOut());
-      return;
-    }
-    this.advice.replaceChildren(this.summary(said), element("div", { className: "charts" }, ...this.charts()), ...this.leftOut());
+    this.costs = costsOf(made.pictures);
+    if (!advice.settings.length && !advice.joint) return this.showNothing(made.total);
+    const { joint } = advice;
+    const beside = [...mattersSection(joint), ...costSection(joint, (settings) => this.useInForm(settings))];
+    this.advice.replaceChildren(adviceCard(advice, this.actions()), element("div", { className: "charts beside" }, ...beside),
+      element("div", { className: "charts" }, ...this.charts()), ...this.leftOut());
   }
 
-  summary(said) {
-    const { joint, settings } = this.told, lines = [];
-    if (joint) {
-      const values = Object.entries(joint.together || {}).map(([path, value]) => `${path.split(".").pop()} ${inWords(value)}`).join(" · ");
-      lines.push(element("p", { className: "use", textContent: values }));
-      lines.push(element("p", { textContent: `${interval(joint) && `expected ${interval(joint)}, `}${joint.enough ? "sure enough" : "not sure yet"}${typeof joint.expected_regret === "number" ? `; a better one would be ${joint.expected_regret.toFixed(2)} better` : ""}` }));
-      if (joint.why) lines.push(element("p", { className: "faint", textContent: inWords(joint.why) }));
-      const costs = typeof joint.seconds === "number" ? `about ${joint.seconds.toFixed(1)} s a picture` : "";
-      if (costs) lines.push(element("p", { className: "faint", textContent: costs }));
-    } else {
-      lines.push(...settings.map((each) => element("p", { className: "use", textContent: `${each.parameter} ${inWords(each.value)} — ${each.enough ? "sure enough" : "not sure yet"}` })));
-    }
-    return element("section", { className: "advice", ariaLabel: "what to use" }, element("h2", { textContent: "What to use" }), ...lines, element("p", { className: "faint", textContent: "from " + said }), element("div", { className: "actions" }, ...this.actions()));
+  showNothing(pictures) {
+    const { ratings } = this.told;
+    const why = !pictures ? "There are no pictures yet." : ratings ? `${ratings} ratings are too few to say something.` : "No picture is rated yet.";
+    const hint = "Ten ratings of pictures that differ in a setting are a start: what is expected of each value, and how sure that is, is then told here.";
+    const main = pictures ? this.actions() : [element("a", { className: "button main", href: "#say", textContent: "say what to make" })];
+    this.advice.replaceChildren(nothing(why, element("p", { className: "hint", textContent: hint }), element("div", { className: "actions" }, ...main)), ...this.leftOut());
   }
 
   actions() {
-    const { together, rate_next: toRate, next } = this.told, made = [];
+    const { rate_next: toRate, next } = this.told, made = [];
     const add = (textContent, onclick, className = "") => made.push(element("button", { textContent, onclick, className }));
     if (toRate?.length) add(`rate these ${toRate.length}`, () => { this.studio.toRate = toRate; this.studio.go("rate", "these"); }, "main");
     else if (this.id) made.push(element("a", { className: "button main", href: "#rate/" + encodeURIComponent(this.id), textContent: "rate" }));
-    if (next) add("make these next", () => this.make(next));
-    if (together) add("use it in the form", () => { this.studio.views.get("say").job.take(together); this.studio.go("say"); });
+    if (next) add("make these next" + nextWords(next), () => this.make(next));
+    if (Object.keys(this.values).length) {
+      add("use it in the form", () => this.useInForm(this.values));
+      add("as a plan file", () => this.asPlanFile());
+    }
     return made;
+  }
+
+  /** The advised settings by path. */
+  get values() {
+    const { joint, settings } = this.told;
+    return joint?.together || Object.fromEntries(settings.map((each) => [each.parameter, each.value]));
+  }
+
+  // The plan that the ratings are about, with the advised values in place of what was explored.
+  async base() {
+    if (!this.id || this.every.checked) return {};
+    return (await get(`api/plans/${inPath(this.id)}/job`).catch(() => ({}))).job || {};
+  }
+
+  useInForm(settings) {
+    return this.studio.attempt(async () => {
+      const say = this.studio.views.get("say"), base = await this.base();
+      if (Object.keys(base).length) say.job.take(base);
+      say.job.settle(settings);
+      this.studio.go("say");
+    });
+  }
+
+  asPlanFile() {
+    return this.studio.attempt(async () => {
+      const job = new Job(await this.base());
+      job.settle(this.values);
+      save("advice.toml", (await post("api/plan-file/from-job", { job: job.plain })).text);
+    });
   }
 
   async make(job) {
     const item = await this.studio.ask("api/queue", { job });
-    if (item) { this.studio.follows = item.id; this.studio.go("watch", ...(item.plan_id ? [item.plan_id] : [])); }
+    if (item) this.studio.follow(item);
   }
 
   charts() {
     const { settings, points, heat, joint } = this.told;
-    const made = settings.map((each) => {
-      const path = Object.keys(points).find((one) => one === each.parameter || one.endsWith("." + each.parameter)) || each.parameter;
-      const those = (joint?.curves?.[path] || each.values || []).filter(({ mean, low, high }) => [mean, low, high].every(Number.isFinite));
-      const numbers = those.length > 1 && those.every(({ value }) => typeof value === "number");
-      const figure = (numbers ? curve : bars)(those, points[path] || [], each.parameter);
-      const why = [[`best ${inWords(each.value)}`, interval(each)].filter(Boolean).join(": "), each.why].filter(Boolean).join(". ");
-      return element("section", {}, element("h3", { textContent: each.parameter }), figure, element("p", { className: "faint", textContent: why }));
-    });
-    if (heat) made.push(element("section", {}, element("h3", { textContent: `${heat.y.split(".").pop()} and ${heat.x.split(".").pop()}` }), heatMap(heat)));
+    const made = settings.map((each) => this.chart(each, joint?.curves?.[each.parameter], points));
+    if (heat) made.push(element("section", {}, element("h3", { textContent: `${nameOf(heat.y)} and ${nameOf(heat.x)} together` }), heatMap({ ...heat, x: nameOf(heat.x), y: nameOf(heat.y) }),
+      element("p", { className: "faint", textContent: heat.words || "Expected ratings; the framed place is the best." })));
     return made;
+  }
+
+  chart(each, joint, points) {
+    const path = each.parameter, known = (joint || each.values || []).filter(({ mean, low, high }) => [mean, low, high].every(Number.isFinite));
+    const numbers = known.length > 1 && known.every(({ value }) => typeof value === "number");
+    const costs = this.costs.get(path) || [], best = this.values[path] ?? each.value;
+    const around = { name: nameOf(path), points: points[path] || [], best, costs };
+    const expected = typeof each.mean === "number" ? `: ${digit(each.mean)} (${digit(each.low)} to ${digit(each.high)})` : "";
+    const alone = [`best by itself ${inWords(each.value)}${expected}`, each.why].filter(Boolean).join("; ");
+    const legend = element("p", { className: "legend", ariaHidden: "true" }, ...keys(numbers, around));
+    return element("section", { title: path }, element("h3", { textContent: nameOf(path) }), ...(known.length ? [(numbers ? curve : bars)(known, around), legend] : []),
+      element("p", { className: "faint", textContent: alone }), ...(known.length ? [numbersOf(known, costs)] : []));
   }
 
   leftOut() {
@@ -85,12 +121,24 @@ export class Know {
   }
 
   heard(event) {
-    if (!["rated", "chosen", "AdviceGiven"].includes(event.type)) return;
+    if (!["rated", "chosen", "unchosen", "AdviceGiven"].includes(event.type)) return;
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.studio.view === this && this.studio.attempt(() => this.load()), 400);
+    this.timer = setTimeout(() => this.studio.view === this && this.studio.attempt(() => this.load()), SOON);
   }
 
   back() {
     this.studio.attempt(() => this.load());
   }
+}
+
+function keys(numbers, around) {
+  const key = (className, textContent) => element("span", {}, element("i", { className }), textContent);
+  return [key(numbers ? "mean" : "bar", "expected"), key(numbers ? "band" : "interval", "90 % interval"), ...(around.points.length ? [key("dot", "a rating")] : []), ...(around.costs.length > 1 ? [key("cost", "seconds a picture")] : [])];
+}
+
+// What would be made, as far as it is one list of values.
+function nextWords(job) {
+  const axes = job.learning?.axes || [];
+  const words = axes.filter((axis) => axis.path).map((axis) => `${nameOf(axis.path)} ${[axis.values].flat().map(inWords).join(", ")}`).join(" × ");
+  return words && words.length < 60 ? ": " + words : "";
 }

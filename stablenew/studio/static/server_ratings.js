@@ -5,7 +5,9 @@ import { Away, post } from "./server.js";
 
 const UNSENT = "stablenew-studio-unsent";
 
-/** @implements {import("../shared/rating.js").Ratings} */
+/** @typedef {import("../shared/rating.js").Ratings} Ratings */
+
+/** @implements {Ratings} */
 export class ServerRatings {
   /** @param {{ changed: (name: string) => void, failed: (error: Error) => void }} does */
   constructor(does) {

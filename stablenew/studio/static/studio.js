@@ -17,6 +17,12 @@ class Studio {
   constructor() {
     /** @type {any} */
     this.state = { servers: [], queue: [], interrupted: [] };
+    /** The id of the item of the queue whose plan Watch shows once it begins. */
+    this.follows = "";
+    /** @type {Map<any, Promise<any>>} */
+    this.openings = new Map();
+    /** Pictures that Rate is to ask about. @type {any[]} */
+    this.toRate = [];
     this.plan = localStorage.getItem("stablenew-studio-plan") || ""; // the one that is looked at
     this.ratings = new ServerRatings({
       changed: (name) => this.view?.rated?.(name),
@@ -77,7 +83,9 @@ class Studio {
     document.title = `${byId("views").querySelector("[aria-current]").textContent} · StableNew studio`;
     byId("view").replaceChildren(view.root);
     byId("view").className = this.name;
-    this.attempt(() => view.open(...rest));
+    // One opening of a view after the other: an older one that took longer does not draw over a newer one.
+    const asked = this.asked = {}, before = this.openings.get(view) || Promise.resolve();
+    this.openings.set(view, before.then(() => this.asked === asked && this.attempt(() => view.open(...rest))));
   }
 
   /** Look at a plan from now on. @param {string} id */
@@ -90,6 +98,12 @@ class Studio {
   go(view, ...rest) {
     const hash = "#" + [view, ...rest.flatMap((each) => each.split("/"))].map(encodeURIComponent).join("/");
     if (location.hash === hash) this.route(); else location.hash = hash;
+  }
+
+  /** Watch what was put into the queue, as soon as it begins. @param {any} item */
+  follow(item) {
+    this.follows = item.id;
+    this.go("watch", ...(item.plan_id ? [item.plan_id] : []));
   }
 
   /** Do something that may be refused, and say so then.

@@ -72,7 +72,7 @@ export class Watch {
     if (id !== this.id) return;
     this.plan = plan;
     this.studio.ratings.learn(Object.entries(plan.ratings));
-    this.title.textContent = plan.title || plan.plan_id;
+    this.title.textContent = plan.summary?.title || plan.title || plan.plan_id;
     this.about.textContent = [plan.prompt, plan.summary?.model].filter(Boolean).join(" — ");
     this.same.replaceChildren(...(plan.same || []).map((textContent) => element("div", { textContent })));
     this.showFailures();
@@ -116,7 +116,7 @@ export class Watch {
   }
 
   heard(event) {
-    if (["queue", "hello"].includes(event.type)) { this.queue.show(); this.progress.showItem(); this.showStarted(event); }
+    if (["queue", "hello"].includes(event.type)) { this.queue.show(); this.progress.showItem(); this.showStarted(); }
     if (event.plan_id !== this.id && event.run_id !== this.id) return;
     this.progress.heard(event);
     if (["PictureSaved", "StepFinished", "PlanFinished", "RunFinished", "PlanExtended"].includes(event.type)) this.soon();
