@@ -9,7 +9,15 @@ A GUI hosts it in one task of its own loop: `app = await task_group.start(host_a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import NoneType
 
@@ -35,6 +43,7 @@ from stablenew.pipeline.backend_border import entered
 from stablenew.pipeline.image_store import ImageStore
 from stablenew.pipeline.node_pool import Node, NodePool
 from stablenew.pipeline.pipeline_runner import PipelineRunner
+from stablenew.pipeline.pool_growth import growing
 from stablenew.pipeline.stage_sequencer import StageSequencer
 from stablenew.report.reporter import Reporter
 
@@ -86,8 +95,7 @@ class App:
     Attributes:
         bus: Where everything is told.
         backend: What makes the pictures; the first of several.
-        backends: All of them.
-        pool: They, each with the pipeline that runs on it.
+        pool: Those that there are, each with the pipeline that runs on it.
         pipeline: Single runs.
         learning: Plans.
         reporter: Draws contact sheets.
@@ -100,7 +108,6 @@ class App:
     settings: Settings
     bus: EventBus
     backend: Backend
-    backends: tuple[Backend, ...]
     pool: NodePool
     pipeline: PipelineController
     learning: LearningExecutionController
@@ -109,6 +116,11 @@ class App:
     tasks: TaskGroup
     interrupted: tuple[Interruption, ...] = ()
     closing: anyio.Event = attrs.field(factory=anyio.Event)
+
+    @property
+    def backends(self) -> Sequence[Backend]:
+        """What makes the pictures, all of them."""
+        return self.pool.backends
 
     async def idle(self) -> None:
         """Wait until nothing is under way, and what ended is recorded.
@@ -125,6 +137,7 @@ async def open_app(
     *,
     backend: Backend | None = None,
     backends: Sequence[Backend] | None = None,
+    joining: AsyncIterable[Backend] | None = None,
     clock: Clock = Clock(),
     bus: EventBus | None = None,
 ) -> AsyncIterator[App]:
@@ -136,6 +149,8 @@ async def open_app(
         settings: Where things go, what makes the pictures, how long to wait.
         backend: In place of the one that the settings name.
         backends: Several of them, which share each plan.
+        joining: Where more of them come from while the app is open: each takes steps of the plan
+            under way. One that is there already is looked for at once, if it went away.
         clock: Where times, ids and seeds come from.
         bus: In place of a bus of its own; not entered yet.
 
@@ -157,26 +172,31 @@ async def open_app(
             [_node(settings, name, each, bus, store, clock) for name, each in nodes.items()],
             mix=settings.mix_servers,
             skip_unreachable=settings.skip_unreachable,
+            grows=joining is not None,
         )
         engine = Engine(pool, bus, settings, clock=clock)
-        try:
-            yield App(
-                settings=settings,
-                bus=bus,
-                backend=next(iter(nodes.values())),
-                backends=tuple(nodes.values()),
-                pool=pool,
-                pipeline=PipelineController(engine),
-                learning=LearningExecutionController(engine),
-                reporter=reporter,
-                reports=reporter.subscribe(bus),
-                tasks=tasks,
-                interrupted=interrupted,
-            )
-        finally:  # what another task still runs is cancelled, and told while the bus is open
-            engine.activity.cancel()
-            with anyio.move_on_after(2 * GRACE, shield=True):
-                await insist(engine.activity.ended)
+
+        def node(backend: Backend) -> Node:
+            return _node(settings, _free_name(backend, pool.names), backend, bus, store, clock)
+
+        async with growing(pool, joining, node):
+            try:
+                yield App(
+                    settings=settings,
+                    bus=bus,
+                    backend=next(iter(nodes.values())),
+                    pool=pool,
+                    pipeline=PipelineController(engine),
+                    learning=LearningExecutionController(engine),
+                    reporter=reporter,
+                    reports=reporter.subscribe(bus),
+                    tasks=tasks,
+                    interrupted=interrupted,
+                )
+            finally:  # what another task still runs is cancelled, and told while the bus is open
+                engine.activity.cancel()
+                with anyio.move_on_after(2 * GRACE, shield=True):
+                    await insist(engine.activity.ended)
 
 
 @asynccontextmanager
@@ -251,10 +271,14 @@ def _checked(backends: Sequence[Backend]) -> Sequence[Backend]:
 def _named(backends: Sequence[Backend]) -> dict[str, Backend]:
     """Return backends by what they are called: their server's URL, or their name and a number."""
     nodes: dict[str, Backend] = {}
-    for number, backend in enumerate(backends, start=1):
-        name = getattr(backend, "url", None) or backend.name
-        nodes[name if name not in nodes else f"{name} {number}"] = backend
+    for backend in backends:
+        nodes[_free_name(backend, nodes)] = backend
     return nodes
+
+
+def _free_name(backend: Backend, taken: Collection[str]) -> str:
+    name = str(getattr(backend, "url", None) or backend.name)
+    return name if name not in taken else f"{name} {len(taken) + 1}"
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 from stablenew.config.pipeline_config import Setting
 from stablenew.learning.learning_plan import LearningRunStep
@@ -32,6 +33,11 @@ class PlanNodes:
         return self._pool.names
 
     @property
+    def several(self) -> bool:
+        """Whether there are several, or may be."""
+        return self._pool.several
+
+    @property
     def alike(self) -> bool:
         """Whether each can make every step that another one can."""
         return self._pool.alike
@@ -49,6 +55,10 @@ class PlanNodes:
     async def answers(self, node: str) -> bool:
         """Return whether a node that went away is back."""
         return await self._pool.answers(node)
+
+    def watched(self, heard: Callable[[str], None]) -> AbstractContextManager[None]:
+        """Call `heard` with the name of each node that joins, or may be back."""
+        return self._pool.watched(heard)
 
     async def withdraw(self, node: str) -> None:
         """Stop what a node began of a run that was to follow; never raises."""

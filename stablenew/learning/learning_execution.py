@@ -37,10 +37,11 @@ from stablenew.learning.gallery import Shown
 from stablenew.learning.learning_plan import LearningRunStep
 from stablenew.learning.learning_result import LearningExecutionResult, LearningRunResult
 from stablenew.learning.learning_steps import derive_steps
+from stablenew.learning.nodes import Nodes, OneNode
 from stablenew.learning.plan_announcer import PlanAnnouncer
 from stablenew.learning.plan_execution import PlanExecution
 from stablenew.learning.plan_pause import PlanPause
-from stablenew.learning.plan_workers import Nodes, OneNode, PlanWorkers
+from stablenew.learning.plan_workers import PlanWorkers
 from stablenew.learning.step_order import in_order
 from stablenew.learning.step_runner import StepRunner
 from stablenew.pipeline.results import Failure, PipelineRunResult, StageOutput

@@ -2,6 +2,8 @@
 
 - A node that goes away costs the picture in the making: its step goes to another node at once, and
   it is looked for with growing pauses. A step that took three nodes with it has failed.
+- A node that joins while the steps run takes its part of them; one that is said to be back is
+  looked for at once.
 - A node is told which run follows, as long as nothing stands between; where something then does (a
   pause, no time, a cancel), what it began of that run is stopped.
 - While no node is there they are waited for, as one server is; then the plan ends.
@@ -13,18 +15,18 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from functools import partial
-from typing import Protocol
 
 import anyio
 import attrs
+from anyio.abc import TaskGroup
 
 from stablenew._clock import Clock
-from stablenew.config.pipeline_config import Setting
 from stablenew.errors import BackendUnavailableError, ungrouped
 from stablenew.learning.learning_plan import LearningRunStep
 from stablenew.learning.learning_result import LearningRunResult
+from stablenew.learning.nodes import Nodes
 from stablenew.learning.plan_announcer import PlanAnnouncer
 from stablenew.learning.plan_execution import PlanExecution
 from stablenew.learning.plan_pause import PlanPause
@@ -44,64 +46,6 @@ _GOOD = {Outcome.SUCCEEDED: True, Outcome.FAILED: False, Outcome.TIMED_OUT: Fals
 
 _LOOK_EVERY = 1.0
 """Seconds between two looks for nodes while none is there."""
-
-
-class Nodes(Protocol):
-    """What steps run on."""
-
-    @property
-    def names(self) -> Sequence[str]:
-        """What they are called."""
-        ...
-
-    @property
-    def alike(self) -> bool:
-        """Whether each can make every step that another one can."""
-        ...
-
-    @property
-    def patience(self) -> float:
-        """Seconds that they are waited for while none is there."""
-        ...
-
-    def can(self, node: str, step: LearningRunStep) -> bool:
-        """Return whether a node has what a step needs."""
-        ...
-
-    def has_loaded(self, node: str, model: Setting) -> bool:
-        """Return whether a node has a model loaded before its first step."""
-        ...
-
-    async def answers(self, node: str) -> bool:
-        """Return whether a node that went away is back."""
-        ...
-
-    async def withdraw(self, node: str) -> None:
-        """Stop what a node began of a run that was to follow; never raises."""
-        ...
-
-
-class OneNode:
-    """The one that steps run on where nobody names any."""
-
-    names: Sequence[str] = ("",)
-    alike = True
-    patience = 0.0
-
-    def can(self, _: str, __: LearningRunStep) -> bool:
-        """Take it for granted."""
-        return True
-
-    def has_loaded(self, _: str, __: Setting) -> bool:
-        """Know nothing of that."""
-        return False
-
-    async def answers(self, _: str) -> bool:
-        """Take it for granted."""
-        return True
-
-    async def withdraw(self, _: str) -> None:
-        """Take it that nothing was begun."""
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -130,19 +74,22 @@ class PlanWorkers:
     _losses: Counter[int] = attrs.field(factory=Counter)
     _moving: dict[int, LearningRunResult] = attrs.field(factory=dict)
     _gone_at: float | None = None
+    _group: TaskGroup | None = None
+    _loads: Iterable[Hashable] = ()
+    _said_back: set[str] = attrs.field(factory=set)
 
     async def run(self) -> None:
         """Run the steps; afterwards `over` says whether the plan ends with them."""
         names = [name for name in self.nodes.names if name not in self.aside]
         self._scheduler = await anyio.to_thread.run_sync(self._made_scheduler, names)
         try:
-            if len(names) == 1:
+            if not self._several:
                 await self._work(names[0])
             else:
-                with ungrouped():
-                    async with anyio.create_task_group() as group:
-                        for name in names:
-                            group.start_soon(self._work, name)
+                with ungrouped(), self.nodes.watched(self._heard_of):
+                    async with anyio.create_task_group() as self._group:
+                        for name in self.nodes.names:
+                            self._welcome(name, self._group)
         finally:
             for result in self._moving.values():  # nobody took it
                 self.execution.end_step(result, ())
@@ -150,7 +97,28 @@ class PlanWorkers:
 
     @property
     def _several(self) -> bool:
-        return len(self.nodes.names) > 1
+        return self.nodes.several
+
+    def _heard_of(self, node: str) -> None:
+        """Take a node in that has joined; have one looked for that may be back."""
+        if self._group is not None and not self._scheduler.knows(node):
+            self._welcome(node, self._group)
+        elif self._scheduler.state(node) is NodeState.AWAY:
+            self._said_back.add(node)
+        self.pause.changed.set()
+
+    def _welcome(self, node: str, group: TaskGroup) -> None:
+        """Have a node work, unless it was set aside."""
+        if node not in self.aside:
+            if not self._scheduler.knows(node):
+                self._join(self._scheduler, node)
+            group.start_soon(self._work, node)
+
+    def _join(self, scheduler: StepScheduler, node: str) -> None:
+        scheduler.join(node)
+        for load in self._loads:
+            if (model := model_of(load)) is not None and self.nodes.has_loaded(node, model):
+                scheduler.note_loaded(node, load)
 
     def _made_scheduler(self, names: Sequence[str]) -> StepScheduler:
         """Return what hands out the steps; blocks where there are a million."""
@@ -161,12 +129,10 @@ class PlanWorkers:
         def can(node: str, need: object) -> bool:
             return self.nodes.can(node, needs.step(need))
 
-        scheduler = StepScheduler(names, needs.of, fits=can, load=needs.load, cost=needs.cost)
-        loads = dict.fromkeys(map(needs.load, dict.fromkeys(needs.of)))
+        self._loads = dict.fromkeys(map(needs.load, dict.fromkeys(needs.of)))
+        scheduler = StepScheduler((), needs.of, fits=can, load=needs.load, cost=needs.cost)
         for name in names:
-            for load in loads:
-                if (model := model_of(load)) is not None and self.nodes.has_loaded(name, model):
-                    scheduler.note_loaded(name, load)
+            self._join(scheduler, name)
         return scheduler
 
     async def _work(self, node: str) -> None:
@@ -294,9 +260,11 @@ class PlanWorkers:
                     return
                 await self.announcer.nodes_awaited(left)
                 pause = min(pause, _LOOK_EVERY, max(left / 2, _LOOK_EVERY / 20))
-            if (wait := looked + pause - anyio.current_time()) > 0:
+            wait = looked + pause - anyio.current_time()
+            if wait > 0 and node not in self._said_back:
                 await self.pause.changed.wait(wait)
                 continue
+            self._said_back.discard(node)
             if await self.nodes.answers(node):
                 self._gone_at = None
                 self._scheduler.returned(node)

@@ -127,6 +127,10 @@ class StepScheduler:
         """What each node is doing."""
         return {name: node.state for name, node in self._nodes.items()}
 
+    def knows(self, node: str) -> bool:
+        """Return whether a node is one of its own."""
+        return node in self._nodes
+
     def state(self, node: str) -> NodeState:
         """Return what a node is doing."""
         return self._nodes[node].state
@@ -134,6 +138,11 @@ class StepScheduler:
     def pause(self, node: str) -> float:
         """Return the seconds after which to look for a node that went away."""
         return self._nodes[node].pause
+
+    def join(self, node: str) -> None:
+        """Take another node in."""
+        self._nodes[node] = _Node()
+        self._working[None] += 1
 
     def note_loaded(self, node: str, load: Hashable) -> None:
         """Note what a node has loaded before its first step."""

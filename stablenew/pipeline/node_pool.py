@@ -3,13 +3,15 @@
 - What is asked of the pool is asked of every backend, at the same time.
 - A run that names its node is run by that one and by no other; one that names none by the first
   that has what it needs.
-- A pool of one is that one: nothing is decided, and no run names a node.
+- A pool of one is that one: nothing is decided, and no run names a node; unless it may grow.
+- A node that joins later is taken if it offers what one of the others does, in the same version.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import MappingProxyType
 
 import anyio
@@ -58,24 +60,78 @@ class NodePool:
         nodes: At least one, with names that differ.
         mix: Whether backends of several kinds are taken, whose pictures differ.
         skip_unreachable: Whether those that do not answer at first are left out.
+        grows: Whether others may join later.
 
     Attributes:
         notes: What is to be told once: how they differ, which are left out.
     """
 
     def __init__(
-        self, nodes: Sequence[Node], *, mix: bool = False, skip_unreachable: bool = False
+        self,
+        nodes: Sequence[Node],
+        *,
+        mix: bool = False,
+        skip_unreachable: bool = False,
+        grows: bool = False,
     ) -> None:
         self.notes: tuple[str, ...] = ()
         self._nodes = {node.name: node for node in nodes}
-        self._mix, self._skip = mix, skip_unreachable
+        self._mix, self._skip, self._grows = mix, skip_unreachable, grows
         self._told: dict[str, Capabilities] = {}
         self._any: Capabilities | None = None
+        self._asking = anyio.Lock()
+        self._watchers: list[Callable[[str], None]] = []
 
     @property
     def names(self) -> Sequence[str]:
         """What the nodes are called that can be used."""
         return tuple(self._nodes)
+
+    @property
+    def backends(self) -> Sequence[Backend]:
+        """Theirs."""
+        return tuple(node.backend for node in self._nodes.values())
+
+    def name_of(self, backend: Backend) -> str | None:
+        """Return what a backend's node is called; None where it has none."""
+        return next((n for n, node in self._nodes.items() if node.backend is backend), None)
+
+    @property
+    def several(self) -> bool:
+        """Whether there are several, or may be."""
+        return self._grows or len(self._nodes) > 1
+
+    @contextmanager
+    def watched(self, heard: Callable[[str], None]) -> Iterator[None]:
+        """Call `heard` with the name of each node that joins, or may be back."""
+        self._watchers.append(heard)
+        try:
+            yield
+        finally:
+            self._watchers.remove(heard)
+
+    def may_be_back(self, name: str) -> None:
+        """Have a node looked for at once, if it is away."""
+        for heard in self._watchers:
+            heard(name)
+
+    async def join(self, node: Node) -> None:
+        """Take another node in: it gets steps of the plan under way.
+
+        Raises:
+            BackendUnavailableError: It does not answer, or the others did not.
+            ConfigError: It is another one than each of the others.
+        """
+        await self.capabilities()
+        told = await node.runner.capabilities()
+        if not any(_is_like(told, each) for each in self._told.values()):
+            what = f"{told.backend} {told.version}".strip()
+            raise ConfigError(
+                f"{node.name}: is another one than those that are there ({what}); expected one"
+                " with the same version and models"
+            )
+        self._nodes[node.name], self._told[node.name] = node, told
+        self.may_be_back(node.name)
 
     @property
     def alike(self) -> bool:
@@ -97,14 +153,15 @@ class NodePool:
             BackendUnavailableError: One does not answer.
             ConfigError: They are of several kinds.
         """
-        if len(self._nodes) == 1:
+        if not self.several:
             (node,) = self._nodes.values()
             return await node.runner.capabilities()
-        if self._any is None:
-            self._told = await self._asked()
-            self._nodes = {name: self._nodes[name] for name in self._told}
-            self.notes += tuple(differences(self._told))
-            self._any = any_of([*self._told.values()])
+        async with self._asking:  # a node that joins asks as well
+            if self._any is None:
+                self._told = await self._asked()
+                self._nodes = {name: self._nodes[name] for name in self._told}
+                self.notes += tuple(differences(self._told))
+                self._any = any_of([*self._told.values()])
         return self._any
 
     async def run(self, request: RunRequest) -> PipelineRunResult:
@@ -167,7 +224,7 @@ class NodePool:
             return False
         if scope.cancelled_caught:
             return False
-        if now.version == before.version and offer(now) == offer(before):
+        if _is_like(now, before):
             return True
         logger.warning("%s came back as another one (%s %s)", name, now.backend, now.version)
         return False
@@ -175,11 +232,12 @@ class NodePool:
     async def _node_for(self, request: RunRequest) -> Node:
         if request.node is not None:
             return self._nodes[request.node]
-        if len(self._nodes) > 1:
-            await self.capabilities()
-        able = (n for n in self._nodes if self.can(n, request.config, request.pictures))
         first = next(iter(self._nodes))
-        return self._nodes[next(able, first) if len(self._nodes) > 1 else first]
+        if not self.several:
+            return self._nodes[first]
+        await self.capabilities()
+        able = (n for n in self._nodes if self.can(n, request.config, request.pictures))
+        return self._nodes[next(able, first)]
 
     async def _asked(self) -> dict[str, Capabilities]:
         """Return what each node can do, asked at the same time."""
@@ -223,3 +281,10 @@ class NodePool:
                 f"servers: {listed}: their pictures differ; expected one kind of them, or"
                 " --mix-servers (mix_servers=True)"
             )
+
+
+def _is_like(one: Capabilities, other: Capabilities) -> bool:
+    """Return whether a backend can stand in for another one, as far as they tell."""
+    files = one.model_hashes.keys() & other.model_hashes.keys()
+    same = all(one.model_hashes[name] == other.model_hashes[name] for name in files)
+    return same and one.version == other.version and offer(one) == offer(other)

@@ -36,7 +36,7 @@ from stablenew.learning.learning_events import (
 )
 from stablenew.learning.learning_execution import LearningExecutionRunner
 from stablenew.learning.learning_plan import LearningPlan
-from stablenew.learning.plan_workers import OneNode
+from stablenew.learning.nodes import OneNode
 from stablenew.pipeline.results import Outcome, PipelineRunResult
 from stablenew.pipeline.run_request import RunRequest
 from stablenew.pipeline.stage_events import StageFinished
@@ -406,6 +406,7 @@ async def test_whoever_has_nothing_to_do_takes_the_step_of_one_that_dies(tmp_pat
 async def test_a_node_that_was_set_aside_stays_so_in_what_an_exploration_adds() -> None:
     class Nodes(OneNode):
         names = ("a", "bad")
+        several = True
 
     class Twice:
         rounds = 0
