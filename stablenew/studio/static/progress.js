@@ -37,8 +37,9 @@ export class Progress {
 
   /** @param {any} plan As the server tells it. */
   show(plan) {
-    if (this.plan?.plan_id !== plan.plan_id) this.reset();
+    const other = this.plan?.plan_id !== plan.plan_id;
     this.plan = plan;
+    if (other) this.reset();
     this.showItem();
   }
 
@@ -46,6 +47,7 @@ export class Progress {
     this.step.textContent = this.receipt.textContent = "";
     this.stage.value = 0;
     this.preview.hidden = true;
+    for (const event of this.studio.making.values()) if ([event.plan_id, event.run_id].includes(this.plan.plan_id)) this.heard(event);
   }
 
   showItem() {
@@ -106,6 +108,7 @@ export class Progress {
   // What the server said when it was asked to stop.
   showReceipt(item) {
     const receipt = item?.receipt;
+    if (!receipt && item?.state !== "stopping") this.receipt.textContent = ""; // of what was cancelled before
     if (!receipt) return;
     const said = receipt.confirmed ? "the server confirmed that it stopped" : "the server did not confirm that it stopped";
     const seconds = typeof receipt.seconds === "number" ? ` after ${receipt.seconds.toFixed(2)} s` : "";

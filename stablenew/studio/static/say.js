@@ -29,8 +29,6 @@ export class Say {
     const settings = element("fieldset", {}, element("legend", { textContent: "how many" }), this.top, this.axes);
     this.form = element("div", { className: "form" }, servers, prompts, settings, this.stages);
     this.root = element("div", { className: "saying" }, element("h1", { className: "unseen", textContent: "Say what to make" }), this.form, this.dry.root);
-    this.root.ondragover = (event) => event.preventDefault();
-    this.root.ondrop = (event) => { event.preventDefault(); this.drop(event.dataTransfer.files); };
   }
 
   async open(what, id) {
@@ -44,6 +42,7 @@ export class Say {
     const { packs } = await get("api/packs");
     this.packs = packs;
     await this.load();
+    await this.drop(this.studio.dropped.splice(0));
   }
 
   get serverId() {
@@ -90,7 +89,18 @@ export class Say {
     this.chooseServer();
   }
 
+  /** Draw the form anew; who types in it goes on typing. */
   draw() {
+    const at = /** @type {any} */ (document.activeElement), typing = this.form.contains(at) && at.value;
+    this.drawForm();
+    if (typing === false) return;
+    const same = at.id ? document.getElementById(at.id) : [...this.form.querySelectorAll(at.tagName)].find((each) => each.ariaLabel === at.ariaLabel);
+    if (!same) return;
+    if (/INPUT|TEXTAREA/.test(at.tagName)) same.value = typing;
+    same.focus();
+  }
+
+  drawForm() {
     this.drawPrompts();
     this.pack.replaceChildren(...choices([["", "(none)"], ...(this.packs || []).map(({ name, prompts }) => /** @type {[string, string]} */ ([name, `${name} (${prompts})`]))]));
     this.pack.value = this.job.get("pack") || "";

@@ -13,6 +13,8 @@ import { Watch } from "./watch.js";
 
 const BEFORE = 60; // events that are told again when the page is opened: of the step that is under way
 
+const holdsFiles = (event) => event.dataTransfer.types.includes("Files");
+
 class Studio {
   constructor() {
     /** @type {any} */
@@ -24,6 +26,11 @@ class Studio {
     /** Pictures that Rate is to ask about. @type {any[]} */
     this.toRate = [];
     this.plan = localStorage.getItem("stablenew-studio-plan") || ""; // the one that is looked at
+    /** What was told last of the step under way, by type: a view that is opened in its middle shows it.
+     * @type {Map<string, any>} */
+    this.making = new Map();
+    /** @type {File[]} What was dropped onto the page, until the form takes it. */
+    this.dropped = [];
     this.ratings = new ServerRatings({
       changed: (name) => this.view?.rated?.(name),
       failed: (error) => this.tell(error.message, true),
@@ -42,6 +49,8 @@ class Studio {
     byId("skip").onclick = (event) => { event.preventDefault(); byId("view").focus(); };
     addEventListener("hashchange", () => this.route());
     document.addEventListener("keydown", (event) => this.pressed(event, names));
+    document.addEventListener("dragover", (event) => holdsFiles(event) && event.preventDefault());
+    document.addEventListener("drop", (event) => this.drop(event));
     await this.connect();
     this.route();
   }
@@ -71,6 +80,14 @@ class Studio {
       location.hash = names[Number(digit[1]) - 1][0];
       event.preventDefault();
     } else if (!event.defaultPrevented) this.view?.pressed?.(event);
+  }
+
+  // Wherever it falls: a browser would show the file in place of this page.
+  drop(event) {
+    if (!holdsFiles(event)) return;
+    event.preventDefault();
+    this.dropped = [...event.dataTransfer.files];
+    this.go("say");
   }
 
   route() {
@@ -144,9 +161,15 @@ class Studio {
     else if (event.type === "rated") this.ratings.learn([[`${event.run_id}/${event.image_id}`, event.rating]]);
     else if (event.type === "closing") this.tell("the studio has ended; this page goes on when it is started again", true);
     else if (event.type === "lost") this.attempt(() => this.lost());
+    this.remember(event);
     if (["hello", "queue", "servers"].includes(event.type)) this.showState();
     if (event.type === "rated") this.view?.rated?.(`${event.run_id}/${event.image_id}`);
     this.view?.heard?.(event);
+  }
+
+  remember(event) {
+    if (["StepStarted", "RunFinished", "PlanFinished"].includes(event.type)) this.making.clear();
+    if (/^(StepStarted|StageProgress|PreviewMade|Backend\w+)$/.test(event.type)) this.making.set(event.type, event);
   }
 
   async lost() {

@@ -53,9 +53,9 @@ export class Watch {
     const chosen = await this.choice.choose(id);
     this.empty.hidden = Boolean(chosen);
     this.whole.hidden = this.choice.root.hidden = !chosen;
-    if (!chosen) return;
-    if (this.plan?.plan_id !== chosen) this.tools.before = null;
     this.id = chosen;
+    if (this.follow() || !chosen) return; // it began while this looked at what there is
+    if (this.plan?.plan_id !== chosen) this.tools.before = null;
     await this.load();
   }
 
@@ -116,20 +116,23 @@ export class Watch {
   }
 
   heard(event) {
-    if (["queue", "hello"].includes(event.type)) { this.queue.show(); this.progress.showItem(); this.showStarted(); }
+    if (["queue", "hello"].includes(event.type)) { this.queue.show(); this.progress.showItem(); if (!this.follow()) this.showEnded(); }
     if (event.plan_id !== this.id && event.run_id !== this.id) return;
     this.progress.heard(event);
     if (["PictureSaved", "StepFinished", "PlanFinished", "RunFinished", "PlanExtended"].includes(event.type)) this.soon();
   }
 
   // Somebody who waits here for what was started sees it when it begins.
-  showStarted() {
+  follow() {
     const running = this.studio.running;
-    const follows = !this.id || this.studio.follows === running?.id;
-    if (running?.plan_id && running.plan_id !== this.id && follows) {
-      this.studio.follows = "";
-      this.studio.go("watch", running.plan_id);
-    } else if (this.plan && running?.plan_id !== this.id && !this.plan.done) this.soon();
+    if (!running?.plan_id || running.plan_id === this.id || (this.id && this.studio.follows !== running.id)) return false;
+    this.studio.follows = "";
+    this.studio.go("watch", running.plan_id);
+    return true;
+  }
+
+  showEnded() {
+    if (this.plan && this.studio.running?.plan_id !== this.id && !this.plan.done) this.soon();
   }
 
   rated(name) {
