@@ -51,6 +51,7 @@ export class Watch {
     this.isOpen = true;
     this.queue.show();
     const chosen = await this.choice.choose(id);
+    if (!this.isOpen) return; // who went elsewhere meanwhile is not fetched back
     this.empty.hidden = Boolean(chosen);
     this.whole.hidden = this.choice.root.hidden = !chosen;
     this.id = chosen;
