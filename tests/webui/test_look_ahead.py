@@ -86,6 +86,20 @@ async def test_the_only_picture_of_a_stage_is_sent_on_before_it_is_kept() -> Non
     assert result.success, result.error
 
 
+@pytest.mark.parametrize("profile", [A1111, A1111_UI], ids=lambda profile: profile.name)
+async def test_a_quick_picture_is_looked_at_once(profile: Profile) -> None:
+    """After its end, for somebody may have stopped it; in the making four times a second."""
+    with serve(profile, step_seconds=0.025) as webui:
+        async with waiting_studio(webui, 4) as studio:
+            await studio.runner.capabilities()
+            before, began = len(webui.requests), anyio.current_time()
+            await studio.run(images=4)
+        looks = sum(path.endswith("/progress") for _, path, _ in webui.requests[before:])
+    while_it_ran = int((anyio.current_time() - began) / 0.25)
+    assert asked(webui) == 4
+    assert looks <= 4 + 1 + while_it_ran  # one more before the first
+
+
 async def test_a_picture_took_as_long_as_the_server_worked_at_it() -> None:
     with serve(A1111, step_seconds=0.01) as webui:
         async with waiting_studio(webui, 3) as studio:

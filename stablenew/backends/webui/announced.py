@@ -5,14 +5,12 @@ from __future__ import annotations
 from uuid import uuid4
 
 import anyio
-import anyio.to_thread
 import attrs
 
 from stablenew.backends.base import StageRequest
-from stablenew.backends.webui.calls import Call, build_call
+from stablenew.backends.webui.calls import Call, call_for
 from stablenew.backends.webui.job import Job
 from stablenew.backends.webui.server import Server
-from stablenew.backends.webui.watching import FIRST_LOOK, LOOK
 
 
 def new_task_id(server: Server) -> str | None:
@@ -54,9 +52,7 @@ class Announced:
         Raises:
             BackendProtocolError: The picture to start from cannot be read.
         """
-        self.call = await anyio.to_thread.run_sync(
-            build_call, self.request, self._server, self.task_id
-        )
+        self.call = await call_for(self.request, self._server, self.task_id)
         return self.call
 
     async def left(self) -> None:
@@ -68,10 +64,8 @@ class Announced:
     async def watch(self) -> None:
         """Look at its job until that is answered, so that it is known whose runs."""
         assert self.job is not None
-        pause = FIRST_LOOK
-        while not self.job.answered.is_set():
-            with anyio.move_on_after(pause):
-                await self.job.answered.wait()
+        while True:
+            await self.job.look_is_due()
+            if self.job.answered.is_set():
                 return
             await self.job.look()
-            pause = LOOK

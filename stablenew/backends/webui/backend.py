@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Self
 
 import anyio
-import anyio.to_thread
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from stablenew.backends.answers import Answer, refusal
@@ -23,7 +22,7 @@ from stablenew.backends.base import (
 )
 from stablenew.backends.server_client import ServerClient
 from stablenew.backends.webui.announced import Announced, new_task_id
-from stablenew.backends.webui.calls import Call, build_call
+from stablenew.backends.webui.calls import Call, call_for
 from stablenew.backends.webui.capabilities import describe
 from stablenew.backends.webui.job import Job
 from stablenew.backends.webui.own_options import OwnOptions
@@ -271,7 +270,7 @@ class WebUIBackend:
             answer = await self._followed(job, call, report, request.previews)
         else:
             task_id = new_task_id(server)
-            call = await anyio.to_thread.run_sync(build_call, request, server, task_id)
+            call = await call_for(request, server, task_id)
             ask = partial(self._answered, request, call, report, task_id)
             if self._session is None:
                 job, answer = await ask()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 
+import anyio.to_thread
 import attrs
 import msgspec
 
@@ -61,8 +62,15 @@ class Call:
     image: bytes | None = attrs.field(default=None, repr=False)
 
 
+async def call_for(request: StageRequest, server: Server, task_id: str | None) -> Call:
+    """Build the POST for a request: in a thread where a picture goes with it."""
+    if request.image is None:
+        return build_call(request, server, task_id)
+    return await anyio.to_thread.run_sync(build_call, request, server, task_id)
+
+
 def build_call(request: StageRequest, server: Server, task_id: str | None = None) -> Call:
-    """Build the POST for a request; with a big picture in it, in a thread.
+    """Build the POST for a request.
 
     Args:
         request: What to make.

@@ -42,6 +42,9 @@ logger = logging.getLogger(__name__)
 
 INTERRUPT = f"{API}/interrupt"
 
+LOOK = 0.25
+"""Seconds between two looks at the progress: four a second, below the ten that are allowed."""
+
 _CLEAR_WITHIN = 2.0
 """Seconds after an idle server was seen in which what begins is ours."""
 
@@ -109,7 +112,7 @@ class Job:
         self._task_id = task_id
         self._call = call
         self._before = before
-        self._sent_at = anyio.current_time()
+        self._sent_at = self._looked_at = anyio.current_time()
         self._running = ""
         self._ours: str | None = None
         nested = server.flavour is Flavour.SDNEXT and call.kind != "extras"
@@ -156,6 +159,12 @@ class Job:
         """Wait no longer for an answer: the server has none, for it is idle."""
         self._scope.cancel()
 
+    async def look_is_due(self) -> None:
+        """Wait until it is time for the next look, whoever took the last one; or it is over."""
+        pause = self._looked_at + LOOK - anyio.current_time()
+        with anyio.move_on_after(pause):
+            await self.answered.wait()
+
     async def look(self, *, preview: bool = False) -> Snapshot | None:
         """Look at what the server is doing; None where it does not tell, or cannot just now."""
         snapshot: Snapshot | None = None
@@ -164,6 +173,7 @@ class Job:
                 snapshot = await self._look(preview)
             except BackendError as error:
                 logger.debug("%s: no progress: %s", self.request_id, error)
+        self._looked_at = anyio.current_time()
         if snapshot is None:
             self.holder = Holder.UNCLEAR  # what was known may be over
         elif self.holder is Holder.OURS:

@@ -11,14 +11,10 @@ from stablenew.backends.answers import Answer
 from stablenew.backends.base import ReportProgress
 from stablenew.backends.webui.calls import Call
 from stablenew.backends.webui.holder import Holder
-from stablenew.backends.webui.job import Job
+from stablenew.backends.webui.job import LOOK, Job
 from stablenew.backends.webui.progress import Snapshot
 from stablenew.backends.webui.signs_of_life import SignsOfLife
 from stablenew.errors import ungrouped
-
-FIRST_LOOK = 0.05
-LOOK = 0.25
-"""Seconds between two looks at the progress: four a second, below the ten that are allowed."""
 
 _FORGOTTEN_AFTER = 5.0
 """Seconds of an idle server after which it is taken to have forgotten a job."""
@@ -53,16 +49,17 @@ async def follow(
 async def _watch(
     job: Job, call: Call, report: ReportProgress, previews: bool, load_timeout: float
 ) -> None:
-    """Report a job's progress, and whatever else is a sign that it is under way, for ever."""
+    """Report a job's progress, and whatever else is a sign that it is under way."""
     watched = SignsOfLife(load_timeout, call)
-    await anyio.sleep(FIRST_LOOK)
     while True:
+        await job.look_is_due()
+        if job.answered.is_set():
+            return
         snapshot = await job.look(preview=previews)
         if watched.alive(job, snapshot):
             image = await _preview(snapshot) if previews and snapshot else None
             left = snapshot.seconds_left if snapshot and job.holder is Holder.OURS else None
             await report(watched.furthest, seconds_left=left, preview=image)
-        await anyio.sleep(LOOK)
 
 
 async def wait_for(jobs: Iterable[Job], report: ReportProgress, load_timeout: float) -> None:
