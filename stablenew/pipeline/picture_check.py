@@ -12,9 +12,6 @@ from stablenew.backends.base import Picture
 from stablenew.backends.picture_header import is_quick, read_picture_header
 from stablenew.errors import BackendProtocolError, ConfigError
 
-_CHECKED_HERE = 64 * 1024
-"""Bytes up to which a look is quicker than the way to another thread."""
-
 
 async def checked_picture(returned: object) -> Picture:
     """Return the one picture that a backend returned.
@@ -40,7 +37,7 @@ async def checked_picture(returned: object) -> Picture:
     if not isinstance(picture.data, bytes):
         given = type(picture.data).__name__
         raise BackendProtocolError(f"the picture's data is {given}, expected encoded bytes")
-    if len(picture.data) <= _CHECKED_HERE and is_quick():
+    if is_quick(picture.data):
         return _checked(picture)
     return await anyio.to_thread.run_sync(_checked, picture)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +42,7 @@ _PAGE_EVERY = 1.0
 class _Plan:
     folder: Path
     sheet: PlanSheet
+    waiting: deque[StepFinished] = attrs.field(factory=deque)
     page: Page | None = None
     written_at: float = float("-inf")
     pause: float = _PAGE_EVERY
@@ -87,7 +89,9 @@ class Reporter:
         elif isinstance(event, StepFinished) and event.plan_id in self._plans:
             plan = self._plans[event.plan_id]
             plan.sheet.steps.append(event)
-            await self._in_thread(self._show, plan, event)
+            plan.waiting.append(event)
+            if self._clock.monotonic() - plan.written_at >= plan.pause:
+                await self._in_thread(self._write_page, plan, False)
         elif isinstance(event, PlanFinished):
             await self._end(self._plans.pop(event.plan_id, None))
 
@@ -112,17 +116,15 @@ class Reporter:
         plan.page = open_page(plan.folder)
         self._write_page(plan, False)
 
-    def _show(self, plan: _Plan, event: StepFinished) -> None:
-        if plan.page is not None:
-            error = None if event.error is None else str(event.error)
-            plan.page.add(event.index, event.run_id or "", str(event.outcome), error, event.places)
-            if self._clock.monotonic() - plan.written_at >= plan.pause:
-                self._write_page(plan, False)
-
     def _write_page(self, plan: _Plan, done: bool) -> None:
+        """Write a page with the steps that have ended since it was last written."""
         if plan.page is None:
             return
         before = self._clock.monotonic()
+        while plan.waiting:
+            event = plan.waiting.popleft()
+            error = None if event.error is None else str(event.error)
+            plan.page.add(event.index, event.run_id or "", str(event.outcome), error, event.places)
         plan.page.write(done=done, written=self._clock.now().isoformat())
         plan.written_at = self._clock.monotonic()
         plan.pause = max(_PAGE_EVERY, 20 * (plan.written_at - before))

@@ -10,6 +10,7 @@ import attrs
 
 from stablenew.backends.answers import read_json
 from stablenew.backends.base import Picture
+from stablenew.backends.picture_header import is_quick
 from stablenew.backends.server_client import ServerClient
 from stablenew.backends.webui.calls import Call
 from stablenew.backends.webui.job import Job
@@ -100,7 +101,10 @@ class UnderWay:
             async with anyio.create_task_group() as looking:
                 if server.progress and self.after is None:
                     looking.start_soon(after.take, client)
-                made = await anyio.to_thread.run_sync(read_picture, job.answer, call, server)
+                if is_quick(job.answer.body) and call.image is None:
+                    made = read_picture(job.answer, call, server)
+                else:
+                    made = await anyio.to_thread.run_sync(read_picture, job.answer, call, server)
                 if server.progress:
                     await after.told.wait()
         seen, names = after.snapshot, {made.timestamp, job.timestamp} - {""}
