@@ -9,6 +9,7 @@ import attrs
 
 from stablenew.backends.base import Capabilities
 from stablenew.config.pipeline_config import Setting
+from stablenew.errors import ConfigError
 
 T = TypeVar("T")
 
@@ -67,6 +68,24 @@ def offer(capabilities: Capabilities) -> Hashable:
         ),
         frozenset(capabilities.ranges.items()),
     )
+
+
+def check_kinds(kinds: Mapping[str, str], *, mix: bool) -> None:
+    """See that some backends are of one kind, unless several may be mixed.
+
+    Args:
+        kinds: Of each, by its name.
+        mix: Whether they may differ.
+
+    Raises:
+        ConfigError: They do.
+    """
+    if len(set(kinds.values())) > 1 and not mix:
+        listed = ", ".join(f"{name} is {kind}" for name, kind in kinds.items())
+        raise ConfigError(
+            f"servers: {listed}: their pictures differ; expected one kind of them, or"
+            " --mix-servers (mix_servers=True)"
+        )
 
 
 def differences(told: Mapping[str, Capabilities]) -> Iterator[str]:

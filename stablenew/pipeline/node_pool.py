@@ -18,7 +18,7 @@ import anyio
 import attrs
 
 from stablenew.backends.base import Backend, Capabilities
-from stablenew.backends.several import any_of, differences, offer
+from stablenew.backends.several import any_of, check_kinds, differences, offer
 from stablenew.config.pipeline_config import PipelineConfig, Setting
 from stablenew.errors import (
     BackendError,
@@ -274,13 +274,7 @@ class NodePool:
             hint = "" if not told else "\n--skip-unreachable goes on with the others"
             raise BackendUnavailableError("\n".join(lines) + hint)
         self.notes = tuple(f"left out: {line}" for line in lines)
-        kinds = {name: each.backend for name, each in told.items()}
-        if len(set(kinds.values())) > 1 and not self._mix:
-            listed = ", ".join(f"{name} is {kind}" for name, kind in kinds.items())
-            raise ConfigError(
-                f"servers: {listed}: their pictures differ; expected one kind of them, or"
-                " --mix-servers (mix_servers=True)"
-            )
+        check_kinds({name: each.backend for name, each in told.items()}, mix=self._mix)
 
 
 def _is_like(one: Capabilities, other: Capabilities) -> bool:

@@ -22,6 +22,10 @@ MOST_JSON = 4 * 1024 * 1024
 _FIELD = re.compile(r"(?:--)?([A-Za-z][\w-]*(?:\[\d+\]|\.[^\s:,]+?)*(?:\[\d+\])?): (.*)", re.DOTALL)
 
 
+_INPUT = re.compile(r"(?:workflow\.|inputs: )([^\s:()]+\.[^\s:()]+)( \([^)]*\))?: (.*)", re.DOTALL)
+"""What is wrong with an input of a workflow."""
+
+
 class NotNowError(StableNewError):
     """What was asked for does not go with what is under way."""
 
@@ -65,10 +69,19 @@ def said_errors(problems: Iterable[str], prefixes: Iterable[str] = ()) -> list[d
     for problem in problems:
         for prefix in prefixes:
             problem = problem.removeprefix(f"{prefix}: ")
+        problem = _at_its_field(problem)
         field = _FIELD.fullmatch(problem)
         name = field[1].replace("-", "_") if field and "." not in field[1] else field and field[1]
         found[name, field[2] if field else problem] = None
     return [{"field": name, "message": message} for name, message in found]
+
+
+def _at_its_field(problem: str) -> str:
+    """Return a problem with the field of a job that it is about, where it names something else."""
+    if (found := _INPUT.fullmatch(problem)) is not None:
+        node = f"{found[2].strip()} " if found[2] else ""
+        return f"inputs.{found[1]}: {node}{found[3]}"
+    return f"mix_{problem}" if problem.startswith("servers: ") else problem
 
 
 def error_answer(error: StableNewError) -> Answer:

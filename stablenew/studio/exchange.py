@@ -26,7 +26,8 @@ from stablenew.studio.answers import (
     paged,
     said_errors,
 )
-from stablenew.studio.jobs import REFUSED, command_line, placed_files, toml_of
+from stablenew.studio.job_text import command_line, toml_of
+from stablenew.studio.jobs import REFUSED, placed_files
 from stablenew.studio.picture_forms import as_form, job_of_picture
 from stablenew.studio.studio import Studio
 from stablenew.studio.uploads import MOST_IMAGE, MOST_PACK

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import attrs
 
 from stablenew._convert import json_line, unstructure
+from stablenew.backends.comfyui.object_info import ObjectInfo
+from stablenew.backends.comfyui.workflows.workflow_file import WorkflowFile, read_workflow_file
 from stablenew.cli.arguments import run_parser
 from stablenew.cli.job import Job, drafted_job
 from stablenew.config.pipeline_config import STAGES
@@ -28,14 +29,19 @@ Table = Mapping[str, Any]
 REFUSED = {
     "out": "the studio has one folder of runs",
     "auth": "credentials of a server are given with it: api/servers",
-    "workers": "a plan of the studio runs in one process; the command line takes --workers",
 }
 _FILES = ("pack", "image", "workflow", "wildcards")
 _LISTS = ("presets", "image")
 
 
-def read_job(table: Table, out: Path, servers: Servers) -> Job:
+def read_job(table: Table, out: Path, servers: Servers, info: ObjectInfo | None = None) -> Job:
     """Read a job; what is wrong is among its problems. Blocks: for a worker thread.
+
+    Args:
+        table: What the page asks for.
+        out: The folder of all runs.
+        servers: Those that may be talked to.
+        info: The nodes of the server, where a workflow needs them to be read.
 
     Raises:
         ConfigError: There is no such job.
@@ -47,49 +53,106 @@ def read_job(table: Table, out: Path, servers: Servers) -> Job:
         path.write_bytes(json_line(given))
         flags = vars(run_parser().parse_args([str(path), "--out", str(out)]))
         try:
-            job = drafted_job(flags, {})
+            job = drafted_job(flags, {}, info)
         except ConfigError as error:
             lines = [each.removeprefix(f"{path}: ") for each in error.problems]
             raise ConfigError(*problems, *lines) from None
-    job, wrong = _on_named_server(job, servers)
+    job, wrong = _on_named_servers(job, servers)
     return attrs.evolve(job, problems=(*problems, *wrong, *job.problems))
 
 
-def read_resumed(
-    folder: Path, servers: Servers, *, only_failed: bool, on_this_backend: bool
-) -> Job:
+def read_resumed(folder: Path, servers: Servers, asked: Table) -> Job:
     """Read the job that goes on with a plan. Blocks.
+
+    Args:
+        folder: The plan's.
+        servers: Those that may be talked to.
+        asked: How: `only_failed`, `on_this_backend`, `mix_servers`, `skip_unreachable`, `workers`,
+            `urls`.
 
     Raises:
         ConfigError: There is no such plan, or its server was not named.
     """
     words = ["--resume", str(folder)]
-    words += ["--only-failed"] if only_failed else []
-    words += ["--on-this-backend"] if on_this_backend else []
-    job, wrong = _on_named_server(drafted_job(vars(run_parser().parse_args(words)), {}), servers)
+    words += [f"--{name.replace('_', '-')}" for name in _WITH_RESUME if asked.get(name)]
+    words += [f"--workers={asked['workers']}"] if asked.get("workers") is not None else []
+    words += [f"--url={url}" for url in urls_of(asked)]
+    job, wrong = _on_named_servers(drafted_job(vars(run_parser().parse_args(words)), {}), servers)
     if wrong:
         raise ConfigError(*wrong)
     return job
 
 
-def _on_named_server(job: Job, servers: Servers) -> tuple[Job, list[str]]:
-    """Return a job with its server's credentials, and what is wrong with that server."""
-    urls = job.settings.urls or ([url] if (url := job.settings.server_url) else [])
+_WITH_RESUME = ("only_failed", "on_this_backend", "mix_servers", "skip_unreachable")
+
+
+def urls_of(table: Table) -> list[str]:
+    """Return the URLs of a job's servers, as they were given."""
+    given = table.get("urls") or table.get("url") or ()
+    return [str(each) for each in ([given] if isinstance(given, str) else given)]
+
+
+def needs_nodes(table: Table, out: Path) -> bool:
+    """Return whether a job's workflow cannot be read without a server's nodes; blocks.
+
+    Raises:
+        ConfigError: There is no such file, or no workflow in it.
+    """
+    if not isinstance(table.get("workflow"), str):
+        return False
+    return workflow_file(table["workflow"], out).api is None
+
+
+def workflow_file(given: object, out: Path) -> WorkflowFile:
+    """Return the workflow that a job names; blocks.
+
+    Raises:
+        ConfigError: There is no such file, or no workflow in it.
+    """
+    path = with_files({"workflow": given}, out)["workflow"]
+    try:
+        return read_workflow_file(path)
+    except ConfigError as error:
+        lines = (each.removeprefix(f"{path}: ") for each in error.problems)
+        raise ConfigError(*(f"workflow: {each}" for each in lines)) from None
+
+
+def _on_named_servers(job: Job, servers: Servers) -> tuple[Job, list[str]]:
+    """Return a job with its servers' credentials, and what is wrong with these servers."""
+    settings = job.settings
+    field = "urls" if settings.urls else "url"
+    urls = settings.urls or ([url] if (url := settings.server_url) else [])
     named = [servers.named(url) for url in urls]
     wrong = [
-        f"url: given {url!r}, which was not named as a server; add it first"
+        f"{field}: given {url!r}, which was not named as a server; add it first"
         for url, server in zip(urls, named, strict=True)
         if server is None
     ]
-    auth = next((server.auth for server in named if server is not None and server.auth), None)
-    if auth is not None and not job.settings.urls:
-        job = attrs.evolve(job, settings=attrs.evolve(job.settings, auth=auth))
-    return job, wrong
+    if not wrong and settings.urls:
+        with_auth = [_with_auth(each.id, each.auth) for each in named if each is not None]
+        settings = attrs.evolve(settings, urls=with_auth)
+    elif not wrong and named and named[0] is not None and named[0].auth:
+        settings = attrs.evolve(settings, auth=named[0].auth)
+    return attrs.evolve(job, settings=settings), wrong
+
+
+def _with_auth(url: str, auth: str | None) -> str:
+    """Return a URL with its credentials, which each of several servers has of its own."""
+    if auth is None:
+        return url
+    user, _, password = auth.partition(":")
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{rest}"
+
+
+def servers_of(job: Job) -> list[str]:
+    """Return the ids of the servers that a job runs on."""
+    return list(job.settings.urls) or [job.settings.server_url or job.settings.backend]
 
 
 def server_of(job: Job) -> str:
     """Return the id of the server that a job runs on; "" where there are several."""
-    return "" if job.settings.urls else job.settings.server_url or job.settings.backend
+    return "" if job.settings.urls else servers_of(job)[0]
 
 
 def with_learning(table: Table) -> dict[str, Any]:
@@ -186,97 +249,6 @@ def placed_files(table: Table, out: Path) -> Table:
         return with_files(table, out)
     except ConfigError:
         return table
-
-
-def command_line(table: Table, out: Path) -> tuple[str, bool]:
-    """Return the command line that does what a job says, and whether it needs its plan file."""
-    table = placed_files(table, out)
-    words = ["stablenew", "run"]
-    said = _words(with_learning(table))
-    if said is None:
-        return shlex.join([*words, "plan.toml", "--out", str(out)]), True
-    return shlex.join([*words, *said, "--out", str(out)]), False
-
-
-def _words(table: Table) -> list[str] | None:
-    """Return a job as words of the command line; None where there are none for something."""
-    words: list[str] = []
-    rest = {k: v for k, v in table.items() if k not in (*STAGES, "learning", "learn")}
-    for name, value in rest.items():
-        flag = f"--{name.replace('_', '-')}"
-        for each in value if isinstance(value, list) else [value]:
-            if isinstance(each, Mapping) or (isinstance(each, str) and each.startswith("-")):
-                return None
-            if isinstance(each, bool):
-                words += [flag] if each else []
-            else:
-                words += [flag, str(each)]
-    for stage in STAGES:
-        for name, value in (table.get(stage) or {}).items():
-            if isinstance(value, Mapping | list) or value is None:
-                return None
-            words += ["--set", f"{stage}.{name}={_text(value)}"]
-    learning = table.get("learning") or {}
-    learn = table.get("learn", learning.get("enabled"))
-    words += ["--learn"] if learn else ["--no-learn"] if learn is False else []
-    swept = _sweeps(learning)
-    return None if swept is None else words + swept
-
-
-_SAID = ("enabled", "axes", "sample", "order", "images_per_step", "max_steps", "experiment_name")
-
-
-def _sweeps(learning: Table) -> list[str] | None:
-    words: list[str] = []
-    for name, value in learning.items():
-        if name not in _SAID:
-            return None
-        if name not in ("enabled", "axes"):
-            words += [f"--{name.replace('_', '-')}", str(value)]
-    for axis in learning.get("axes") or ():
-        if not isinstance(axis, Mapping) or axis.keys() - {"path", "values"}:
-            return None
-        values = axis.get("values")
-        texts = [values] if isinstance(values, str) else [_text(each) for each in values or ()]
-        if not texts or any(
-            "," in text or not text.strip() for text in texts if values is not text
-        ):
-            return None
-        words += ["--sweep", f"{axis.get('path')}={','.join(texts)}"]
-    return words
-
-
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def toml_of(table: Table) -> str:
-    """Return a job as the text of a plan file."""
-    return "\n".join(_toml(table)) + "\n"
-
-
-def _toml(table: Table) -> Iterator[str]:
-    for name, value in table.items():
-        if not isinstance(value, Mapping) and value is not None:
-            yield f"{_key(name)} = {_value(value)}"
-    for name, value in table.items():
-        if isinstance(value, Mapping) and value:
-            yield f"\n[{_key(name)}]"
-            yield from (f"{_key(k)} = {_value(v)}" for k, v in value.items() if v is not None)
-
-
-def _key(name: str) -> str:
-    bare = name.replace("_", "").replace("-", "").isalnum() and name.isascii()
-    return name if bare else _value(name)
-
-
-def _value(value: object) -> str:
-    if isinstance(value, Mapping):
-        pairs = (f"{_key(str(k))} = {_value(v)}" for k, v in value.items() if v is not None)
-        return f"{{{', '.join(pairs)}}}"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(_value(each) for each in value if each is not None)}]"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", r"\u007f")  # all that TOML adds
 
 
 def job_errors(error: ConfigError) -> list[dict[str, object]]:

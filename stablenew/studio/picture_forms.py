@@ -17,7 +17,7 @@ from stablenew.errors import ConfigError
 from stablenew.pipeline.run_metadata import METADATA_FILE
 from stablenew.storage.record_reader import NOT_JSON
 from stablenew.studio.answers import NotThereError
-from stablenew.studio.jobs import toml_of
+from stablenew.studio.job_text import toml_of
 
 _OPTIONS = {
     "model": "sd_model_checkpoint",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import anyio
@@ -10,9 +10,10 @@ import attrs
 
 from stablenew.app import App, open_pool
 from stablenew.backends.base import Backend, Capabilities
+from stablenew.backends.several import any_of, check_kinds, differences
 from stablenew.config.server_url import split_url
 from stablenew.config.settings import Settings
-from stablenew.errors import BackendError, ConfigError, StableNewError
+from stablenew.errors import BackendError, BackendUnavailableError, ConfigError, StableNewError
 from stablenew.pipeline.backend_border import asked_capabilities
 from stablenew.studio.answers import NotThereError
 from stablenew.studio.feed import Say
@@ -108,6 +109,12 @@ class Servers:
         self._tell()
         return server
 
+    def name_again(self, ids: Iterable[str]) -> None:
+        """Name servers that a job of an earlier start runs on, which the person named then."""
+        for id_ in ids:
+            if id_ not in self._known and "://" in id_:
+                self._known[id_] = Server(id=id_, backend="server", url=id_)
+
     def forget(self, id_: str) -> None:
         """Talk to a server no more."""
         if id_ != EMBEDDED and id_ not in self.own:
@@ -148,6 +155,34 @@ class Servers:
                 raise error
         assert server.capabilities is not None
         return server.capabilities
+
+    async def capabilities_of(
+        self, ids: Sequence[str], *, mix: bool = False, skip_unreachable: bool = False
+    ) -> tuple[Capabilities, list[str]]:
+        """Return what at least one of some servers can do, and how they differ, a line each.
+
+        Args:
+            ids: Theirs, at least one.
+            mix: Whether they may be of several kinds.
+            skip_unreachable: Whether those that do not answer are left out.
+
+        Raises:
+            BackendUnavailableError: One does not answer.
+            ConfigError: They are of several kinds.
+            NotThereError: One was not named.
+        """
+        told: dict[str, Capabilities] = {}
+        away: list[BackendUnavailableError] = []
+        for id_ in ids:
+            try:
+                told[id_] = await self.capabilities(id_)
+            except BackendUnavailableError as error:
+                away.append(error)
+        if away and not (told and skip_unreachable):
+            raise away[0]
+        check_kinds({name: each.backend for name, each in told.items()}, mix=mix)
+        notes = [*(f"left out: {each}" for each in away), *differences(told)]
+        return any_of([*told.values()]), notes
 
     async def _ask(self, server: Server) -> StableNewError | None:
         try:

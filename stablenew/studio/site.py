@@ -33,9 +33,10 @@ from stablenew.studio.exchange import GETS, POSTS, in_thread, job_in
 from stablenew.studio.feed import Mark
 from stablenew.studio.followed_events import FollowedEvents
 from stablenew.studio.form import form_of
-from stablenew.studio.jobs import toml_of
+from stablenew.studio.job_text import toml_of
 from stablenew.studio.library import Asked
 from stablenew.studio.pictures import picture_path
+from stablenew.studio.queue_routes import QUEUE_GETS, QUEUE_POSTS
 from stablenew.studio.rating_order import to_compare, to_rate
 from stablenew.studio.ratings import GivenChoice, GivenRating
 from stablenew.studio.studio import Studio
@@ -57,11 +58,6 @@ class _ServerForgotten:
     id: str
 
 
-@attrs.frozen(kw_only=True)
-class _Moved:
-    before: str | None = None
-
-
 def site(studio: Studio) -> Starlette:
     """Return the studio's routes, without the guard before them."""
 
@@ -76,8 +72,11 @@ def site(studio: Studio) -> Starlette:
 
     return Starlette(
         routes=[
-            *(route(path, handler) for path, handler in {**_GETS, **GETS}.items()),
-            *(route(path, handler, "POST") for path, handler in {**_POSTS, **POSTS}.items()),
+            *(route(path, handler) for path, handler in {**_GETS, **GETS, **QUEUE_GETS}.items()),
+            *(
+                route(path, handler, "POST")
+                for path, handler in {**_POSTS, **POSTS, **QUEUE_POSTS}.items()
+            ),
             Mount("/static", StaticFiles(directory=_static("studio"), check_dir=False)),
             Mount("/shared", StaticFiles(directory=_static("report"), check_dir=False)),
         ],
@@ -107,9 +106,12 @@ def _state(studio: Studio, _: Request) -> object:
 
 
 async def _form(studio: Studio, request: Request) -> Response:
-    server = request.query_params.get("server", "embedded")
-    anew = request.query_params.get("refresh") == "1"
-    return Answer(form_of(server, await studio.servers.capabilities(server, anew=anew)))
+    query = request.query_params
+    ids = query.getlist("server") or ["embedded"]
+    for each in ids if query.get("refresh") == "1" else ():
+        await studio.servers.capabilities(each, anew=True)
+    told, notes = await studio.servers.capabilities_of(ids, mix=query.get("mix_servers") == "1")
+    return Answer({**form_of(ids[0], told), "servers": ids, "notes": notes})
 
 
 async def _add_server(studio: Studio, request: Request) -> Response:
@@ -129,46 +131,7 @@ async def _forget_server(studio: Studio, request: Request) -> Response:
 
 
 async def _dry_run(studio: Studio, request: Request) -> Response:
-    return Answer(await studio.dry_answer(await job_in(request)))
-
-
-async def _enqueue(studio: Studio, request: Request) -> Response:
-    return Answer(await studio.enqueue(await json_of(request)), 201)
-
-
-async def _queue(studio: Studio, _: Request) -> Response:
-    return Answer({"items": studio.queue.plain})
-
-
-async def _move(studio: Studio, request: Request) -> Response:
-    studio.queue.move(request.path_params["id"], (await asked(request, _Moved)).before)
-    return Answer({"items": studio.queue.plain})
-
-
-async def _remove(studio: Studio, request: Request) -> Response:
-    await json_of(request)
-    studio.queue.remove(request.path_params["id"])
-    return Answer({"items": studio.queue.plain})
-
-
-async def _pause(studio: Studio, request: Request) -> Response:
-    await json_of(request)
-    return Answer(studio.queue.plain_of(studio.queue.pause()))
-
-
-async def _resume(studio: Studio, request: Request) -> Response:
-    await json_of(request)
-    return Answer(studio.queue.plain_of(studio.queue.resume()))
-
-
-async def _skip_step(studio: Studio, request: Request) -> Response:
-    await json_of(request)
-    return Answer(studio.queue.plain_of(studio.queue.skip_step()))
-
-
-async def _cancel(studio: Studio, request: Request) -> Response:
-    await json_of(request)
-    return Answer(studio.queue.plain_of(await studio.queue.cancel()))
+    return Answer(await studio.drafts.dry_answer(await job_in(request)))
 
 
 def _asked_for(request: Request) -> Asked:
@@ -307,7 +270,6 @@ _GETS: dict[str, Handler] = {
     "/": _page,
     "/api/state": _state,
     "/api/form": _form,
-    "/api/queue": _queue,
     "/api/plans": _plans,
     "/api/plans/{id}": _plan,
     "/api/plans/{id}/job": _plan_job,
@@ -327,13 +289,6 @@ _POSTS: dict[str, Handler] = {
     "/api/servers/search": _search_servers,
     "/api/servers/forget": _forget_server,
     "/api/dry-run": _dry_run,
-    "/api/queue": _enqueue,
-    "/api/queue/{id}/move": _move,
-    "/api/queue/{id}/remove": _remove,
-    "/api/pause": _pause,
-    "/api/resume": _resume,
-    "/api/skip-step": _skip_step,
-    "/api/cancel": _cancel,
     "/api/ratings": _rate,
     "/api/choices": _choose,
     "/api/undo": _undo,

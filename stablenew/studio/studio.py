@@ -12,35 +12,26 @@ import anyio
 import anyio.to_thread
 
 from stablenew.app import App
-from stablenew.cli.dry_run import DryRun, dry_run_of, estimated, look_up
-from stablenew.cli.job import Job
-from stablenew.cli.run_command import progress_of
-from stablenew.cli.unfinished import unfinished
-from stablenew.errors import ConfigError
+from stablenew.cli.unfinished import resume_line
+from stablenew.controller.plan_progress import read_plan_progress
+from stablenew.errors import ConfigError, RecordError
 from stablenew.events.event_log import EVENTS_FILE
 from stablenew.learning.gallery import PLAN_FILE
 from stablenew.learning.plan_file import read_plan_file
 from stablenew.report.page import open_page, read_steps
 from stablenew.studio.advising import AdviceAsked, advised
 from stablenew.studio.answers import NotNowError, NotThereError, said_errors
+from stablenew.studio.drafting import Drafts
 from stablenew.studio.feed import Feed, numbered_lines
-from stablenew.studio.jobs import (
-    command_line,
-    job_errors,
-    job_of_plan,
-    read_job,
-    read_resumed,
-    server_of,
-)
+from stablenew.studio.job_text import command_line
+from stablenew.studio.jobs import job_of_plan
 from stablenew.studio.library import Library
 from stablenew.studio.pictures import Thumbnails
-from stablenew.studio.plan_queue import PlanQueue, plain_estimate
+from stablenew.studio.plan_queue import PlanQueue
+from stablenew.studio.queue_item import KeptItem
 from stablenew.studio.ratings import Ratings
 from stablenew.studio.servers import Servers
 from stablenew.studio.uploads import Uploads
-
-_STEPS = 200
-"""Steps of a dry run that are shown."""
 
 
 class Studio:
@@ -57,22 +48,45 @@ class Studio:
         self.hosted = hosted
         self.feed = Feed(self.out)
         self.servers = Servers(self.out, self.feed.tell, app)
-        self.queue = PlanQueue(app, self.feed, self.servers)
+        self.drafts = Drafts(self.out, self.servers, self.folder)
+        self.queue = PlanQueue(app, self.feed, self.servers, self.drafts.job_of)
         self.library = Library(self.out)
         self.thumbnails = Thumbnails(self.out)
-        self.ratings = Ratings(self.out, self.feed.tell)
+        self.ratings = Ratings(self.out, self._say)
         self.uploads = Uploads(self.out)
         self._advising = anyio.CapacityLimiter(1)
 
     async def run(self) -> None:
         """Do what there is to do, for ever: the plans of the queue."""
         with self.feed.hearing(self.app):
+            await self.queue.restore(self._is_done)
             await self.queue.run()
 
     async def close(self) -> None:
         """Cancel the plan under way, and tell every tab that this ends."""
         await self.queue.close()
         self.feed.close()
+
+    def _say(self, kind: str, **content: Any) -> None:
+        """Tell every tab of a rating or a choice, and the exploration that may wait for it."""
+        self.feed.tell(kind, **content)
+        keys = [content[each] for each in ("winner", "loser") if kind == "chosen"]
+        if kind == "rated" and content["rating"] is not None:
+            keys = [(content["run_id"], content["image_id"])]
+        self.queue.heard((str(run_id), str(image_id)) for run_id, image_id in keys)
+
+    def _is_done(self, kept: KeptItem) -> bool:
+        """Return whether nothing is left to do of what an earlier studio was at; blocks."""
+        if kept.plan_id is None:
+            return False
+        folder = self.out / kept.plan_id
+        try:
+            if kept.kind == "run":
+                run = self.library.run(kept.plan_id, kept.plan_id)
+                return run is not None and run.metadata.get("outcome") == "succeeded"
+            return read_plan_progress(folder, read_plan_file(folder)).complete
+        except (ConfigError, RecordError):
+            return False
 
     def state(self) -> Mapping[str, object]:
         """Return what a tab has to know first."""
@@ -82,51 +96,15 @@ class Studio:
             "problem": unwritable(self.out),
             "servers": self.servers.plain,
             "queue": self.queue.plain,
-            "interrupted": [{"id": each.id, "words": str(each)} for each in self.app.interrupted],
+            "held": self.queue.held,
+            "notes": list(self.queue.notes),
+            "interrupted": [
+                {"id": each.id, "words": str(each)}
+                for each in self.app.interrupted
+                if each.id not in [item.folder for item in self.queue.items]
+            ],
             "host": self.hosted,
         }
-
-    async def drafted(self, table: Mapping[str, Any]) -> Job:
-        """Return a job as its server would run it; what is wrong may be among its problems.
-
-        Raises:
-            ConfigError: There is no such job.
-        """
-        job = await anyio.to_thread.run_sync(read_job, table, self.out, self.servers)
-        url = job.settings.server_url
-        if url is not None and self.servers.named(url) is None:  # nobody is asked what it has
-            raise ConfigError(*job.problems)
-        return job
-
-    async def dry(self, job: Job) -> tuple[Job, DryRun, dict[str, Any]]:
-        """Return what a job would run.
-
-        Raises:
-            ConfigError: With everything that is wrong.
-            BackendUnavailableError: Its server does not answer.
-        """
-        capabilities = await self.servers.capabilities(server_of(job))
-        job = await job.spelled(capabilities).with_pictures()
-
-        def looked_at() -> tuple[DryRun, dict[str, Any]]:
-            dry = dry_run_of(job, capabilities)
-            dry = look_up(job, dry, progress_of(job, capabilities))
-            new = job.resumed is None and job.plan is not None
-            return dry, _plain(job, dry, estimated(job, dry), unfinished(job) if new else [])
-
-        dry, told = await anyio.to_thread.run_sync(looked_at)
-        return job, dry, told
-
-    async def dry_answer(self, table: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what the page is told of a job: what it would run, or what is wrong with it."""
-        command, plan_file = command_line(table, self.out)
-        line = {"command": command, "plan_file": plan_file}
-        try:
-            job = await self.drafted(table)
-            job, _, told = await self.dry(job)
-        except ConfigError as error:
-            return {**_NOTHING, **line, "errors": job_errors(error)}
-        return {**told, **line, "errors": [], "notes": list(job.notes)}
 
     async def enqueue(self, asked: Mapping[str, Any]) -> dict[str, object]:
         """Put a job, or a plan that goes on, at the end of the queue.
@@ -137,29 +115,13 @@ class Studio:
         """
         if (problem := unwritable(self.out)) is not None:
             raise NotNowError(problem)
-        if "resume" in asked:
-            plan_id = str(asked["resume"])
-            folder = await anyio.to_thread.run_sync(self.folder, plan_id)
-
-            def read() -> Job:
-                return read_resumed(
-                    folder,
-                    self.servers,
-                    only_failed=bool(asked.get("only_failed")),
-                    on_this_backend=bool(asked.get("on_this_backend")),
-                )
-
-            job = await anyio.to_thread.run_sync(read)
-            command = f"stablenew run --resume {folder}"
-            return self.queue.plain_of(self.queue.add(job, command, {}))
-        table = asked.get("job")
-        if not isinstance(table, Mapping):
-            raise ConfigError("job: missing; expected the fields of a plan file")
-        job = await self.drafted(table)
-        _, _, told = await self.dry(job)
-        sizes = {"pictures": told["pictures"], "step_count": told["step_count"]}
-        command, _ = command_line(table, self.out)
-        return self.queue.plain_of(self.queue.add(job, command, sizes))
+        job = await self.drafts.job_of(asked)
+        told: dict[str, Any] = {"command": resume_line(self.out / str(asked.get("resume")), job)}
+        if job.resumed is None:
+            _, _, dry = await self.drafts.dry(job)
+            sizes = {name: dry[name] for name in ("pictures", "step_count", "estimate")}
+            told = {**sizes, "command": command_line(asked["job"], self.out)[0]}
+        return self.queue.plain_of(await self.queue.add(job, asked, **told))
 
     async def advice(self, asked: AdviceAsked) -> dict[str, Any]:
         """Return what the ratings advise; one at a time, for it takes a core.
@@ -262,40 +224,6 @@ class Studio:
         except ConfigError as error:
             prefixes = [str(folder / "plan.json")]
             return {"job": None, "errors": said_errors(error.problems, prefixes)}
-
-
-_NOTHING: Mapping[str, Any] = {
-    **dict.fromkeys(("step_count", "pictures", "backend_calls", "there", "estimate")),
-    "roughly": False,
-    **{name: [] for name in ("steps", "axes", "unfinished", "notes")},
-}
-
-
-def _plain(job: Job, dry: DryRun, estimate: Any, others: list[str]) -> dict[str, Any]:
-    return {
-        "step_count": dry.count,
-        "pictures": dry.pictures,
-        "backend_calls": dry.calls,
-        "there": round(dry.share * sum(step.there for step in dry.looked_at)),
-        "roughly": len(dry.looked_at) != dry.count,
-        "estimate": plain_estimate(estimate),
-        "steps": [
-            {
-                "index": step.index,
-                "label": step.label,
-                "value": step.value,
-                "images": step.images,
-                "state": step.state,
-                "backend_calls": step.calls,
-            }
-            for step in dry.first[:_STEPS]
-        ],
-        "axes": [
-            {"name": axis.name, "path": axis.path, "labels": list(axis.labels)}
-            for axis in (job.plan.axes if job.plan else ())
-        ],
-        "unfinished": [{"plan_id": line.partition(" ")[0], "words": line} for line in others],
-    }
 
 
 def unwritable(out: Path) -> str | None:

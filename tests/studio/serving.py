@@ -14,7 +14,7 @@ import attrs
 import httpx2
 import uvicorn
 
-from stablenew import FakeBackend, Settings, open_app
+from stablenew import Behaviour, FakeBackend, Settings, open_app
 from stablenew.errors import ungrouped
 from stablenew.studio.access import Access
 from stablenew.studio.command import _Server, bound
@@ -23,7 +23,7 @@ from stablenew.studio.site import site
 from stablenew.studio.studio import Studio
 
 TOKEN = "the-token-of-this-test"
-SWEEP = {
+SWEEP: dict[str, Any] = {
     "prompt": "a cat",
     "backend": "fake",
     "learning": {"axes": [{"path": "txt2img.cfg_scale", "values": [1, 3]}]},
@@ -106,3 +106,13 @@ async def served(
                 await studio.close()
                 server.should_exit = True
             tasks.cancel_scope.cancel()
+
+
+def hanging(begun: anyio.Event) -> FakeBackend:
+    """A backend whose first picture never comes."""
+
+    def behave(_: object, call: int) -> Behaviour:
+        begun.set()
+        return Behaviour(hang=call == 1)
+
+    return FakeBackend(behave)

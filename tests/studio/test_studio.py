@@ -9,14 +9,15 @@ from typing import Any
 import anyio
 import pytest
 
-from stablenew import Behaviour, FakeBackend, Settings, open_app
+from stablenew import FakeBackend, Settings, open_app
 from stablenew.cli.arguments import run_parser
 from stablenew.cli.job import drafted_job, read_job
 from stablenew.controller.marker import hold, release
 from stablenew.learning.plan_file import read_plan_file
 from stablenew.studio import asgi
-from stablenew.studio.jobs import command_line, job_of_plan, toml_of
-from tests.studio.serving import SWEEP, served
+from stablenew.studio.job_text import command_line, toml_of
+from stablenew.studio.jobs import job_of_plan
+from tests.studio.serving import SWEEP, hanging, served
 
 
 async def test_from_a_form_to_a_rated_picture(runs: Path) -> None:
@@ -105,16 +106,6 @@ async def test_the_queue_runs_one_at_a_time_in_the_order_that_was_asked_for(runs
         ended = await studio.ended(3)
         assert [each["title"].partition(":")[0] for each in ended] == ["first", "fourth", "second"]
         await studio.post("api/pause", status=409)
-
-
-def hanging(begun: anyio.Event) -> FakeBackend:
-    """A backend whose first picture never comes."""
-
-    def behave(_: object, call: int) -> Behaviour:
-        begun.set()
-        return Behaviour(hang=call == 1)
-
-    return FakeBackend(behave)
 
 
 async def test_a_cancel_tells_what_the_server_said_and_a_plan_goes_on(runs: Path) -> None:
