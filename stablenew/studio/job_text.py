@@ -24,9 +24,9 @@ def command_line(table: Table, out: Path) -> tuple[str, bool]:
 def _words(table: Table) -> list[str] | None:
     """Return a job as words of the command line; None where there are none for something."""
     words: list[str] = []
-    rest = {k: v for k, v in table.items() if k not in (*STAGES, "learning", "learn")}
+    rest = {k: v for k, v in table.items() if k not in (*STAGES, "learning", "learn", "inputs")}
     for name, value in rest.items():
-        flag = f"--{name.replace('_', '-')}"
+        flag = f"--{_FLAGS.get(name, name).replace('_', '-')}"
         for each in value if isinstance(value, list) else [value]:
             if isinstance(each, Mapping) or (isinstance(each, str) and each.startswith("-")):
                 return None
@@ -39,12 +39,17 @@ def _words(table: Table) -> list[str] | None:
             if isinstance(value, Mapping | list) or value is None:
                 return None
             words += ["--set", f"{stage}.{name}={_text(value)}"]
+    for name, value in (table.get("inputs") or {}).items():
+        words += ["--set", f"{name}={_text(value)}"]
     learning = table.get("learning") or {}
     learn = table.get("learn", learning.get("enabled"))
     words += ["--learn"] if learn else ["--no-learn"] if learn is False else []
     swept = _sweeps(learning)
     return None if swept is None else words + swept
 
+
+_FLAGS = {"urls": "url"}
+"""Words that the command line has otherwise."""
 
 _SAID = ("enabled", "axes", "sample", "order", "images_per_step", "max_steps", "experiment_name")
 
