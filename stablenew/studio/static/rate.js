@@ -6,6 +6,10 @@ import { PlanChoice, nothing } from "./plan_choice.js";
 import { get, inPath } from "./server.js";
 
 const SHOWN = 6; // of those just rated
+const SOON = 300; // milliseconds that what was made is gathered before it joins
+
+/** What sets a picture, or a pair, apart. @param {any} asked */
+const nameOf = (asked) => [asked].flat().map(key).sort().join();
 
 export class Rate {
   /** @param {import("./studio.js").StudioWindow} studio */
@@ -36,13 +40,31 @@ export class Rate {
 
   async load() {
     if (!this.id && !this.these) { this.asked = []; this.show(); return; }
-    const address = "api/plans/" + inPath(this.id);
-    if (this.these) this.asked = this.these;
-    else if (this.pairs) this.asked = (await get(address + "/to-compare")).pairs;
-    else this.asked = (await get(address + "/to-rate", { again: this.again.checked ? 1 : 0 })).pictures;
+    this.asked = this.these || (await this.read());
     this.studio.ratings.learn(this.asked.flat().map((p) => [key(p), p.rating]));
     this.at = 0;
     this.show();
+  }
+
+  async read() {
+    const address = "api/plans/" + inPath(this.id);
+    if (this.pairs) return (await get(address + "/to-compare")).pairs;
+    return (await get(address + "/to-rate", { again: this.again.checked ? 1 : 0 })).pictures;
+  }
+
+  // What is made while somebody rates comes behind what is asked already.
+  async more() {
+    const { asked } = this, there = new Set(asked.map(nameOf)), found = await this.read();
+    if (asked !== this.asked) return;
+    const waited = this.at >= asked.length;
+    asked.push(...found.filter((each) => !there.has(nameOf(each))));
+    if (waited) this.show(); else this.showCount();
+  }
+
+  heard(event) {
+    const ours = [event.plan_id, event.run_id].includes(this.id) && !this.these;
+    if (!ours || this.timer || !["StepFinished", "RunFinished", "PlanFinished"].includes(event.type)) return;
+    this.timer = setTimeout(() => { this.timer = 0; this.studio.attempt(() => this.more()); }, SOON);
   }
 
   turn() {
@@ -52,10 +74,10 @@ export class Rate {
   }
 
   show() {
-    const now = this.asked[this.at], left = this.asked.length - this.at;
+    const now = this.asked[this.at];
     this.way.textContent = this.pairs ? "one at a time" : "the better of two";
     this.again.parentElement.hidden = this.pairs;
-    this.count.textContent = this.asked.length ? `${left} of ${this.asked.length} to go` : "";
+    this.showCount();
     if (!now) {
       const id = encodeURIComponent(this.id || "");
       this.stage.replaceChildren(nothing(this.id ? "Everything is rated." : "There are no pictures yet.",
@@ -67,6 +89,10 @@ export class Rate {
     this.stage.replaceChildren(...both.map((p, n) => this.picture(p, n, both.length)));
     this.keys.replaceChildren(...this.buttons(both.length > 1));
     for (const p of [this.asked[this.at + 1] || []].flat()) new Image().src = p.url;
+  }
+
+  showCount() {
+    this.count.textContent = this.asked.length ? `${this.asked.length - this.at} of ${this.asked.length} to go` : "";
   }
 
   picture(p, n, many) {
