@@ -22,7 +22,9 @@ MOST_JSON = 4 * 1024 * 1024
 _FIELD = re.compile(r"(?:--)?([A-Za-z][\w-]*(?:\[\d+\]|\.[^\s:,]+?)*(?:\[\d+\])?): (.*)", re.DOTALL)
 
 
-_INPUT = re.compile(r"(?:workflow\.|inputs: )([^\s:()]+\.[^\s:()]+)( \([^)]*\))?: (.*)", re.DOTALL)
+_INPUT = re.compile(
+    r"(?:workflow\.|inputs: |(?=\d))([^\s:()]+\.[^\s:()]+)( \([^)]*\))?: (.*)", re.DOTALL
+)
 """What is wrong with an input of a workflow."""
 
 
@@ -81,6 +83,7 @@ def _at_its_field(problem: str) -> str:
     if (found := _INPUT.fullmatch(problem)) is not None:
         node = f"{found[2].strip()} " if found[2] else ""
         return f"inputs.{found[1]}: {node}{found[3]}"
+    problem = problem.removeprefix("workflow: ") if "--output: " in problem else problem
     return f"mix_{problem}" if problem.startswith("servers: ") else problem
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -13,8 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from stablenew._convert import json_line
-from stablenew.cli.options import options_from_file
+from stablenew.backends.comfyui.workflows.workflow_stage import ComfyUIWorkflows
 from stablenew.errors import ConfigError
 from stablenew.studio.advising import AdviceAsked
 from stablenew.studio.answers import (
@@ -26,11 +23,14 @@ from stablenew.studio.answers import (
     paged,
     said_errors,
 )
+from stablenew.studio.dropped import taken
 from stablenew.studio.job_text import command_line, toml_of
-from stablenew.studio.jobs import REFUSED, placed_files
+from stablenew.studio.jobs import placed_files
 from stablenew.studio.picture_forms import as_form, job_of_picture
+from stablenew.studio.plan_files import job_of_table, read_table
 from stablenew.studio.studio import Studio
 from stablenew.studio.uploads import MOST_IMAGE, MOST_PACK
+from stablenew.studio.workflow_form import workflow_form
 
 Handler = Callable[[Studio, Request], Awaitable[ASGIApp]]
 
@@ -67,26 +67,7 @@ class _FileAsked:
 async def _read_plan_file(_: Studio, request: Request) -> Response:
     """Return a plan file's text as a job, with what is wrong in it."""
     given = await asked(request, _FileAsked)
-    try:
-        if given.name.lower().endswith(".json"):
-            table = json.loads(given.text)
-        else:
-            table = tomllib.loads(given.text)
-        if not isinstance(table, dict):
-            raise ValueError(f"given a {type(table).__name__}, expected an object of keys")
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"no plan file: {error}") from error
-    job = {name: value for name, value in table.items() if name not in REFUSED}
-    errors: list[dict[str, object]] = []
-    try:
-        options_from_file(job, "plan")
-    except ConfigError as error:
-        errors = said_errors(error.problems, ["plan"])
-    try:
-        json_line(job)
-    except TypeError as error:  # a date, say
-        raise ConfigError(f"no plan file: {error}") from error
-    return Answer({"job": job, "errors": errors})
+    return Answer(job_of_table(read_table(given.text, given.name)))
 
 
 async def _write_plan_file(studio: Studio, request: Request) -> Response:
@@ -123,6 +104,38 @@ async def _add_image(studio: Studio, request: Request) -> Response:
     return Answer(await anyio.to_thread.run_sync(studio.uploads.add_image, name, data))
 
 
+async def _add_workflow(studio: Studio, request: Request) -> Response:
+    data = await body_of(request, MOST_IMAGE)
+    name = request.query_params.get("name", "")
+    return Answer(await anyio.to_thread.run_sync(studio.uploads.add_workflow, name, data))
+
+
+async def _take_file(studio: Studio, request: Request) -> Response:
+    """Take whatever it is that was dropped onto the page, and say what it is."""
+    data = await body_of(request, MOST_IMAGE)
+    name = request.query_params.get("name", "")
+    return Answer(await anyio.to_thread.run_sync(taken, studio.uploads, name, data))
+
+
+@in_thread
+def _workflows(studio: Studio, _: Request) -> object:
+    return {"workflows": studio.uploads.workflows()}
+
+
+async def _workflow_form(studio: Studio, request: Request) -> Response:
+    query = request.query_params
+    server, info, errors = query.get("server"), None, []
+    if server:
+        told = await studio.servers.capabilities(server)
+        if isinstance(told.workflows, ComfyUIWorkflows):
+            info = told.workflows.info
+        else:
+            errors = said_errors([f"url: the {told.title} runs no workflow; expected a ComfyUI"])
+    given, output = query.get("workflow", ""), query.get("output") or None
+    form = await anyio.to_thread.run_sync(workflow_form, studio.out, given, output, info)
+    return Answer({**form, "server": server, "errors": [*errors, *form["errors"]]})
+
+
 async def _picture_as(studio: Studio, request: Request) -> Response:
     run_id, image_id, form = (request.path_params[name] for name in ("run", "image", "form"))
 
@@ -148,12 +161,16 @@ async def _advice(studio: Studio, request: Request) -> Response:
 
 
 GETS: Mapping[str, Handler] = {
+    "/api/workflows": _workflows,
+    "/api/workflow-form": _workflow_form,
     "/api/packs": _packs,
     "/api/packs/{name}": _pack,
     "/api/pictures/{run}/{image}/as/{form}": _picture_as,
     "/api/advice": _advice,
 }
 POSTS: Mapping[str, Handler] = {
+    "/api/files": _take_file,
+    "/api/workflows": _add_workflow,
     "/api/packs": _add_pack,
     "/api/images": _add_image,
     "/api/plan-file": _read_plan_file,

@@ -18,6 +18,7 @@ from stablenew.cli.job import Job, drafted_job
 from stablenew.config.pipeline_config import STAGES
 from stablenew.errors import ConfigError
 from stablenew.learning.axis_table import table_of
+from stablenew.learning.gallery import PLAN_FILE
 from stablenew.learning.plan_file import StoredPlan
 from stablenew.studio.answers import said_errors
 from stablenew.studio.servers import Servers
@@ -213,11 +214,7 @@ def _placed(given: object, out: Path, field: str, problems: list[str]) -> object
 
 def job_of_plan(stored: StoredPlan) -> dict[str, Any]:
     """Return a plan as a job, to be changed and run again."""
-    table: dict[str, Any] = {}
-    if stored.url is not None:
-        table["url"] = stored.url
-    elif stored.backend:
-        table["backend"] = stored.backend
+    table = {**_servers_of_plan(stored), **_workflow_of_plan(stored)}
     config: Any = unstructure(stored.config.to_dict())
     for stage in STAGES:
         own = {k: v for k, v in config.get(stage, {}).items() if v is not None}
@@ -241,6 +238,23 @@ def job_of_plan(stored: StoredPlan) -> dict[str, Any]:
     if stored.max_steps is not None:
         table["max_steps"] = stored.max_steps
     return {**table, "learning": learning}
+
+
+def _servers_of_plan(stored: StoredPlan) -> dict[str, Any]:
+    if stored.urls:
+        return {"urls": list(stored.urls)}
+    if stored.url is not None:
+        return {"url": stored.url}
+    return {"backend": stored.backend} if stored.backend else {}
+
+
+def _workflow_of_plan(stored: StoredPlan) -> dict[str, Any]:
+    """Return what a job says of a plan's workflow, whose graph is in the plan's own file."""
+    if (workflow := stored.config.workflow) is None:
+        return {}
+    output = {"output": workflow.output} if workflow.output else {}
+    inputs = {"inputs": dict(workflow.inputs)} if workflow.inputs else {}
+    return {"workflow": f"{stored.plan_id}/{PLAN_FILE}", **output, **inputs}
 
 
 def placed_files(table: Table, out: Path) -> Table:

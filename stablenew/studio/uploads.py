@@ -1,4 +1,4 @@
-"""Files that a person gives the studio: packs, pictures to start from; kept among the runs."""
+"""Files that a person gives the studio: packs, pictures, workflows; kept among the runs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ from pathlib import Path
 
 from PIL import Image
 
+from stablenew.backends.comfyui.picture_chunks import SIGNATURE
+from stablenew.backends.comfyui.workflows.workflow_file import (
+    WorkflowFile,
+    read_workflow,
+    read_workflow_file,
+)
 from stablenew.config.prompt import Prompt
 from stablenew.config.prompt_pack import read_prompt_pack
 from stablenew.errors import ConfigError
@@ -17,9 +23,14 @@ from stablenew.storage.files import create_whole
 from stablenew.studio.answers import NotNowError, NotThereError
 
 FOLDER = "uploads"
+WORKFLOWS = "workflows"
+"""In that folder: nothing of it is served."""
+
 MOST_PACK = 8 * 1024 * 1024
 MOST_IMAGE = 32 * 1024 * 1024
-"""Bytes of a file."""
+"""Bytes of a file; a workflow's picture is one of the larger."""
+
+_MOST_NODES = 5_000
 
 _MOST_FILES = 2_000
 _PACKS = (".txt", ".tsv", ".csv", ".json", ".yaml", ".yml")
@@ -97,31 +108,68 @@ class Uploads:
         kept = self._keep(Path(_safe(name)).stem + ending, data)
         return {"image": f"{FOLDER}/{kept}", "url": f"files/{FOLDER}/{kept}"}
 
-    def _keep(self, name: str, data: bytes) -> str:
-        """Keep a file, beside another of its name; the same one is kept once."""
-        path = self.folder / name
+    def workflows(self) -> list[dict[str, object]]:
+        """Return every workflow that was given."""
+        return [self._told_workflow(path) for path in self._files(folder=WORKFLOWS)]
+
+    def _told_workflow(self, path: Path) -> dict[str, object]:
+        told = {"name": path.name, "workflow": f"{FOLDER}/{WORKFLOWS}/{path.name}"}
         try:
-            if len(self._files()) >= _MOST_FILES:
-                raise NotNowError(f"{self.folder} has {_MOST_FILES:,} files; delete some")
+            file = read_workflow_file(path)
+        except ConfigError as error:
+            problem = str(error).removeprefix(f"{path}: ")
+            return {**told, "format": None, "nodes": 0, "problem": problem}
+        return {**told, "format": file.format, "nodes": _nodes(file), "problem": None}
+
+    def add_workflow(self, name: str, data: bytes) -> dict[str, object]:
+        """Keep a workflow of ComfyUI's: a file of either format, or a picture that carries one.
+
+        Raises:
+            ConfigError: It is none, or very large; nothing is kept.
+            NotNowError: It cannot be kept.
+        """
+        name = _safe(name)
+        file = read_workflow(data, name)
+        if (count := _nodes(file)) > _MOST_NODES:
+            raise ConfigError(f"{name}: {count:,} nodes, expected at most {_MOST_NODES:,}")
+        ending = ".png" if data.startswith(SIGNATURE) else ".json"
+        kept = self._keep(Path(name).stem + ending, data, WORKFLOWS)
+        notes = [] if file.api is None else list(file.api.notes)
+        where = f"{FOLDER}/{WORKFLOWS}/{kept}"
+        return {"workflow": where, "format": file.format, "nodes": count, "notes": notes}
+
+    def _keep(self, name: str, data: bytes, folder: str = "") -> str:
+        """Keep a file, beside another of its name; the same one is kept once."""
+        path = self.folder / folder / name
+        try:
+            if len(self._files(folder=folder)) >= _MOST_FILES:
+                raise NotNowError(f"{path.parent} has {_MOST_FILES:,} files; delete some")
             for number in range(2, _MOST_FILES):
                 try:
                     create_whole(path, data)
                 except FileExistsError:
                     if path.read_bytes() == data:
                         break
-                    path = self.folder / f"{Path(name).stem} {number}{Path(name).suffix}"
+                    path = path.with_name(f"{Path(name).stem} {number}{Path(name).suffix}")
                 else:
                     break
         except OSError as error:
             raise NotNowError(f"{path}: {error.strerror or error}") from error
         return path.name
 
-    def _files(self, endings: tuple[str, ...] = ()) -> list[Path]:
+    def _files(self, endings: tuple[str, ...] = (), folder: str = "") -> list[Path]:
         try:
-            found = [Path(each.path) for each in os.scandir(self.folder) if each.is_file()]
+            entries = os.scandir(self.folder / folder)
+            found = [Path(each.path) for each in entries if each.is_file()]
         except OSError:
             return []
         return sorted(each for each in found if not endings or each.suffix.lower() in endings)
+
+
+def _nodes(file: WorkflowFile) -> int:
+    """Return how many nodes a workflow has, as far as its file tells."""
+    found = file.api if file.api is not None else file.ui
+    return 0 if found is None else len(found.nodes)
 
 
 def _safe(name: str) -> str:

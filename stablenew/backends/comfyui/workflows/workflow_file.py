@@ -24,7 +24,9 @@ from stablenew.errors import ConfigError
 LARGEST = 128 * 1024 * 1024
 """Bytes of a file that are read: a large picture carries its workflow, too."""
 
-_WRAPPED_IN = ("prompt", "workflow", "output")
+_WRAPPED_IN = ("graph", "prompt", "workflow", "output", "config")
+"""`plan.json` of a plan's folder has it as `config.workflow.graph`."""
+
 _EXPECTED = (
     "expected a ComfyUI workflow: Workflow › Export (API), Save, or a picture that carries one"
 )
@@ -126,7 +128,7 @@ def _parsed(data: bytes) -> object:
 
 
 def _of_json(data: object, name: str) -> WorkflowFile:
-    for _ in range(3):  # {"prompt": {"workflow": …}} would do; no file goes deeper
+    for _ in range(4):  # {"config": {"workflow": {"graph": …}}}; no file goes deeper
         if not isinstance(data, Mapping):
             raise ConfigError(f"given {shown(data)}; {_EXPECTED}")
         if is_ui_format(data):
