@@ -10,6 +10,8 @@ export class DryRun {
   constructor(studio, say) {
     this.studio = studio;
     this.say = say;
+    this.known = false; // whether what is said now can be made
+    this.begins = false; // whether Start was pressed meanwhile
     this.count = element("p", { className: "count" });
     this.told = element("div", { className: "notes", role: "status" });
     this.problems = element("ul", { className: "problems" });
@@ -24,19 +26,22 @@ export class DryRun {
 
   soon() {
     clearTimeout(this.timer);
-    this.start.disabled = true; // until it is known that what is said now can be made
+    this.asking?.abort();
+    this.known = this.begins = false;
     this.timer = setTimeout(() => this.studio.attempt(() => this.ask()), QUIET);
   }
 
   async ask() {
-    this.asking?.abort();
     const asking = this.asking = new AbortController();
     this.show(await post("api/dry-run", { job: this.say.job.plain }, asking.signal));
   }
 
   show(dry) {
     const wrong = dry.errors.length > 0, number = (n) => n.toLocaleString("en");
+    this.known = true;
     this.start.disabled = wrong;
+    if (this.begins && !wrong) this.begin();
+    this.begins = false;
     const pictures = wrong ? "" : `${dry.roughly ? "about " : ""}${number(dry.pictures)} ${dry.pictures === 1 ? "picture" : "pictures"}`;
     this.count.textContent = wrong ? "This cannot be made yet." : [pictures, dry.estimate?.words].filter(Boolean).join(" · ");
     const notes = [...(dry.there ? [`${number(dry.there)} of them are there already`] : []), ...(dry.axes || []).map((axis) => `${axis.name}: ${axis.labels.slice(0, 12).join(", ")}${axis.labels.length > 12 ? " …" : ""}`), ...dry.notes];
@@ -52,8 +57,10 @@ export class DryRun {
     this.plan.hidden = this.copy.hidden = !dry.command;
   }
 
+  // Nothing is made before it is known that it can be: whoever presses before that has it made then.
   begin() {
-    return this.queue({ job: this.say.job.plain });
+    this.begins = !this.known;
+    return this.begins ? undefined : this.queue({ job: this.say.job.plain });
   }
 
   async queue(said) {

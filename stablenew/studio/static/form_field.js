@@ -12,7 +12,7 @@ export function formField(field, job, changed) {
     const onclick = () => { job.vary(field.path, varied ? null : first(field, job)); draw(); changed(); root.querySelector("input, select")?.focus(); };
     const vary = element("button", { className: "vary", textContent: varied ? "one value" : "explore", ariaLabel: `${varied ? "one value of" : "explore"} ${field.path}`, ariaPressed: String(varied), onclick });
     root.classList.toggle("varied", varied);
-    root.replaceChildren(label, ...(varied ? chips(field, job, id, draw, changed) : [input(field, job, id, changed)]),
+    root.replaceChildren(label, ...(varied ? chips(field, job, id, root, draw, changed) : [input(field, job, id, changed)]),
       ...(field.sweepable ? [vary] : []), element("span", { className: "problem", role: "alert" }));
   };
   draw();
@@ -43,16 +43,35 @@ function ranged(kind, text) {
   return Array.from({ length: count + 1 }, (_, n) => String(Number((begin + n * by).toFixed(9))));
 }
 
-function chips(field, job, id, draw, changed) {
+let pressed = false;
+addEventListener("pointerdown", () => { pressed = true; }, true);
+for (const type of ["pointerup", "pointercancel"]) addEventListener(type, () => { pressed = false; }, true);
+
+// Draw once the finger is up: what it presses would move away under it.
+function afterPress(draw) {
+  if (pressed) addEventListener("pointerup", () => setTimeout(draw), { once: true, capture: true }); else setTimeout(draw);
+}
+
+function keepingFocus(root, draw) {
+  const at = root.contains(document.activeElement) && document.activeElement.ariaLabel;
+  draw();
+  if (at) [...root.querySelectorAll("button")].find((each) => each.ariaLabel === at)?.focus();
+}
+
+function chips(field, job, id, root, draw, changed) {
   const those = job.chips(field.path), put = (some) => { job.vary(field.path, some); draw(); changed(); };
   const list = element("span", { className: "chips" }, ...those.map((chip, n) => element("button", {
     className: "chip", textContent: `${chip === "*" ? "all" : chip} ✕`, ariaLabel: `take out ${chip}`,
     onclick: () => { put(those.filter((_, each) => each !== n)); document.getElementById(id)?.focus(); },
   })));
-  const add = (text) => {
+  const withThem = (text) => {
     const some = field.kind === "text" ? [text] : text.split(",").map((each) => each.trim());
     const further = [...new Set(some.flatMap((each) => ranged(field.kind, each)).map((each) => typed(field.kind, each)))].filter((each) => each !== undefined && !those.includes(each));
-    if (further.length) { put([...those.filter((each) => each !== "*"), ...further]); document.getElementById(id)?.focus(); }
+    return further.length ? [...those.filter((each) => each !== "*"), ...further] : null;
+  };
+  const add = (text) => {
+    const some = withThem(text);
+    if (some) { put(some); document.getElementById(id)?.focus(); }
   };
   const all = element("button", { textContent: "all", ariaLabel: "all of " + field.path, onclick: () => put(["*"]) });
   if (field.choices || field.kind === "bool") {
@@ -63,6 +82,9 @@ function chips(field, job, id, draw, changed) {
   }
   const made = element("input", { id, placeholder: field.kind === "text" ? "a value, Enter" : "3, 5 or 4:20:4, Enter" });
   made.onkeydown = (event) => { if (event.key === "Enter") { event.preventDefault(); add(made.value); } };
-  made.onchange = () => add(made.value);
+  made.onchange = () => { // without Enter: who leaves goes on where they went
+    const some = withThem(made.value);
+    if (some) { job.vary(field.path, some); changed(); afterPress(() => keepingFocus(root, draw)); }
+  };
   return [list, made];
 }
