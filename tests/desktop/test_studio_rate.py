@@ -19,7 +19,7 @@ def plan(tab: Page) -> str:
     tab.click("#start")
     made(tab, 3)
     says(tab, ".words", "succeeded")
-    return str(tab.evaluate("location.hash")).rpartition("/")[2]
+    return str(tab.locator("#view.watch select.plan").input_value())
 
 
 def said(runs: Path) -> Feedback:
