@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, aclosing
+from base64 import b64encode
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import anyio
 import anyio.to_thread
+import attrs
 
 from stablenew.backends.answers import AWAY, Answer, read_json, refusal
+from stablenew.backends.http_request import HttpConnections, HttpRequest, nothing
 from stablenew.backends.no_answer import why_away
 from stablenew.backends.proxies import ServerProxy, proxy_before
 from stablenew.backends.server_socket import ServerSocket, open_socket
@@ -25,21 +28,19 @@ from stablenew.errors import BackendProtocolError, BackendUnavailableError, Conf
 if TYPE_CHECKING:
     import httpx2
 
-LARGEST_ANSWER = 256 * 1024 * 1024
-"""Bytes of an answer that are taken."""
-
 _KEPT_ALIVE = 4.0
 """Seconds that an idle connection is used again: sd-server closes its own after 5, others later."""
 
 _FOLLOWS_WITHIN = 0.5
 """Seconds in which the next picture is asked for over the connection of the last."""
 
-_CONNECT_TIMEOUT = 5.0
+_FEW, _MANY = 4, 1_000
+"""Connections at the same time: for what is quick, and for what may take hours."""
+
 _TRIES = 3
 _PAUSE = 0.1
 """Seconds before the second try; doubled for each further one, give or take half."""
 
-_PIECE = 256 * 1024
 _ON_THE_LOOP = 64 * 1024
 """Bytes of JSON up to which reading it takes less than the way to another thread."""
 
@@ -74,7 +75,7 @@ class ServerClient:
         try:
             self._proxy = await proxy_before(self.url)
             # In a thread: the import alone takes a tenth of a second.
-            self._gets, self._posts = await anyio.to_thread.run_sync(self._open)
+            self._quick, self._slow = await anyio.to_thread.run_sync(self._open)
         except ImportError as error:
             if self._proxy is None:
                 raise
@@ -96,8 +97,8 @@ class ServerClient:
         traceback: TracebackType | None,
     ) -> None:
         with anyio.move_on_after(1.0, shield=True):
-            await self._gets.aclose()
-            await self._posts.aclose()
+            await self._quick.aclose()
+            await self._slow.aclose()
 
     async def get(self, path: str, *, tries: int = _TRIES) -> object:
         """Return a GET's JSON; None for an empty body and where there is no such path.
@@ -132,7 +133,7 @@ class ServerClient:
         path: str,
         content: bytes,
         arriving: Callable[[], None],
-        leaving: Callable[[], None] = lambda: None,
+        leaving: Callable[[], None] = nothing,
     ) -> Answer:
         """Send a POST that may take hours, and return its answer whatever the status.
 
@@ -148,9 +149,12 @@ class ServerClient:
         """
         import httpx2
 
+        request = HttpRequest(
+            method="POST", path=path, content=content, leaving=leaving, arriving=arriving
+        )
         for attempt in range(_TRIES):
             try:
-                return await self._post(path, _pieces(content, leaving), len(content), arriving)
+                return self._known(await self._slow.ask(request))
             except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
                 if attempt + 1 == _TRIES:
                     raise self._away(error) from error
@@ -161,35 +165,16 @@ class ServerClient:
             await _pause(attempt)
         raise AssertionError("unreachable")
 
-    def websocket(self, path: str) -> AbstractAsyncContextManager[ServerSocket]:
-        """Open a websocket for as long as what this returns is entered.
+    @asynccontextmanager
+    async def websocket(self, path: str) -> AsyncIterator[ServerSocket]:
+        """Open a websocket for as long as this is entered.
 
-        Entering and using it raises a ConnectionError where it cannot be opened, or ends.
+        Raises:
+            ConnectionError: It could not be opened, or ended, for whatever reason.
         """
-        return open_socket(self._posts, self.url + path)
-
-    async def _post(
-        self, path: str, pieces: AsyncIterator[bytes], length: int, arriving: Callable[[], None]
-    ) -> Answer:
-        headers = {"content-type": "application/json", "content-length": str(length)}
-        async with self._posts.stream(
-            "POST", self.url + path, content=pieces, headers=headers
-        ) as response:
-            arriving()
-            body = bytearray()
-            too_large = int(response.headers.get("content-length", 0)) > LARGEST_ANSWER
-            if not too_large:
-                async with aclosing(response.aiter_bytes()) as chunks:
-                    async for chunk in chunks:
-                        arriving()
-                        body += chunk
-                        if too_large := len(body) > LARGEST_ANSWER:
-                            break
-            if too_large:
-                raise BackendProtocolError(
-                    f"the answer is larger than {LARGEST_ANSWER:,} bytes; it is not taken"
-                )
-            return self._answer(response, body)
+        client = await anyio.to_thread.run_sync(self._library, _FEW, _KEPT_ALIVE)
+        async with client, open_socket(client, self.url + path) as opened:
+            yield opened
 
     async def ask(
         self,
@@ -200,7 +185,7 @@ class ServerClient:
         tries: int = _TRIES,
         content_type: str = "application/json",
         timeout: float | None = None,
-        leaving: Callable[[], None] | None = None,
+        leaving: Callable[[], None] = nothing,
     ) -> Answer:
         """Return the answer to a short request, whatever its status.
 
@@ -219,19 +204,17 @@ class ServerClient:
         """
         import httpx2
 
-        headers = {"content-type": content_type} if content is not None else {}
-        waits = httpx2.Timeout(timeout or self._answer_timeout, connect=_CONNECT_TIMEOUT)
-        extensions = {} if leaving is None else {"trace": _once_sent(leaving)}
+        request = HttpRequest(
+            method=method,
+            path=path,
+            content=content,
+            content_type=content_type,
+            timeout=timeout or self._answer_timeout,
+            leaving=leaving,
+        )
         for attempt in range(tries):
             try:
-                response = await self._gets.request(
-                    method,
-                    self.url + path,
-                    content=content,
-                    headers=headers,
-                    timeout=waits,
-                    extensions=extensions,
-                )
+                answer = await self._quick.ask(request)
             except httpx2.TransportError as error:
                 sent = not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
                 if attempt + 1 == tries or (sent and method != "GET"):
@@ -239,20 +222,16 @@ class ServerClient:
             except httpx2.RequestError as error:
                 raise self._garbled(error) from error
             else:
-                if response.status_code != _LIMITED or attempt + 1 == tries:
-                    return self._answer(response, response.content)
+                if answer.status != _LIMITED or attempt + 1 == tries:
+                    return self._known(answer)
                 await anyio.sleep(_LIMIT_PAUSE)
             await _pause(attempt)
         raise AssertionError("unreachable")
 
-    def _answer(self, response: httpx2.Response, body: bytes | bytearray) -> Answer:
-        status = response.status_code
-        return Answer(
-            status=status,
-            content_type=response.headers.get("content-type", ""),
-            body=body,
-            asked=self.asked if status in _BY_PROXIES else "",
-        )
+    def _known(self, answer: Answer) -> Answer:
+        """Return an answer with how it was asked, where a proxy may have given it."""
+        asked = self.asked if answer.status in _BY_PROXIES else ""
+        return attrs.evolve(answer, asked=asked) if asked else answer
 
     @property
     def asked(self) -> str:
@@ -270,42 +249,34 @@ class ServerClient:
             return read_json(answer, kind)
         return await anyio.to_thread.run_sync(read_json, answer, kind)
 
-    def _open(self) -> tuple[httpx2.AsyncClient, httpx2.AsyncClient]:
-        """Return a client for what is quick, and one for what takes long.
+    def _open(self) -> tuple[HttpConnections, HttpConnections]:
+        """Return connections for what is quick, and some for what takes long.
 
-        The second uses a connection again only right after its last answer, when the next picture
-        follows: of one that has long been idle nobody can tell whether a request got through.
+        The second are used again only right after their last answer, when the next picture follows:
+        of one that has long been idle nobody can tell whether a request got through.
         """
-        import httpx2
+        return self._connections(_FEW, _KEPT_ALIVE), self._connections(_MANY, _FOLLOWS_WITHIN)
 
-        user, _, password = (self._auth or "").partition(":")
-        auth = (user.encode(), password.encode()) if self._auth is not None else None
-        headers = {"accept-encoding": "identity", "user-agent": "stablenew"}
-        # Without TLS there is nothing to load.
-        verify = httpx2.create_ssl_context() if self.url.startswith("https:") else False
-        try:
-            proxy = None if self._proxy is None else httpx2.Proxy(self._proxy.url)
-        except httpx2.InvalidURL as error:
-            raise ConfigError(f"the environment's proxy is no URL: {error}") from error
-        quick = httpx2.AsyncClient(
-            auth=auth,
-            headers=headers,
-            verify=verify,
-            proxy=proxy,
-            trust_env=False,
-            timeout=httpx2.Timeout(self._answer_timeout, connect=_CONNECT_TIMEOUT),
-            limits=httpx2.Limits(max_connections=4, keepalive_expiry=_KEPT_ALIVE),
-        )
-        slow = httpx2.AsyncClient(
-            auth=auth,
-            headers=headers,
-            verify=verify,
-            proxy=proxy,
-            trust_env=False,
-            timeout=httpx2.Timeout(None, connect=_CONNECT_TIMEOUT),
-            limits=httpx2.Limits(max_keepalive_connections=1, keepalive_expiry=_FOLLOWS_WITHIN),
-        )
-        return quick, slow
+    def _connections(self, most: int, kept_alive: float) -> HttpConnections:
+        from stablenew.backends.library_http import LibraryHttp
+        from stablenew.backends.plain_http import PlainHttp
+
+        if self._proxy is None and self.url.startswith("http:"):
+            return PlainHttp(self.url, self._headers, most=most, kept_alive=kept_alive)
+        return LibraryHttp(self.url, self._library(most, kept_alive))
+
+    def _library(self, most: int, kept_alive: float) -> httpx2.AsyncClient:
+        from stablenew.backends.library_http import library_client
+
+        proxy = None if self._proxy is None else self._proxy.url
+        return library_client(self.url, self._headers, proxy, most=most, kept_alive=kept_alive)
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        headers = {"accept": "*/*", "accept-encoding": "identity", "user-agent": "stablenew"}
+        if self._auth is not None:
+            headers["authorization"] = f"Basic {b64encode(self._auth.encode()).decode()}"
+        return headers
 
     def _garbled(self, error: httpx2.RequestError) -> BackendProtocolError:
         return BackendProtocolError(f"the answer cannot be read: {error}", retryable=True)
@@ -323,23 +294,6 @@ def never_sent(error: BackendUnavailableError) -> bool:
 
     refused = httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.ProxyError
     return isinstance(error.__cause__, refused)
-
-
-async def _pieces(content: bytes, sent: Callable[[], None]) -> AsyncIterator[bytes]:
-    """Yield the content in pieces, so that sending a big one never keeps the loop."""
-    for start in range(0, len(content), _PIECE):
-        yield content[start : start + _PIECE]
-    sent()
-
-
-def _once_sent(leaving: Callable[[], None]) -> Callable[[str, object], Awaitable[None]]:
-    """Return what httpcore is to tell of its doings, to have something called at one of them."""
-
-    async def trace(name: str, _: object) -> None:
-        if name.endswith("send_request_body.complete"):
-            leaving()
-
-    return trace
 
 
 async def _pause(attempt: int) -> None:

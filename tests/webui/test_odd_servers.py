@@ -9,7 +9,7 @@ import anyio
 import httpx2
 import pytest
 
-from stablenew.backends import server_client
+from stablenew.backends import plain_http, server_client
 from stablenew.backends.server_client import ServerClient
 from stablenew.backends.webui.backend import WebUIBackend
 from stablenew.backends.webui.signs_of_life import SignsOfLife
@@ -68,7 +68,7 @@ async def test_a_page_of_html_is_no_webui() -> None:
 
 
 async def test_an_answer_beyond_the_limit_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_client, "LARGEST_ANSWER", 5_000)
+    monkeypatch.setattr(plain_http, "LARGEST_ANSWER", 5_000)
     with serve(A1111) as webui:
         async with WebUIBackend(webui.url) as backend:
             with pytest.raises(BackendProtocolError, match="larger than 5,000 bytes"):
