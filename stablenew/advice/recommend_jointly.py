@@ -5,11 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from types import NoneType
 
+import attrs
+
 from stablenew._arguments import takes
 from stablenew._names import suggestion
-from stablenew.advice.candidates import grid_of
+from stablenew.advice.asking import ask, conditions_of, pictures_of
+from stablenew.advice.candidates import Grid, grid_of
+from stablenew.advice.exploration import AT_ONCE
 from stablenew.advice.joint_advice import JointAdvice, advise_jointly
-from stablenew.advice.joint_evidence import joint_evidence
+from stablenew.advice.joint_evidence import JointEvidence, joint_evidence
+from stablenew.advice.joint_model import Draws, JointModel
+from stablenew.advice.judgements import Judged
 from stablenew.advice.kept_chains import chains_file, fit_kept
 from stablenew.advice.made_with import MODEL
 from stablenew.advice.observations import Observations, gather_observations
@@ -64,6 +70,33 @@ def recommend_jointly(
                       subscore=subscore, kept=chains_file(base_dir, plan_id, subscore))  # fmt: skip
 
 
+@attrs.frozen(kw_only=True, eq=False)
+class JointFit:
+    """The joint model of everything that was said, and the advice that it gives.
+
+    Attributes:
+        evidence: What it was told.
+        draws: Of the quality.
+        grid: The configurations to choose from.
+    """
+
+    evidence: JointEvidence
+    model: JointModel
+    draws: Draws
+    grid: Grid
+    advice: JointAdvice
+
+    def next_batch(self, count: int = AT_ONCE) -> tuple[Judged, ...]:
+        """Return the pictures to make next: those that promise to beat the best so far by most."""
+        seen = pictures_of(self.model)
+        prompts = [*dict.fromkeys(each.prompt for each in seen)]
+        prompt, _ = conditions_of(prompts, (0,), seen)
+        seeds = [*dict.fromkeys(each.seed for each in seen if each.prompt == prompt)]
+        return ask(
+            self.model, self.draws, batch=count, prompts=[prompt], seeds=seeds, grid=self.grid
+        )
+
+
 def advise_all(
     observations: Observations,
     prior: Prior,
@@ -74,7 +107,23 @@ def advise_all(
     subscore: str | None = None,
     kept: Path | None = None,
 ) -> JointAdvice | None:
-    """Return the advice for all settings together; see `recommend_jointly`.
+    """Return the advice for all settings together; see `fit_all`."""
+    about = {"stage": stage, "prompt": prompt, "model": model, "subscore": subscore}
+    fitted = fit_all(observations, prior, **about, kept=kept)
+    return None if fitted is None else fitted.advice
+
+
+def fit_all(
+    observations: Observations,
+    prior: Prior,
+    *,
+    stage: str | None = None,
+    prompt: str | None = None,
+    model: str | None = None,
+    subscore: str | None = None,
+    kept: Path | None = None,
+) -> JointFit | None:
+    """Return the model of everything and its advice; None for as little as `recommend_jointly`.
 
     Args:
         observations: Everything that was said.
@@ -103,10 +152,12 @@ def advise_all(
     ]
     joint = evidence.model(prior)
     fitted = fit_kept(kept, joint, asked=evidence.asked)
-    return advise_jointly(
+    grid = grid_of(evidence.axes, fixed)
+    advice = advise_jointly(
         joint,
         fitted.draws,
-        grid=grid_of(evidence.axes, fixed),
+        grid=grid,
         seconds=picture_seconds(evidence.axes, made[-_LOOKED_AT:], prior),
         matters=fitted.matters,
     )
+    return JointFit(evidence=evidence, model=joint, draws=fitted.draws, grid=grid, advice=advice)

@@ -9,16 +9,18 @@ from typing import Any
 import attrs
 
 from stablenew.advice.joint_advice import JointAdvice
+from stablenew.advice.kept_chains import chains_file
 from stablenew.advice.observations import Observations, gather_observations
 from stablenew.advice.priors import read_priors
-from stablenew.advice.recommend_jointly import advise_all
+from stablenew.advice.recommend_jointly import fit_all
 from stablenew.advice.recommendation import Recommendation, advise
-from stablenew.cli.joint_answer import plain_advice
+from stablenew.cli.joint_answer import answer_lines, plain_advice
 from stablenew.cli.recommend_command import fits_setting, plain_recommendation
 from stablenew.config.pipeline_config import STAGES, Setting
 from stablenew.errors import ConfigError
 from stablenew.learning.dataset_builder import BadLines
 from stablenew.studio.library import Library
+from stablenew.studio.next_batch import job_with, next_job
 
 _RATED_NEXT = 12
 _POINTS = 5_000
@@ -56,8 +58,11 @@ def advised(
     seen = gather_observations(out, plan_id=asked.plan, report=bad)
     about = {name: getattr(asked, name) for name in ("stage", "prompt", "model")}
     found = advise(seen, **about)
-    joint = advise_all(seen, read_priors(None), **about, subscore=asked.subscore)
+    kept = chains_file(out, asked.plan, asked.subscore)
+    fit = fit_all(seen, read_priors(None), **about, subscore=asked.subscore, kept=kept)
+    joint = None if fit is None else fit.advice
     values = _values(joint, found)
+    job, words = next_job(fit, found, values, base)
     return {
         "ratings": sum(each.rating is not None for each in seen.pictures.values()),
         "choices": len(seen.choices),
@@ -65,9 +70,14 @@ def advised(
         "settings": [plain_recommendation(each) for each in found],
         "points": _points(seen),
         "heat": _heat(joint),
-        "together": _job_with({}, values) if values else None,
+        "together": job_with({}, values) if values else None,
+        "cheapest": _cheapest(joint),
+        "lines": [] if joint is None else [*answer_lines(joint)][1 + len(joint.settings) :],
+        "idle": [] if joint is None else list(joint.idle),
+        "undecided": [] if joint is None else list(joint.undecided),
         "rate_next": _rate_next(library, found),
-        "next": _next(found, values, base),
+        "next": job,
+        "next_words": words,
         "left_out": [*bad.named],
     }
 
@@ -81,13 +91,13 @@ def _values(joint: JointAdvice | None, found: Sequence[Recommendation]) -> dict[
     return {path: value for path, value in values.items() if fits_setting(path, value)}
 
 
-def _job_with(job: Mapping[str, Any], values: Mapping[str, Setting]) -> dict[str, Any]:
-    changed = dict(job)
-    for path, value in values.items():
-        stage, _, name = path.partition(".")
-        switch = {} if stage == "txt2img" else {"enabled": True}
-        changed[stage] = {**switch, **changed.get(stage, {}), name: value}
-    return changed
+def _cheapest(joint: JointAdvice | None) -> dict[str, Any] | None:
+    """Return the settings that are as good and take less time."""
+    if joint is None or joint.cheaper is None:
+        return None
+    settings = joint.cheaper.settings.items()
+    values = {path: value for path, value in settings if fits_setting(path, value)}
+    return job_with({}, values) if values else None
 
 
 def _points(seen: Observations) -> dict[str, list[dict[str, object]]]:
@@ -119,19 +129,3 @@ def _rate_next(library: Library, found: Sequence[Recommendation]) -> list[dict[s
     keys = dict.fromkeys(key for each in found for key in each.rate_next)
     pictures = (library.find(*key) for key in keys)
     return [each for each in pictures if each is not None][:_RATED_NEXT]
-
-
-def _next(
-    found: Sequence[Recommendation],
-    values: Mapping[str, Setting],
-    base: Mapping[str, Any] | None,
-) -> dict[str, Any] | None:
-    """Return the job that makes what is worth trying: the values of one setting."""
-    worth = next((each for each in found if each.try_next and not each.enough), None)
-    worth = worth or next((each for each in found if each.try_next), None)
-    if worth is None or base is None:
-        return None
-    swept = {"path": worth.parameter, "values": list(worth.try_next)}
-    others = {path: value for path, value in values.items() if path != worth.parameter}
-    learning = {"enabled": True, "axes": [swept]}
-    return {**_job_with(base, others), "learning": learning}

@@ -13,6 +13,7 @@ import anyio.to_thread
 
 from stablenew.app import App
 from stablenew.cli.unfinished import resume_line
+from stablenew.controller.marker import is_held
 from stablenew.controller.plan_progress import read_plan_progress
 from stablenew.errors import ConfigError, RecordError
 from stablenew.events.event_log import EVENTS_FILE
@@ -135,11 +136,23 @@ class Studio:
             if asked.plan is not None:
                 self.folder(asked.plan)
             plans = [asked.plan] if asked.plan else list(self.library.owners())[:20]
-            jobs = (self.job(each)["job"] for each in plans)
-            base = next((job for job in jobs if job is not None), None)
-            return advised(self.out, self.library, asked, base)
+            jobs = ((each, self.job(each)["job"]) for each in plans)
+            plan_id, base = next((each for each in jobs if each[1] is not None), (None, None))
+            told = advised(self.out, self.library, asked, base)
+            return {**told, "resume": plan_id if plan_id and self._goes_on(plan_id) else None}
 
         return await anyio.to_thread.run_sync(look, limiter=self._advising)
+
+    def _goes_on(self, plan_id: str) -> bool:
+        """Return whether a plan is an exploration that is not finished, nor under way; blocks."""
+        folder = self.folder(plan_id)
+        try:
+            stored = read_plan_file(folder)
+            if not stored.plan.is_adaptive or is_held(self.out, plan_id):
+                return False
+            return not read_plan_progress(folder, stored).complete
+        except (ConfigError, RecordError):
+            return False
 
     def folder(self, id_: str) -> Path:
         """Return the folder of a plan or a run; blocks.

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from stablenew import recommend_jointly
+from stablenew.cli.joint_answer import answer_lines
 from stablenew.config.infotext import read_infotext
 from tests.studio.serving import SWEEP, served
 
@@ -111,8 +113,17 @@ async def test_ratings_become_advice_and_what_to_make_next(runs: Path) -> None:
         assert advice["together"] == {"txt2img": {"cfg_scale": 5, "steps": 8}}
         assert len(advice["points"]["txt2img.steps"]) == 6
         assert {each["parameter"] for each in advice["settings"]} == set(advice["points"])
-        if advice["next"] is not None:
-            dry = await studio.post("api/dry-run", {"job": advice["next"]})
-            assert dry["errors"] == []
+        assert advice["next_words"], "a batch over both settings"
+        (axis,) = advice["next"]["learning"]["axes"]
+        assert [each["label"] for each in axis["choices"]] == advice["next_words"]
+        for each in axis["choices"]:
+            assert each["overrides"].keys() == advice["joint"]["together"].keys()
+        dry = await studio.post("api/dry-run", {"job": advice["next"]})
+        assert (dry["errors"], dry["there"]) == ([], 0), "none of it was made before"
+        assert dry["step_count"] == len(advice["next_words"])
+        joint = recommend_jointly(runs, plan_id=ended["plan_id"])
+        assert joint is not None
+        assert advice["lines"] == [*answer_lines(joint)][3:], "as `stablenew recommend` says it"
+        assert advice["resume"] is None
         bad = await studio.client.get("api/advice", params={"stage": "x"})
         assert bad.status_code == 400

@@ -290,24 +290,34 @@ async def test_a_plan_that_another_program_runs_is_followed_from_its_file(runs: 
     assert found[-1] == 'data: {"type":"end"}'
 
 
-async def test_an_exploration_goes_on_by_what_is_rated_on_the_page(runs: Path) -> None:
-    job = {"prompt": "a cat", "backend": "fake", "explore": "txt2img.cfg_scale=1..9"}
+async def test_an_exploration_waits_for_ratings_says_so_goes_on_and_ends_in_advice(
+    runs: Path,
+) -> None:
+    explored = ["txt2img.cfg_scale=1..9", "txt2img.steps=4..8"]
+    job = {"prompt": "a cat", "backend": "fake", "explore": explored, "max_pictures": 7}
     async with served(runs) as studio:
-        await studio.post("api/queue", {"job": {**job, "max_pictures": 6}}, 201)
-        number = 0
+        await studio.post("api/queue", {"job": job}, 201)
+        number, waited, keys = 0, [], list[tuple[str, str]]()
         while not any(each["state"] == "ended" for each in studio.studio.queue.plain):
             for each in studio.studio.feed.after(number) or ():
                 told = json.loads(each.line)
-                for run_id, image_id in told.get("pictures") or ():
-                    if told["type"] == "RatingsAwaited":
-                        key = {"run_id": run_id, "image_id": image_id}
-                        await studio.post("api/ratings", {**key, "rating": 1 + number % 5})
+                keys += told["pictures"] if told["type"] == "RatingsAwaited" else []
                 number += 1
+            (item,) = studio.studio.queue.plain
+            awaits: Any = item["awaits"]
+            if awaits and awaits["blocked"] and awaits["ratings"] == len(keys):
+                waited.append(len(keys))
+                run_id, image_id = keys.pop(0)
+                key = {"run_id": run_id, "image_id": image_id}
+                await studio.post("api/ratings", {**key, "rating": 1 + len(waited) % 5})
+                continue
             await studio.studio.feed.news(number)
+        assert max(waited) > 4, "it is a batch ahead, and no more"
         (item,) = studio.studio.queue.plain
-        assert item["outcome"] == "succeeded"
-        summary = (await studio.get("api/plans"))["items"][0]
-        assert summary["pictures"] >= 3
+        assert (item["outcome"], item["awaits"]) == ("succeeded", None)
+        advice = await studio.get("api/advice", plan=item["plan_id"])
+        assert advice["joint"]["together"].keys() == {"txt2img.cfg_scale", "txt2img.steps"}
+        assert advice["ratings"] >= 6
 
 
 async def test_what_a_killed_studio_told_and_never_wrote_is_not_taken_for_what_came_later(
