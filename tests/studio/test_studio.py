@@ -315,7 +315,7 @@ async def test_an_exploration_waits_for_ratings_says_so_goes_on_and_ends_in_advi
         assert max(waited) > 4, "it is a batch ahead, and no more"
         (item,) = studio.studio.queue.plain
         assert (item["outcome"], item["awaits"]) == ("succeeded", None)
-        advice = await studio.get("api/advice", plan=item["plan_id"])
+        advice = await studio.get("api/advice", plan=str(item["plan_id"]))
         assert advice["joint"]["together"].keys() == {"txt2img.cfg_scale", "txt2img.steps"}
         assert advice["ratings"] >= 6
 
