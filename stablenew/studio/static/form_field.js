@@ -3,23 +3,35 @@
 import { choices, element, inWords } from "../shared/elements.js";
 import { typed } from "./job.js";
 
-/** @param {any} field As `api/form` has it. @param {import("./job.js").Job} job @param {() => void} changed
+/** @param {any} field As `api/form` has it; `label` is what it is called here.
+ * @param {import("./job.js").Job} job @param {() => void} changed
  * @returns {HTMLElement} */
 export function formField(field, job, changed) {
-  const id = "field-" + field.path.replaceAll(".", "-"), root = element("div", { className: "field", dataset: { path: field.path } });
+  const id = "field-" + field.path.replaceAll(/[^\w]/g, "-"), root = element("div", { className: "field", dataset: { path: field.path } });
   const draw = () => {
-    const varied = Boolean(job.axis(field.path)), label = element("label", { textContent: field.name, htmlFor: id });
+    const varied = job.isVaried(field.path), label = element("label", { textContent: field.label || field.name, htmlFor: id, title: field.label ? field.path : "" });
     const onclick = () => { job.vary(field.path, varied ? null : first(field, job)); draw(); changed(); root.querySelector("input, select")?.focus(); };
     const vary = element("button", { className: "vary", textContent: varied ? "one value" : "explore", ariaLabel: `${varied ? "one value of" : "explore"} ${field.path}`, ariaPressed: String(varied), onclick });
     root.classList.toggle("varied", varied);
     root.replaceChildren(label, ...(varied ? chips(field, job, id, root, draw, changed) : [input(field, job, id, changed)]),
-      ...(field.sweepable ? [vary] : []), element("span", { className: "problem", role: "alert" }));
+      ...(field.sweepable ? [vary] : []), element("span", { className: "problem", role: "alert", id: id + "-problem" }));
   };
   draw();
   return root;
 }
 
-const first = (field, job) => [job.get(field.path) ?? field.default].filter((value) => value !== null && value !== undefined && value !== "");
+/** Say at a field what is wrong with it; "" where nothing is.
+ * @param {HTMLElement} root @param {string} message */
+export function markField(root, message) {
+  const problem = root.querySelector(":scope > .problem"), input = root.querySelector("input, select, textarea");
+  if (problem.textContent !== message) problem.textContent = message;
+  if (!input) return;
+  input.ariaInvalid = message ? "true" : null;
+  if (message) input.setAttribute("aria-describedby", problem.id); else input.removeAttribute("aria-describedby");
+}
+
+// Ratings choose from a range: one value to begin with would be none.
+const first = (field, job) => (job.exploring && field.kind !== "choice" ? [] : [job.get(field.path) ?? field.default].filter((value) => value !== null && value !== undefined && value !== ""));
 
 function input(field, job, id, changed) {
   const value = job.get(field.path), onchange = (event) => { job.set(field.path, typed(field.kind, event.target.value)); changed(); };
@@ -31,7 +43,7 @@ function input(field, job, id, changed) {
     return made;
   }
   const hint = field.default === null || field.default === undefined ? "the server's own" : String(field.default);
-  if (field.multiline) return element("textarea", { id, rows: 2, value: value ?? "", placeholder: hint, oninput: onchange });
+  if (field.multiline) return element("textarea", { id, rows: 2, value: value ?? "", placeholder: hint, oninput: onchange, dir: "auto" });
   const limits = field.low !== null && field.high !== null && field.low !== undefined ? `${field.low} to ${field.high}` : "";
   return element("input", { id, value: value ?? "", placeholder: hint, title: limits, inputMode: field.kind === "text" ? "text" : "decimal", oninput: onchange });
 }
@@ -80,8 +92,9 @@ function chips(field, job, id, root, draw, changed) {
     made.append(...choices([["", "add …"], ...some.map((each) => /** @type {[string, string]} */ ([each, each]))]));
     return field.choices ? [list, made, all] : [list, made];
   }
-  const made = element("input", { id, placeholder: field.kind === "text" ? "a value, Enter" : "3, 5 or 4:20:4, Enter" });
-  made.onkeydown = (event) => { if (event.key === "Enter") { event.preventDefault(); add(made.value); } };
+  const hint = field.kind === "text" ? "a value, Enter" : job.exploring ? "1..12, Enter" : "3, 5 or 4:20:4, Enter";
+  const made = element("input", { id, placeholder: hint });
+  made.onkeydown = (event) => { if (event.key === "Enter" && !event.ctrlKey) { event.preventDefault(); add(made.value); } };
   made.onchange = () => { // without Enter: who leaves goes on where they went
     const some = withThem(made.value);
     if (some) { job.vary(field.path, some); changed(); afterPress(() => keepingFocus(root, draw)); }

@@ -3,6 +3,8 @@
 import { inWords } from "../shared/elements.js";
 
 const KEPT = "stablenew-studio-job";
+const STAGES = ["txt2img", "img2img", "adetailer", "upscale"];
+const RANGE = /^[-\d.]+(:[-\d.]+)+$/;
 
 export class Job {
   /** @param {any} [plain] Without one it is the job that this browser keeps. */
@@ -27,15 +29,14 @@ export class Job {
   settle(settings) {
     for (const [path, value] of Object.entries(settings)) {
       const stage = path.split(".")[0];
-      if (stage !== "txt2img" && path.includes(".")) this.set(stage + ".enabled", true);
+      if (STAGES.slice(1).includes(stage)) this.set(stage + ".enabled", true);
       this.set(path, value);
     }
+    this.exploring = false;
     const { learning } = this.plain;
     if (!learning) return;
     const left = (learning.axes || []).filter((axis) => !(axis.path in settings));
     if (left.length) learning.axes = left; else for (const name of ["axes", "mode", "skip"]) delete learning[name];
-    delete this.plain.explore;
-    delete this.plain.max_pictures;
     this.keep();
   }
 
@@ -44,15 +45,22 @@ export class Job {
     try { localStorage.setItem(KEPT, JSON.stringify(this.plain)); } catch { /* a browser without storage */ }
   }
 
-  /** @param {string} path `seed` or `txt2img.steps`. */
+  // The table that a path is in, and its name there: an input of a workflow is called `3.cfg`.
+  place(path) {
+    const [table, name] = path.split(/\.(.*)/s);
+    if (name === undefined) return ["", path];
+    return STAGES.includes(table) || table === "learning" ? [table, name] : ["inputs", path];
+  }
+
+  /** @param {string} path `seed`, `txt2img.steps`, or an input of a workflow. */
   get(path) {
-    return path.split(".").reduce((at, name) => at?.[name], this.plain);
+    const [table, name] = this.place(path);
+    return table ? this.plain[table]?.[name] : this.plain[name];
   }
 
   /** @param {string} path @param {unknown} value undefined takes it out. */
   set(path, value) {
-    const [table, name] = path.includes(".") ? path.split(".") : ["", path];
-    const at = table ? (this.plain[table] ??= {}) : this.plain;
+    const [table, name] = this.place(path), at = table ? (this.plain[table] ??= {}) : this.plain;
     if (value === undefined) delete at[name]; else at[name] = value;
     if (table && !Object.keys(at).length) delete this.plain[table];
     this.keep();
@@ -62,17 +70,51 @@ export class Job {
     return this.plain.learning?.axes || [];
   }
 
+  /** What ratings choose from, by path: `txt2img.cfg_scale` and `1..12`.
+   * @returns {Map<string, string>} */
+  get explored() {
+    const words = [this.plain.explore ?? []].flat().map(String);
+    return new Map(words.map((word) => /** @type {[string, string]} */ (word.split(/=(.*)/s))));
+  }
+
+  set explored(words) {
+    this.plain.explore = [...words].map(([path, text]) => `${path}=${text}`);
+  }
+
+  /** Whether ratings choose what is made next, of all that is explored. */
+  get exploring() {
+    return this.plain.explore !== undefined;
+  }
+
+  set exploring(yes) {
+    if (yes === this.exploring) return;
+    const before = [...(yes ? this.axes.filter((axis) => axis.path).map((axis) => axis.path) : this.explored.keys())];
+    const all = before.map((path) => /** @type {[string, any[]]} */ ([path, this.chips(path)]));
+    for (const path of before) this.vary(path, null);
+    if (yes) this.plain.explore = []; else for (const name of ["explore", "max_pictures"]) delete this.plain[name];
+    if (yes) delete this.plain.sample;
+    for (const [path, chips] of all) this.vary(path, yes ? asRange(chips) : chips.flatMap((chip) => ends(chip)));
+    this.keep();
+  }
+
   /** @param {string} path */
-  axis(path) {
-    return this.axes.find((axis) => axis.path === path);
+  isVaried(path) {
+    return this.explored.has(path) || this.axes.some((axis) => axis.path === path);
   }
 
   /** @param {string} path @param {(string | number | boolean)[] | null} chips null takes the axis out. */
   vary(path, chips) {
+    if (this.exploring) {
+      const words = this.explored;
+      if (chips) words.set(path, chips.join(",")); else words.delete(path);
+      this.explored = words;
+      this.keep();
+      return;
+    }
     const axes = this.axes.filter((axis) => axis.path !== path || chips), learning = (this.plain.learning ??= {});
     if (chips) {
       // A range is text that the server reads; next to numbers it is one text with them.
-      const ranged = chips.some((chip) => typeof chip === "string" && /^[-\d.]+(:[-\d.]+)+$/.test(chip));
+      const ranged = chips.some((chip) => typeof chip === "string" && RANGE.test(chip));
       const values = ranged ? chips.join(",") : chips, there = axes.find((axis) => axis.path === path);
       if (there) there.values = values; else axes.push({ path, values });
     }
@@ -84,10 +126,19 @@ export class Job {
 
   /** The choices of an axis, one for each chip. @param {string} path @returns {any[]} */
   chips(path) {
-    const values = this.axis(path)?.values ?? [];
+    const explored = this.explored.get(path);
+    const values = explored ?? this.axes.find((axis) => axis.path === path)?.values ?? [];
     return typeof values === "string" ? values.split(",").filter(Boolean) : [...values];
   }
 }
+
+// Numbers as the range from the lowest to the highest, which is what ratings choose from.
+function asRange(chips) {
+  const numbers = chips.flatMap((chip) => String(chip).split(":").slice(0, 2)).map(Number);
+  return numbers.length > 1 && !numbers.some(Number.isNaN) ? [`${Math.min(...numbers)}..${Math.max(...numbers)}`] : chips;
+}
+
+const ends = (chip) => (/^[-\d.]+\.\.[-\d.]+$/.test(String(chip)) ? String(chip).split("..").map(Number) : [chip]);
 
 /** What is typed into a field, as a value of its kind; undefined for nothing.
  * @param {string} kind @param {string} text @returns {any} */

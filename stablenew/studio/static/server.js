@@ -31,7 +31,7 @@ async function answer(address, asked) {
   throw new Refused(response.status, told?.errors || [{ field: null, message: `the studio answered ${response.status}` }]);
 }
 
-/** @param {string} address @param {Record<string, unknown>} [query] What is empty is left out.
+/** @param {string} address @param {Record<string, unknown>} [query] What is empty is left out, a list says its name again.
  * @param {AbortSignal} [signal] @returns {Promise<any>} */
 export async function get(address, query = {}, signal) {
   return (await answer(withQuery(address, query), { signal })).json();
@@ -56,7 +56,8 @@ export async function upload(address, file) {
 
 /** @param {string} address @param {Record<string, unknown>} query */
 function withQuery(address, query) {
-  const given = Object.entries(query).filter(([, value]) => value !== "" && value !== null && value !== undefined);
+  const each = Object.entries(query).flatMap(([name, value]) => [value].flat().map((one) => /** @type {[string, unknown]} */ ([name, one])));
+  const given = each.filter(([, value]) => value !== "" && value !== null && value !== undefined);
   return given.length ? address + "?" + new URLSearchParams(given.map(([name, value]) => [name, String(value)])) : address;
 }
 
