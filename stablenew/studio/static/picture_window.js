@@ -8,39 +8,49 @@ const SHEET = 5_000; // pictures on one page
 const ASKED = 250; // pictures that are asked for at once
 const SIDE = 132; // of a place, in pixels
 const SPARE = 3; // rows above and below what is in sight
+const AT_ONCE = 48; // places that are made in one frame
 
 export class PictureWindow {
-  /** @param {{ chosen: (p: any, shift: boolean) => void, failed: (error: Error) => void }} does */
+  /** @param {{ chosen: (p: any, pinning: boolean) => void, failed: (error: Error) => void }} does */
   constructor(does) {
     this.does = does;
     this.inside = element("div", { className: "inside" });
     this.root = element("div", { className: "window", ariaLabel: "pictures", role: "region", tabIndex: 0 }, this.inside);
-    this.root.onscroll = () => this.draw();
-    new ResizeObserver(() => this.draw(true)).observe(this.root);
-    /** @type {Map<number, any>} */
+    this.root.onscroll = () => this.soon();
+    this.root.onkeydown = (event) => this.pressed(event);
+    new ResizeObserver(() => { this.measure(); this.soon(); }).observe(this.root);
+    /** The places in the page, by number. @type {Map<number, any>} */
     this.drawn = new Map();
+    /** Places that are not needed now: made once, used again. @type {any[]} */
+    this.spare = [];
     this.total = 0;
+    this.columns = 1;
+    this.high = 0;
+    this.pinned = "";
   }
 
-  /** Show what is found. @returns {Promise<number>} How many pages there are. */
+  /** Show what is found. @returns {Promise<any>} The server's answer, with the pages that there are here. */
   async show(query, page) {
     this.query = query;
     this.begin = (page - 1) * SHEET;
     this.pages = new Map();
+    for (const n of [...this.drawn.keys()]) this.put(n);
     this.root.scrollTop = 0;
     const first = await this.ask(this.begin / ASKED + 1);
-    this.total = Math.max(0, Math.min(SHEET, (first?.total || 0) - this.begin));
-    this.draw(true);
-    return Math.max(1, Math.ceil((first?.total || 0) / SHEET));
+    if (!first) return undefined;
+    this.total = Math.max(0, Math.min(SHEET, first.total - this.begin));
+    this.measure();
+    this.draw();
+    return { ...first, pages: Math.max(1, Math.ceil(first.total / SHEET)) };
   }
 
   ask(page) {
     if (!this.pages.has(page)) {
-      const asked = { pictures: null, total: 0 }, { pages } = this;
+      const asked = { pictures: null, total: 0, done: null }, { pages } = this;
       pages.set(page, asked);
-      asked.done = get("api/pictures", { ...this.query, page, per_page: ASKED }).then((told) => {
+      asked.done = get("api/pictures", { page, per_page: ASKED, ...this.query }).then((told) => {
         Object.assign(asked, told);
-        if (this.pages === pages) this.draw(true);
+        if (this.pages === pages) this.soon();
         return told;
       }, (error) => { pages.delete(page); this.does.failed(error); });
     }
@@ -53,34 +63,90 @@ export class PictureWindow {
     return page?.pictures?.[place % ASKED];
   }
 
-  // Draws what came into sight and takes away what left it; nothing else is touched.
-  draw(anew = false) {
-    if (!this.pages || this.root.hidden) return;
-    const columns = Math.max(1, Math.floor(this.root.clientWidth / SIDE)), rows = Math.ceil(this.total / columns);
-    this.inside.style.height = rows * SIDE + "px";
-    const top = Math.max(0, Math.floor(this.root.scrollTop / SIDE) - SPARE);
-    const end = Math.min(this.total, (top + Math.ceil(this.root.clientHeight / SIDE) + 2 * SPARE) * columns), begin = top * columns;
-    if (columns !== this.columns) anew = true;
+  measure() {
+    const columns = Math.max(1, Math.floor(this.root.clientWidth / SIDE));
+    this.high = this.root.clientHeight;
+    if (columns !== this.columns) for (const n of [...this.drawn.keys()]) this.put(n);
     this.columns = columns;
-    for (const [n, each] of this.drawn) {
-      if (n < begin || n >= end || (anew && each.picture !== this.at(n))) { each.remove(); this.drawn.delete(n); }
-    }
-    for (let n = begin; n < end; n++) {
-      let each = this.drawn.get(n);
-      if (!each) { each = this.place(this.at(n)); this.drawn.set(n, each); this.inside.append(each); }
-      each.style.transform = `translate(${(n % columns) * SIDE}px, ${Math.floor(n / columns) * SIDE}px)`;
-    }
+    this.inside.style.height = Math.ceil(this.total / columns) * SIDE + "px";
   }
 
-  place(p) {
-    const words = p ? [...Object.entries(p.varied).map(([path, value]) => `${path.split(".").pop()} ${value}`), p.rating ? `rated ${p.rating}` : ""].filter(Boolean).join(" · ") : "";
-    const made = element("button", { className: "shot", title: words, ariaLabel: words || "picture", picture: p, disabled: !p });
-    if (!p) return made;
-    made.dataset.key = key(p);
-    made.append(element("img", { src: p.thumb, alt: "", decoding: "async" }));
-    if (p.rating) made.append(element("b", { textContent: String(p.rating) }));
-    made.onclick = (event) => this.does.chosen(p, event.shiftKey);
-    made.onkeydown = (event) => { if (event.key === "c") this.does.chosen(p, true); };
+  soon() {
+    this.frame ||= requestAnimationFrame(() => { this.frame = 0; this.draw(); });
+  }
+
+  // Draws what came into sight and takes away what left it; nothing else is touched.
+  draw() {
+    if (!this.pages || this.root.hidden) return;
+    const top = Math.floor(this.root.scrollTop / SIDE), rows = Math.ceil(this.high / SIDE) + 1, last = Math.max(0, this.total - 1);
+    const begin = Math.max(0, top - SPARE) * this.columns, end = Math.min(last, (top + rows + SPARE) * this.columns - 1);
+    for (const n of [...this.drawn.keys()]) if (n < begin || n > end) this.put(n);
+    const fresh = [];
+    for (let n = begin; n <= end && n < this.total; n++) {
+      const each = this.drawn.get(n), p = this.at(n);
+      if (!each || each.picture !== p) fresh.push([n, each, p]);
+    }
+    // What is in sight comes first, and a frame makes so many as it has the time for.
+    const seen = ([n]) => { const row = Math.floor(n / this.columns); return row >= top && row < top + rows ? 0 : 1; };
+    fresh.sort((one, other) => seen(one) - seen(other));
+    for (const [n, each, p] of fresh.slice(0, AT_ONCE)) this.fill(n, each, p);
+    if (fresh.length > AT_ONCE) this.soon();
+  }
+
+  // A place that left what is in sight waits for the next one that comes into it; one with the focus stays itself.
+  put(n) {
+    const each = this.drawn.get(n);
+    this.drawn.delete(n);
+    each.remove();
+    if (each !== document.activeElement && this.spare.length < 200) this.spare.push(each);
+  }
+
+  fill(n, drawn, p) {
+    const each = drawn || this.spare.pop() || this.place();
+    each.number = n;
+    each.picture = p;
+    each.style.transform = `translate(${(n % this.columns) * SIDE}px, ${Math.floor(n / this.columns) * SIDE}px)`;
+    each.disabled = !p;
+    const [image, mark] = each.children;
+    mark.textContent = p?.rating ?? "";
+    image.hidden = !p;
+    if (p) {
+      image.src = p.thumb;
+      each.dataset.key = key(p);
+      each.title = each.ariaLabel = [...Object.entries(p.varied).map(([path, value]) => `${path.split(".").pop()} ${value}`), p.rating ? `rated ${p.rating}` : ""].filter(Boolean).join(" · ") || "picture";
+      each.classList.toggle("pinned", key(p) === this.pinned);
+    }
+    this.drawn.set(n, each);
+    if (!drawn) this.inside.append(each);
+  }
+
+  place() {
+    const made = element("button", { className: "shot" }, element("img", { alt: "", decoding: "async", width: 124, height: 124 }), element("b"));
+    made.onclick = (event) => this.does.chosen(made.picture, event.shiftKey);
     return made;
+  }
+
+  /** @param {string} name The one that is held against another; "" for none. */
+  pin(name) {
+    this.pinned = name;
+    for (const each of this.drawn.values()) each.classList.toggle("pinned", Boolean(name) && each.dataset.key === name);
+  }
+
+  pressed(event) {
+    const at = document.activeElement === this.root ? -1 : /** @type {any} */ (document.activeElement).number;
+    const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -this.columns, ArrowDown: this.columns }[event.key];
+    if (event.key === "c" && at >= 0) this.does.chosen(this.at(at), true);
+    else if (by) this.focus(at < 0 ? Math.ceil(this.root.scrollTop / SIDE) * this.columns : at + by);
+    else return;
+    event.preventDefault();
+  }
+
+  focus(n) {
+    if (n < 0 || n >= this.total) return;
+    const top = Math.floor(n / this.columns) * SIDE;
+    if (top < this.root.scrollTop) this.root.scrollTop = top;
+    else if (top + SIDE > this.root.scrollTop + this.high) this.root.scrollTop = top + SIDE - this.high;
+    if (!this.drawn.has(n)) this.fill(n, undefined, this.at(n));
+    this.drawn.get(n).focus({ preventScroll: true });
   }
 }

@@ -13,6 +13,16 @@ export function duration(seconds) {
   return `${(seconds / 3600).toFixed(1)} h`;
 }
 
+/** How many ratings an exploration waits for; null where there is none.
+ * @param {any} item Of the queue. @param {any} plan @param {import("../shared/rating.js").Ratings} ratings
+ * @returns {{ ratings: number, blocked: boolean } | null} */
+function awaited(item, plan, ratings) {
+  if (item.awaits !== undefined) return item.awaits;
+  if (!plan.job?.learning?.mode) return null;
+  const unrated = plan.steps.flatMap((step) => step.pictures).filter((p) => !p.blank && !ratings.of(p)).length;
+  return unrated ? { ratings: unrated, blocked: false } : null;
+}
+
 export class Progress {
   /** @param {import("./studio.js").StudioWindow} studio */
   constructor(studio) {
@@ -25,8 +35,9 @@ export class Progress {
     this.preview.onerror = () => { this.preview.hidden = true; };
     this.buttons = element("div", { className: "actions" });
     this.receipt = element("p", { className: "receipt", role: "status" });
+    this.awaits = element("p", { className: "awaits", role: "status" });
     this.live = element("div", { className: "live" }, this.preview, element("div", {}, this.words, this.bar, this.step, this.stage, this.buttons));
-    this.root = element("section", { className: "progress", ariaLabel: "progress" }, this.live, this.receipt);
+    this.root = element("section", { className: "progress", ariaLabel: "progress" }, this.live, this.awaits, this.receipt);
   }
 
   /** The item of the queue that the plan is, if it is one of this studio. */
@@ -62,6 +73,19 @@ export class Progress {
     this.stage.hidden = !active;
     this.showButtons(item, active, done < total);
     this.showReceipt(item);
+    this.showAwaited(item, active);
+  }
+
+  // An exploration goes on with what is rated: how many are still to be, and where.
+  showAwaited(item, active) {
+    const waits = active ? awaited(item, this.plan, this.studio.ratings) : null;
+    this.awaits.hidden = !waits;
+    if (!waits) return;
+    const pictures = waits.ratings === 1 ? "1 rating" : `${waits.ratings} ratings`;
+    const words = waits.blocked ? `It waits for ${pictures} before it makes more. ` : `${pictures} would help it to choose what comes next. `;
+    const onclick = () => this.studio.go("rate", this.plan.plan_id);
+    if (this.awaits.dataset.said !== words) this.awaits.replaceChildren(words, element("button", { className: "main", textContent: "rate them", onclick }));
+    this.awaits.dataset.said = words;
   }
 
   left(steps) {

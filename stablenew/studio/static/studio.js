@@ -1,6 +1,7 @@
 // The window: six views, one of them at a time, and what they share.
 
 import { byId, element } from "../shared/elements.js";
+import { KeyList } from "./key_list.js";
 import { Live } from "./live.js";
 import { LookBack } from "./look_back.js";
 import { Know } from "./know.js";
@@ -47,6 +48,9 @@ class Studio {
     byId("views").append(...names.map(([name, textContent], n) =>
       element("a", { href: "#" + name, textContent, dataset: { view: name }, title: `${textContent} (Alt+${n + 1})` })));
     byId("skip").onclick = (event) => { event.preventDefault(); byId("view").focus(); };
+    this.keys = new KeyList();
+    document.body.append(this.keys.dialog);
+    byId("help").onclick = () => this.keys.show(this.name);
     addEventListener("hashchange", () => this.route());
     document.addEventListener("keydown", (event) => this.pressed(event, names));
     document.addEventListener("dragover", (event) => holdsFiles(event) && event.preventDefault());
@@ -76,7 +80,12 @@ class Studio {
 
   pressed(event, names) {
     const digit = event.altKey && !event.ctrlKey && /^Digit([1-6])$/.exec(event.code);
-    if (digit) {
+    const typing = /INPUT|SELECT|TEXTAREA/.test(event.target.tagName);
+    if (this.keys.dialog.open) return;
+    if (event.key === "?" && !typing && !document.querySelector("dialog[open]")) {
+      this.keys.show(this.name);
+      event.preventDefault();
+    } else if (digit) {
       location.hash = names[Number(digit[1]) - 1][0];
       event.preventDefault();
     } else if (!event.defaultPrevented) this.view?.pressed?.(event);
@@ -156,7 +165,7 @@ class Studio {
 
   heard(event) {
     if (event.type === "hello") this.state = event.state;
-    else if (event.type === "queue") this.state.queue = event.items;
+    else if (event.type === "queue") Object.assign(this.state, { queue: event.items, held: event.held });
     else if (event.type === "servers") this.state.servers = event.servers;
     else if (event.type === "rated") this.ratings.learn([[`${event.run_id}/${event.image_id}`, event.rating]]);
     else if (event.type === "closing") this.tell("the studio has ended; this page goes on when it is started again", true);
@@ -182,11 +191,16 @@ class Studio {
   showState() {
     const running = this.running, now = byId("now");
     now.hidden = !running;
-    now.textContent = running ? `${running.state === "running" ? "making" : running.state}: ${running.title}` : "";
+    now.textContent = running ? `${doing(running)}: ${running.title}` : "";
     now.href = running?.plan_id ? "#watch/" + encodeURIComponent(running.plan_id) : "#watch";
-    const told = [this.state.problem, ...this.state.interrupted.map(({ words }) => words)].filter(Boolean);
+    const told = [this.state.problem, ...(this.state.notes || []), ...this.state.interrupted.map(({ words }) => words)].filter(Boolean);
     byId("banner").replaceChildren(...told.map((textContent) => element("p", { textContent })));
   }
+}
+
+function doing({ state, awaits }) {
+  if (state !== "running") return state;
+  return awaits?.blocked ? `waiting for ${awaits.ratings} ratings` : "making";
 }
 
 /** @typedef {Studio} StudioWindow */

@@ -137,6 +137,7 @@ export class Watch {
   }
 
   rated(name) {
+    this.progress.showItem();
     const at = this.grid.places.get(name);
     if (at === undefined) return;
     this.grid.mark(this.grid.shown[at].p);
