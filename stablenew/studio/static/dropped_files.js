@@ -12,15 +12,9 @@ export class DroppedFiles {
     this.root = element("div", { className: "arrived", role: "status", hidden: true });
     this.veil = element("div", { className: "veil", hidden: true, textContent: "Drop it: a pack of prompts, a plan file, a picture, a workflow" });
     document.body.append(this.veil);
-    addEventListener("dragover", (event) => { if (event.dataTransfer?.types.includes("Files")) { event.preventDefault(); this.veil.hidden = false; } });
+    addEventListener("dragover", (event) => { if (event.dataTransfer?.types.includes("Files")) this.veil.hidden = false; });
     addEventListener("dragleave", (event) => { if (!event.relatedTarget) this.veil.hidden = true; });
-    addEventListener("drop", (event) => {
-      this.veil.hidden = true;
-      if (!event.dataTransfer?.files.length) return;
-      event.preventDefault();
-      if (studio.view !== say) studio.go("say");
-      this.take(event.dataTransfer.files);
-    });
+    addEventListener("drop", () => { this.veil.hidden = true; });
   }
 
   /** @param {Iterable<File>} files */

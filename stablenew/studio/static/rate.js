@@ -81,7 +81,7 @@ export class Rate {
 
   showNothing() {
     const id = encodeURIComponent(this.id || ""), running = this.studio.running?.plan_id === this.id;
-    const words = !this.id ? "There are no pictures yet." : this.way === "two" ? "There are no two that are still to be compared." : "Everything is rated.";
+    const words = !this.id ? "There are no pictures yet." : this.way === "two" && !this.queue.asked.length ? "There are no two that are still to be compared." : "Everything is rated.";
     const hint = this.id && running ? [element("p", { className: "hint", textContent: "What is being made comes here as soon as it is there." })] : [];
     const main = this.id ? element("a", { className: "button main", href: "#know/" + id, textContent: "what is known" }) : element("a", { className: "button main", href: "#say", textContent: "say what to make" });
     this.stage.replaceChildren(nothing(words, ...hint, main));
