@@ -1,7 +1,7 @@
 // Files that come onto the page: packs, plan files, pictures, workflows. The server says what each of them is.
 
 import { element } from "../shared/elements.js";
-import { Refused, post, upload } from "./server.js";
+import { upload } from "./server.js";
 
 export class DroppedFiles {
   /** @param {import("./studio.js").StudioWindow} studio @param {import("./say.js").Say} say */
@@ -24,7 +24,7 @@ export class DroppedFiles {
   }
 
   async takeOne(file) {
-    const told = await this.send(file);
+    const told = await upload("api/files", file);
     const { job } = this.say;
     if (told.kind === "plan") this.takePlan(file.name, told);
     else if (told.kind === "pack") {
@@ -35,18 +35,6 @@ export class DroppedFiles {
     } else if (told.kind === "workflow") this.takeWorkflow(file.name, told.workflow);
     else this.takePicture(file.name, told);
     await this.say.reload();
-  }
-
-  // A studio that cannot tell what a file is goes by its name.
-  async send(file) {
-    try {
-      return await upload("api/files", file);
-    } catch (error) {
-      if (!(error instanceof Refused && error.status === 404)) throw error;
-    }
-    if (/\.(png|jpe?g|webp)$/i.test(file.name)) return { kind: "image", ...(await upload("api/images", file)) };
-    if (/\.toml$/i.test(file.name)) return { kind: "plan", ...(await post("api/plan-file", { text: await file.text(), name: file.name })) };
-    return { kind: "pack", ...(await upload("api/packs", file)) };
   }
 
   takePlan(name, { job, errors }) {

@@ -30,6 +30,7 @@ export class Know {
   }
 
   async load() {
+    await this.studio.ratings.sending; // what was rated a moment ago counts
     const plan = this.every.checked ? "" : this.id;
     const [advice, made] = await Promise.all([get("api/advice", { plan }), get("api/pictures", { plan, per_page: PICTURES })]);
     this.told = advice;

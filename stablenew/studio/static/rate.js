@@ -36,15 +36,19 @@ export class Rate {
 
   async open(id) {
     this.these = id === "these" ? this.studio.toRate : null;
-    this.id = await this.choice.choose(id === "these" ? "" : id);
+    this.isOpening = true; // who turns to another way meanwhile is asked that way, once
+    this.id = await this.choice.choose(id === "these" ? "" : id).finally(() => { this.isOpening = false; });
     this.past.replaceChildren();
     await this.load();
   }
 
   async load() {
-    if (this.these) this.queue.take(this.these, this.way === "two" ? "one" : this.way);
-    else if (this.id) await this.queue.load(this.id, this.way, this.again.checked);
-    else this.queue.take([], "one");
+    const queue = new RatingQueue();
+    this.queue = queue; // what is asked about now is not what was asked about before
+    this.count.textContent = "";
+    if (this.these) queue.take(this.these, this.way === "two" ? "one" : this.way);
+    else if (this.id) await queue.load(this.id, this.way, this.again.checked);
+    if (queue !== this.queue) return;
     this.studio.ratings.learn(this.queue.asked.flat().map((p) => [key(p), p.rating]));
     this.show();
   }
@@ -53,7 +57,7 @@ export class Rate {
   turn(way) {
     this.way = way;
     if (way === "two") this.these = null;
-    this.studio.attempt(() => this.load());
+    if (!this.isOpening) this.studio.attempt(() => this.load());
   }
 
   show() {
@@ -180,8 +184,9 @@ export class Rate {
   }
 
   async more() {
-    const waited = !this.queue.now;
-    await this.queue.extend(this.id, this.way, this.again.checked);
+    const { queue } = this, waited = !queue.now;
+    await queue.extend(this.id, this.way, this.again.checked);
+    if (queue !== this.queue) return;
     if (waited) this.show(); else this.showCount();
   }
 

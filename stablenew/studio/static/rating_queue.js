@@ -42,7 +42,6 @@ export class RatingQueue {
   async extend(plan, way, again) {
     const { asked } = this, there = new Set(way === "two" ? asked.map(nameOf) : asked.flat().map(key)), found = new RatingQueue();
     await found.load(plan, way, again);
-    if (asked !== this.asked) return; // something else is asked about by now
     const fresh = way === "two" ? found.asked.filter((pair) => !there.has(nameOf(pair))) : found.asked.map((those) => those.filter((p) => !there.has(key(p))));
     asked.push(...fresh.filter((those) => those.length));
   }
