@@ -22,6 +22,7 @@ from stablenew.studio.plan_files import (
 )
 from stablenew.studio.uploads import MOST_PACK, Uploads
 
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp")  # what is called so and is none is told so
 _WRAPPED_IN = ("prompt", "workflow", "output")
 
 
@@ -33,7 +34,7 @@ def taken(uploads: Uploads, name: str, data: bytes) -> dict[str, Any]:
         NotNowError: It cannot be kept.
         TooLargeError: It is larger than its kind may be.
     """
-    if data.startswith((SIGNATURE, b"\xff\xd8\xff", b"RIFF")):
+    if data.startswith((SIGNATURE, b"\xff\xd8\xff", b"RIFF")) or name.lower().endswith(_PICTURES):
         image = {"kind": "image", **uploads.add_image(name, data)}
         return {**image, **_workflow_of(uploads, name, data)}
     table = _table_of(name, data)
