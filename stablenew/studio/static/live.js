@@ -8,6 +8,8 @@ export class Live {
     this.does = does;
     /** The id of the last event that came: PLAN/SEQUENCE. */
     this.last = "";
+    // A stream whose cable is pulled stays silent for minutes; one on this machine is there again at once.
+    for (const name of ["offline", "online"]) addEventListener(name, () => this.source && this.open());
   }
 
   /** @param {string} [after] An event's id: what came after it is told first. */
