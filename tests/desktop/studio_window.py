@@ -149,7 +149,7 @@ def opened(browser: Browser, address: str, **how: object) -> Iterator[Page]:
     """Open a page that must see no error, no dialog and nothing that its own policy forbids."""
     context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **how})  # type: ignore[arg-type]  # any of its options
     page = context.new_page()
-    page.set_default_timeout(8_000)
+    page.set_default_timeout(30_000)
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("dialog", lambda dialog: problems.append(dialog.message))

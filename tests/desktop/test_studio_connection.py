@@ -100,10 +100,32 @@ def test_each_view_is_what_it_was_after_a_reload_in_the_middle_of_a_plan(
     made(tab, 7)
 
 
+def test_after_kill_minus_nine_the_same_tab_goes_on_and_so_does_the_queue(
+    studio: StudioProgram, page: Page
+) -> None:
+    ask_for(page, "1:8:1", steps="12")
+    page.click("#start")
+    page.wait_for_function("() => document.querySelectorAll('.shot img').length >= 2")
+    view(page, "say")
+    page.get_by_label("name", exact=True).fill("the next one")
+    page.locator("#start:not([disabled])").click()
+    says(page, ".queue .waiting", "the next one")
+    studio.kill()
+    says(page, "#connection", "waiting for it")
+    studio.start()
+    says(page, ".queue .interrupted", "txt2img.cfg_scale")
+    assert page.locator("#connection").inner_text() == ""
+    says(page, ".queue .waiting", "the next one")  # nothing starts by itself
+    page.get_by_label("go on with it: txt2img.cfg_scale").click()
+    says(page, ".queue .ended", "succeeded · 8 pictures")
+    says(page, ".queue .running", "the next one")
+    page.locator(".shot img").first.wait_for()
+
+
 def test_ctrl_c_tells_every_tab_and_ends_with_the_plan_cancelled(
     studio: StudioProgram, page: Page
 ) -> None:
-    ask_for(page, "1:20:1", steps="40")
+    ask_for(page, "1:20:1", steps="12")
     page.click("#start")
     page.locator(".shot img").first.wait_for()
     other = page.context.new_page()

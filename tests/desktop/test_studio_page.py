@@ -46,22 +46,6 @@ def test_from_an_empty_folder_to_advice_with_ratings_by_keyboard(page: Page) -> 
     assert "10 rated" in page.locator(".plans article").inner_text()
 
 
-def test_a_killed_server_that_is_started_again_is_followed_by_the_same_tab(
-    studio: StudioProgram, page: Page
-) -> None:
-    ask_for(page, "1:8:1", steps="12")
-    page.click("#start")
-    page.wait_for_function("() => document.querySelectorAll('.shot img').length >= 2")
-    studio.kill()
-    page.wait_for_function(
-        "() => document.getElementById('connection').innerText.includes('waiting')"
-    )
-    studio.start()
-    page.wait_for_function("() => document.getElementById('connection').innerText === ''")
-    page.get_by_text("make what is missing").click()
-    made(page, 8)
-
-
 def test_two_tabs_show_the_same(studio: StudioProgram, page: Page) -> None:
     other = page.context.new_page()
     other.goto(studio.address.partition("?")[0] + "#watch")

@@ -30,13 +30,18 @@ export class DryRun {
   soon() {
     clearTimeout(this.timer);
     this.asking?.abort();
-    this.known = this.begins = false;
+    this.known = false;
     this.timer = setTimeout(() => this.studio.attempt(() => this.ask()), QUIET);
   }
 
   async ask() {
     const asking = this.asking = new AbortController();
-    this.show(await post("api/dry-run", { job: this.say.job.plain }, asking.signal));
+    try {
+      this.show(await post("api/dry-run", { job: this.say.job.plain }, asking.signal));
+    } catch (error) {
+      if (!asking.signal.aborted) this.begins = false;
+      throw error;
+    }
   }
 
   show(dry) {
