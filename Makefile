@@ -58,6 +58,7 @@ bench: .venv/.test
 	$(BIN)/python scripts/bench_watchers.py
 	$(BIN)/python scripts/bench_reuse.py
 	$(BIN)/python scripts/bench_studio.py
+	$(BIN)/python scripts/bench_library.py
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

@@ -1,13 +1,14 @@
 """Looking back: every plan and single run of a folder, and their pictures, as they lie on disk.
 
-Everything here blocks: for a worker thread. What was read of a run is kept as long as its file is
-as it was, so that the second look at fifty thousand costs a glance at each.
+Everything here blocks: for a worker thread. An index says what there is; what is shown is read from
+disk, and kept as long as its files are as they were.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,18 @@ from stablenew.pipeline.run_metadata import METADATA_FILE, final_outputs
 from stablenew.storage.record_reader import NOT_JSON
 from stablenew.studio.answers import NotThereError
 from stablenew.studio.pictures import THUMBNAILS
+from stablenew.studio.run_index import PictureRow, RunIndex, RunRow
 
 _COVERS = 4
+
+_READ = 1_000
+"""Runs, and plans, that are kept in full."""
+
+_FILES = (METADATA_FILE, FEEDBACK_FILE, OLDER_FILE)
+
 Key = tuple[str, str]
+Place = tuple[str, str, int]
+"""Where a picture is: its owner, its run, which of that."""
 
 
 @attrs.frozen(kw_only=True)
@@ -57,12 +67,6 @@ class Run:
     pictures: tuple[dict[str, Any], ...]
 
 
-@attrs.define(eq=False)
-class _Kept:
-    stamp: tuple[int, ...]
-    run: Run | None
-
-
 class Library:
     """Reads a folder of runs.
 
@@ -72,46 +76,33 @@ class Library:
 
     def __init__(self, out: Path) -> None:
         self._out = out
-        self._kept: dict[str, _Kept] = {}
+        self.index = RunIndex(out, self._row, self._stamp)
+        self._words: dict[str, str] = {}
+        self._run = lru_cache(_READ)(self._read)
+        self._plan_of = lru_cache(_READ)(self._read_plan)
 
-    def owners(self) -> dict[str, list[str]]:
-        """Return every plan and single run with its runs, the newest first."""
-        try:
-            names = {each.name for each in os.scandir(self._out) if not each.name.startswith(".")}
-        except OSError:
-            return {}
-        owners: dict[str, list[str]] = {}
-        for name in sorted(names, reverse=True):
-            plan, _, number = name.rpartition("-")
-            if plan in names and number.isdecimal() and len(number) >= 5:
-                owners.setdefault(plan, []).append(name)
-            else:
-                owners.setdefault(name, [])
-        return {
-            name: sorted(runs) or ([name] if self._is_run(name) else [])
-            for name, runs in sorted(owners.items(), reverse=True)
-            if runs or self._is_run(name) or (self._out / name / PLAN_FILE).exists()
-        }
-
-    def _is_run(self, name: str) -> bool:
-        folder = self._out / name
-        return (folder / METADATA_FILE).exists() and not (folder / PLAN_FILE).exists()
+    def runs_of(self, owner: str) -> Sequence[str]:
+        """Return the runs of a plan, or a single run itself."""
+        self.index.look()
+        return self.index.runs_of(owner)
 
     def run(self, name: str, owner: str) -> Run | None:
         """Return what is known of a run; None where that cannot be read."""
-        folder = self._out / name
-        files = (METADATA_FILE, FEEDBACK_FILE, OLDER_FILE)
-        stamp = tuple(_changed_at(folder / file) for file in files)
-        kept = self._kept.get(name)
-        if kept is None or kept.stamp != stamp:
-            kept = self._kept[name] = _Kept(stamp, self._read(name, owner, rated=any(stamp[1:])))
-        return kept.run
+        return self._run(name, owner, self._stamp(name))
 
-    def _read(self, name: str, owner: str, *, rated: bool) -> Run | None:
+    def _stamp(self, name: str) -> int:
+        """Return what changes when a run's files do; 0 where it has not ended."""
+        folder = self._out / name
+        metadata, *others = (_changed_at(folder / file) for file in _FILES)
+        return hash((metadata, *others)) or 1 if metadata else 0
+
+    def _read(self, name: str, owner: str, _: int) -> Run | None:
+        folder = self._out / name
         try:
-            data = msgspec.json.decode((self._out / name / METADATA_FILE).read_bytes())
+            data = msgspec.json.decode((folder / METADATA_FILE).read_bytes())
             outputs = final_outputs(data)
             report = lambda _: None  # noqa: E731  # said by the commands
+            rated = any((folder / file).exists() for file in (FEEDBACK_FILE, OLDER_FILE))
             ratings = (
                 read_feedback(self._out, run_ids=[name], report=report).ratings if rated else {}
             )
@@ -121,7 +112,33 @@ class Library:
         slim = {key: data.get(key) for key in ("timestamp", "outcome", "backend", "metadata")}
         return Run(id=name, owner=owner, metadata=slim, ratings=ratings, pictures=pictures)
 
-    def summary(self, owner: str, runs: list[str], here: str | None = None) -> dict[str, Any]:
+    def _row(self, name: str) -> RunRow | None:
+        """Return what the index keeps of a run."""
+        stamp = self._stamp(name)
+        if not stamp:
+            return None
+        run = self._read(name, "", stamp)
+        told = run.metadata if run is not None else {}
+        tags = self._word(
+            "" if run is None else " ".join(f"{k}={v}" for k, v in _tags(run).items())
+        )
+        pictures = tuple(
+            PictureRow(
+                prompt=self._word(str(each["settings"].get("prompt"))),
+                model=self._word(str(each["settings"].get("model") or "")),
+                rating=each["rating"] or 0,
+            )
+            for each in (run.pictures if run is not None else ())
+        )
+        succeeded = told.get("outcome") == "succeeded"
+        return RunRow(stamp=stamp, succeeded=succeeded, tags=tags, pictures=pictures)
+
+    def _word(self, text: str) -> str:
+        """Return a text in lower case, one object for all that are the same."""
+        lower = text.lower()
+        return self._words.setdefault(lower, lower)
+
+    def summary(self, owner: str, runs: Sequence[str], here: str | None = None) -> dict[str, Any]:
         """Return what a list says of a plan or a single run.
 
         Args:
@@ -129,30 +146,50 @@ class Library:
             runs: Its runs.
             here: What is under way in this studio.
         """
+        rows = [row for name in runs if (row := self.index.row(name)) is not None]
+        ratings = [each.rating for row in rows for each in row.pictures if each.rating]
+        told = self._told(owner, runs)
+        whole = sum(row.succeeded for row in rows) >= told["steps"]
+        return {
+            **told,
+            "state": self._state(owner, here, whole=whole, broken=bool(told["problem"])),
+            "pictures": sum(len(row.pictures) for row in rows),
+            "rated": len(ratings),
+            "best": max(ratings, default=None),
+        }
+
+    def _told(self, owner: str, runs: Sequence[str]) -> dict[str, Any]:
+        """Return what a plan's file and its first runs tell."""
         plan, problem = self._plan(owner)
-        read = [run for name in runs if (run := self.run(name, owner)) is not None]
+        read = self._first(owner, runs)
         pictures = [each for run in read for each in run.pictures]
         first: Mapping[str, Any] = pictures[0]["settings"] if pictures else {}
-        tags = {**(read[0].metadata.get("metadata") or {})} if read else {}
-        kind = "plan" if plan is not None or problem else "run"
+        tags = _tags(read[0]) if read else {}
         config = (plan or {}).get("config") or {}
-        steps = _steps(plan) if plan else len(runs)
-        whole = sum(run.metadata.get("outcome") == "succeeded" for run in read) >= steps
         prompt = first.get("prompt") or (config.get("txt2img") or {}).get("prompt") or ""
         return {
             "id": owner,
-            "kind": kind,
+            "kind": "plan" if plan is not None or problem else "run",
             "created_at": _either("created_at", plan, "timestamp", read),
             "title": _title(plan, tags) or str(prompt)[:80] or owner,
             "prompt": prompt,
             "model": first.get("model"),
             "backend": _either("backend", plan, "backend", read),
-            "steps": steps,
-            "tags": {name: value for name, value in tags.items() if name not in _OURS},
-            "state": self._state(owner, here, whole=whole, broken=bool(problem)),
+            "steps": _steps(plan) if plan else len(runs),
+            "tags": tags,
             "problem": problem,
-            **_told_of(pictures),
+            "covers": [each["thumb"] for each in pictures[:_COVERS]],
         }
+
+    def _first(self, owner: str, runs: Sequence[str]) -> list[Run]:
+        """Return the first runs of a plan: as many as its covers need."""
+        found: list[Run] = []
+        for name in runs:
+            if sum(len(run.pictures) for run in found) >= _COVERS:
+                break
+            if (run := self.run(name, owner)) is not None:
+                found.append(run)
+        return found
 
     def _state(self, owner: str, here: str | None, *, whole: bool, broken: bool) -> str:
         if owner == here:
@@ -164,6 +201,10 @@ class Library:
         return "complete" if whole else "unfinished"
 
     def _plan(self, owner: str) -> tuple[dict[str, Any] | None, str | None]:
+        changed_at = _changed_at(self._out / owner / PLAN_FILE)
+        return self._plan_of(owner, changed_at) if changed_at else (None, None)
+
+    def _read_plan(self, owner: str, _: int) -> tuple[dict[str, Any] | None, str | None]:
         try:
             plan = msgspec.json.decode((self._out / owner / PLAN_FILE).read_bytes())
             if not isinstance(plan, dict) or not isinstance(plan.get("plan"), dict):
@@ -174,38 +215,74 @@ class Library:
             return None, f"{PLAN_FILE}: {error}"
         return plan, None
 
-    def listed(self, asked: Asked, here: str | None) -> Iterator[tuple[str, list[str]]]:
-        """Yield each plan and single run that is looked for, with its runs."""
-        for owner, runs in self.owners().items():
-            if asked == Asked() or self._fits(asked, self.summary(owner, runs, here)):
-                yield owner, runs
+    def listed(self, asked: Asked) -> list[str]:
+        """Return each plan and single run that is looked for, the newest first."""
+        self.index.look()
+        if asked == Asked():
+            return list(self.index.owners())
 
-    def _fits(self, asked: Asked, told: Mapping[str, Any]) -> bool:
-        text = f"{told['prompt']}\n{told['title']}\n{told['id']}"
+        def pick(owner: str) -> str | None:
+            return owner if self._fits(asked, owner) else None
+
+        return [each for each in self.index.select(("plans", asked), pick) if each is not None]
+
+    def _fits(self, asked: Asked, owner: str) -> bool:
+        runs = self.index.runs_of(owner)
+        rows = [row for name in runs if (row := self.index.row(name)) is not None]
+        best = max((each.rating for row in rows for each in row.pictures), default=0)
+        if best < asked.rating:
+            return False
+        told = self._told(owner, runs)
+        text = f"{told['prompt']}\n{told['title']}\n{owner}"
         tags = " ".join(f"{k}={v}" for k, v in {**told["tags"], "title": told["title"]}.items())
         return (
             _has(text, asked.search)
             and _has(str(told["model"] or ""), asked.model)
             and _has(tags, asked.tag)
-            and (told["best"] or 0) >= asked.rating
         )
 
-    def pictures(self, asked: Asked) -> Iterator[dict[str, Any]]:
-        """Yield every picture that is looked for, the newest plan's first."""
-        for owner, runs in self.owners().items():
-            if asked.plan and owner != asked.plan:
-                continue
-            for name in runs:
-                run = self.run(name, owner)
-                for each in run.pictures if run is not None else ():
-                    settings = each["settings"]
-                    if (
-                        (each["rating"] or 0) >= asked.rating
-                        and _has(f"{settings.get('prompt')}\n{owner}", asked.search)
-                        and _has(str(settings.get("model") or ""), asked.model)
-                        and _has(str(run.metadata.get("metadata") if run else ""), asked.tag)
-                    ):
-                        yield each
+    def found(self, asked: Asked, *, best: bool = False) -> list[Place]:
+        """Return where every picture is that is looked for.
+
+        Args:
+            asked: What for.
+            best: The best rated first, in place of those of the newest plan.
+        """
+        self.index.look()
+
+        def pick(owner: str) -> list[Place]:
+            return [
+                (owner, name, number)
+                for name in self.index.runs_of(owner)
+                if (row := self.index.row(name)) is not None
+                for number, picture in enumerate(row.pictures)
+                if _fits_picture(asked, owner, row, picture)
+            ]
+
+        if asked.plan:
+            places = pick(asked.plan)
+        else:
+            places = [*chain.from_iterable(self.index.select(("pictures", asked), pick))]
+        return sorted(places, key=self._rating, reverse=True) if best else places
+
+    def _rating(self, place: Place) -> int:
+        row = self.index.row(place[1])
+        return row.pictures[place[2]].rating if row is not None else 0
+
+    def shown(self, places: Iterable[Place]) -> list[dict[str, Any]]:
+        """Return pictures in full, as they are on disk now; one that went is left out."""
+        pictures = []
+        for owner, name, number in places:
+            self.index.check(name)
+            run = self.run(name, owner)
+            if run is not None and number < len(run.pictures):
+                pictures.append(run.pictures[number])
+        return pictures
+
+    def pictures(self, plan: str) -> list[dict[str, Any]]:
+        """Return every picture of a plan, or of a single run."""
+        runs = (self.run(name, plan) for name in self.runs_of(plan))
+        return [each for run in runs if run is not None for each in run.pictures]
 
     def find(self, run_id: str, image_id: str) -> dict[str, Any] | None:
         """Return one picture; None where there is none."""
@@ -232,6 +309,12 @@ class Library:
 _OURS = frozenset(
     ("run_type", "plan_id", "step_index", "stage", "variable_name", "variable_value", "varied")
 )
+
+
+def _tags(run: Run) -> dict[str, Any]:
+    """Return what a person tagged a run with."""
+    tags = run.metadata.get("metadata") or {}
+    return {name: value for name, value in tags.items() if name not in _OURS}
 
 
 def _picture(
@@ -281,19 +364,18 @@ def _title(plan: Mapping[str, Any] | None, tags: Mapping[str, Any]) -> str:
     return f"{name}: {varied}" if name and varied else str(name or varied)
 
 
-def _told_of(pictures: list[dict[str, Any]]) -> dict[str, Any]:
-    ratings = [each["rating"] for each in pictures if each["rating"]]
-    return {
-        "pictures": len(pictures),
-        "rated": len(ratings),
-        "best": max(ratings, default=None),
-        "covers": [each["thumb"] for each in pictures[:_COVERS]],
-    }
-
-
 def _either(of_plan: str, plan: Mapping[str, Any] | None, of_run: str, runs: list[Run]) -> Any:
     """Return what a plan's file says, or else the first of its runs."""
     return (plan or {}).get(of_plan) or (runs[0].metadata.get(of_run) if runs else None)
+
+
+def _fits_picture(asked: Asked, owner: str, row: RunRow, picture: PictureRow) -> bool:
+    return (
+        picture.rating >= asked.rating
+        and (not asked.search or _has(f"{picture.prompt}\n{owner}", asked.search))
+        and (not asked.model or _has(picture.model, asked.model))
+        and (not asked.tag or _has(row.tags, asked.tag))
+    )
 
 
 def _has(text: str, words: str) -> bool:

@@ -147,9 +147,11 @@ def _asked_for(request: Request) -> Asked:
 def _plans(studio: Studio, request: Request) -> object:
     per_page = number_in(request, "per_page", _PLANS, _MOST_PLANS)
     here = studio.here()
-    found = list(studio.library.listed(_asked_for(request), here))
+    library = studio.library
+    found = library.listed(_asked_for(request))
     some, told = paged(found, number_in(request, "page", 1, 10**6), per_page)
-    return {"items": [studio.library.summary(*each, here) for each in some], **told}
+    items = [library.summary(each, library.index.runs_of(each), here) for each in some]
+    return {"items": items, **told, "indexing": studio.indexing()}
 
 
 @in_thread
@@ -193,17 +195,16 @@ def _to_compare(studio: Studio, request: Request) -> object:
 
 def _pictures_of(studio: Studio, request: Request) -> list[dict[str, Any]]:
     folder = studio.folder(request.path_params["id"])
-    return list(studio.library.pictures(Asked(plan=folder.name)))
+    return studio.library.pictures(folder.name)
 
 
 @in_thread
 def _pictures(studio: Studio, request: Request) -> object:
     per_page = number_in(request, "per_page", _PICTURES, _MOST_PICTURES)
-    found = list(studio.library.pictures(_asked_for(request)))
-    if request.query_params.get("sort") == "best":
-        found.sort(key=lambda each: -(each["rating"] or 0))
+    best = request.query_params.get("sort") == "best"
+    found = studio.library.found(_asked_for(request), best=best)
     some, told = paged(found, number_in(request, "page", 1, 10**6), per_page)
-    return {"pictures": some, **told}
+    return {"pictures": studio.library.shown(some), **told, "indexing": studio.indexing()}
 
 
 @in_thread

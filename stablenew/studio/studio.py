@@ -10,6 +10,8 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
+from anyio import from_thread
+from anyio.lowlevel import checkpoint
 
 from stablenew.app import App
 from stablenew.cli.unfinished import resume_line
@@ -26,7 +28,7 @@ from stablenew.studio.drafting import Drafts
 from stablenew.studio.feed import Feed, numbered_lines
 from stablenew.studio.job_text import command_line
 from stablenew.studio.jobs import job_of_plan
-from stablenew.studio.library import Library
+from stablenew.studio.library import Asked, Library
 from stablenew.studio.pictures import Thumbnails
 from stablenew.studio.plan_queue import PlanQueue
 from stablenew.studio.queue_item import KeptItem
@@ -56,12 +58,37 @@ class Studio:
         self.ratings = Ratings(self.out, self._say)
         self.uploads = Uploads(self.out)
         self._advising = anyio.CapacityLimiter(1)
+        self._indexing = anyio.CapacityLimiter(1)
+        self._looked = anyio.Event()
 
     async def run(self) -> None:
         """Do what there is to do, for ever: the plans of the queue."""
         with self.feed.hearing(self.app):
             await self.queue.restore(self._is_done)
-            await self.queue.run()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._keep_index)
+                await self.queue.run()
+
+    async def _keep_index(self) -> None:
+        """Go on with the index of the runs where a look did not get to its end, for ever."""
+        while True:
+            await self._looked.wait()
+            self._looked = anyio.Event()
+            was = self.library.index.progress
+            while await anyio.to_thread.run_sync(
+                self.library.index.go_on, limiter=self._indexing, abandon_on_cancel=True
+            ):
+                await checkpoint()
+            if was is not None:
+                self.feed.tell("library", done=was["of"], of=was["of"])
+
+    def indexing(self) -> dict[str, int] | None:
+        """Return how much of the folder is known, None for all; what is left is read from now on.
+
+        Blocks, in a worker thread.
+        """
+        from_thread.run_sync(self._looked.set)
+        return self.library.index.progress
 
     async def close(self) -> None:
         """Cancel the plan under way, and tell every tab that this ends."""
@@ -74,6 +101,8 @@ class Studio:
         keys = [content[each] for each in ("winner", "loser") if kind == "chosen"]
         if kind == "rated" and content["rating"] is not None:
             keys = [(content["run_id"], content["image_id"])]
+        for run_id in {content.get("run_id"), *(key[0] for key in keys)} - {None}:
+            self.library.index.forget(str(run_id))
         self.queue.heard((str(run_id), str(image_id)) for run_id, image_id in keys)
 
     def _is_done(self, kept: KeptItem) -> bool:
@@ -135,7 +164,7 @@ class Studio:
         def look() -> dict[str, Any]:
             if asked.plan is not None:
                 self.folder(asked.plan)
-            plans = [asked.plan] if asked.plan else list(self.library.owners())[:20]
+            plans = [asked.plan] if asked.plan else self.library.listed(Asked())[:20]
             jobs = ((each, self.job(each)["job"]) for each in plans)
             plan_id, base = next((each for each in jobs if each[1] is not None), (None, None))
             told = advised(self.out, self.library, asked, base)
@@ -187,7 +216,7 @@ class Studio:
             page.makes_thumbnails = False
             done = read_steps(page)
             told = page.data(done=done and id_ != self.here(), written="")
-        runs = self.library.owners().get(id_, [])
+        runs = self.library.runs_of(id_)
         planned = (folder / PLAN_FILE).exists()
         job = self.job(id_) if planned else {"job": None, "errors": []}
         return {
