@@ -23,6 +23,10 @@ from stablenew.learning.choice_labels import LABEL_LETTERS, labels_apart
 from stablenew.learning.learning_plan import LearningPlan, LearningRunStep
 from stablenew.learning.plan_problems import plan_problems
 
+_KEPT = 256
+"""Steps that are not made anew when they are looked at again: each is, several times, when it is
+run and when it follows another; on many servers at the same time."""
+
 LOOKED_AT = 2_000
 """Steps up to which each is tried before anything runs; of more, each choice is."""
 
@@ -56,6 +60,7 @@ class Steps(Sequence[LearningRunStep]):
         self._axes = _checked(plan.axes)
         self._cells = plan.cells
         self._indices: Sequence[int] = range(len(self._cells))
+        self._made: dict[int, LearningRunStep] = {}
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -69,7 +74,13 @@ class Steps(Sequence[LearningRunStep]):
     def __getitem__(self, index: int | slice) -> LearningRunStep | Steps:
         if isinstance(index, slice):
             return self.picked(range(len(self))[index])
-        return self._step(self._indices[index])
+        place = self._indices[index]
+        step = self._made.get(place)
+        if step is None:
+            step = self._made[place] = self._step(place)
+            if len(self._made) > _KEPT:
+                del self._made[next(iter(self._made))]
+        return step
 
     def picked(self, places: Sequence[int]) -> Steps:
         """Return those at some places, in that order."""
@@ -84,6 +95,7 @@ class Steps(Sequence[LearningRunStep]):
         more._plan = self._plan.with_cells(cells)
         more._cells = more._plan.cells
         more._indices = range(len(more._cells))
+        more._made = {}
         return more
 
     def _step(self, index: int) -> LearningRunStep:

@@ -38,6 +38,7 @@ class PipelineRunner:
         self._sequencer = sequencer
         self._clock = clock
         self._capabilities: Capabilities | None = None
+        self._planned: tuple[tuple[object, ...], StagePlan] | None = None
 
     @property
     def last_result(self) -> PipelineRunResult | None:
@@ -102,6 +103,11 @@ class PipelineRunner:
         if image is not None and image not in pictures:
             pictures = await look_at_pictures([image])
         what = (request.config, capabilities, pictures)
+        if self._planned is not None and self._planned[0] == what:
+            return self._planned[1]  # it followed the run before, and is run now
         if request.config.workflow is None:
-            return plan_stages(*what)
-        return await anyio.to_thread.run_sync(plan_stages, *what)  # of thousands of nodes
+            plan = plan_stages(*what)
+        else:
+            plan = await anyio.to_thread.run_sync(plan_stages, *what)  # of thousands of nodes
+        self._planned = what, plan
+        return plan

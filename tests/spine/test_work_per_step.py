@@ -18,8 +18,10 @@ from stablenew.backends.fake import FakeBackend
 from stablenew.config.settings import Settings
 from stablenew.events.mailbox import Overflow
 from stablenew.learning.learning_events import StepFinished
+from stablenew.learning.learning_steps import Steps
+from stablenew.pipeline import pipeline_runner
 from stablenew.storage import record_file
-from tests.support import config
+from tests.support import AheadBackend, config
 
 if TYPE_CHECKING:
     import types
@@ -113,3 +115,21 @@ async def test_a_late_step_of_a_plan_is_as_much_work_as_an_early_one(
     assert late[2:] == pytest.approx(early[2:], rel=0.1, abs=200), "bytes read and written"
     # The picture; the run's metadata; its events; its record: begun, written, finished.
     assert late[1] < 6.6
+
+
+async def test_a_step_is_derived_and_planned_once_though_it_is_announced_before_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[object] = []
+    derive, plan_it = Steps._step, pipeline_runner.plan_stages
+    monkeypatch.setattr(Steps, "_step", lambda steps, at: made.append(at) or derive(steps, at))
+    monkeypatch.setattr(
+        pipeline_runner, "plan_stages", lambda *what: made.append("plan") or plan_it(*what)
+    )
+    plan = {"target_variable": "txt2img.cfg_scale", "sweep_values": [3, 5, 7, 9]}
+    async with open_app(Settings(out=tmp_path), backends=[AheadBackend()]) as app:
+        assert (await app.learning.run_learning_plan(plan, config())).success
+    before, runs = made[: made.index("plan")], made[made.index("plan") :]
+    assert sum(each == "plan" for each in runs) == 4
+    assert all(runs.count(step) + before.count(step) >= 1 for step in range(4))
+    assert all(runs.count(step) <= 1 for step in range(4))
