@@ -126,6 +126,7 @@ class Capabilities:
         plain_syntax: What of AUTOMATIC1111's prompt language it would take for plain words: some of
             `prompt_syntax.SYNTAX`.
         workflows: What it does with workflows; None where it runs none.
+        gpu: What it draws on, as it says; "" where it does not tell.
         nodes: Those of each backend, where these are what any of several can do.
     """
 
@@ -149,6 +150,7 @@ class Capabilities:
     ranges: Mapping[str, tuple[float, float]] = attrs.field(factory=dict, converter=frozen_mapping)
     plain_syntax: tuple[str, ...] = ()
     workflows: Workflows | None = attrs.field(default=None, eq=False, repr=False)
+    gpu: str = attrs.field(default="", eq=False)
     nodes: tuple[Capabilities, ...] = attrs.field(default=(), eq=False, repr=False)
 
     @property

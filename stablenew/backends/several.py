@@ -97,6 +97,7 @@ def differences(told: Mapping[str, Capabilities]) -> Iterator[str]:
     versions = {name: f"{each.backend} {each.version}".strip() for name, each in told.items()}
     if len(set(versions.values())) > 1:
         yield f"the servers differ: {_listed(versions)}; so may their pictures"
+    yield from _gpus(told)
     models = dict.fromkeys(model for each in told.values() for model in each.model_hashes)
     for model in models:
         known = {name: each.model_hashes.get(model) for name, each in told.items()}
@@ -108,6 +109,22 @@ def differences(told: Mapping[str, Capabilities]) -> Iterator[str]:
                 f"{model} is another file on {', '.join(others)} ({_listed(hashes)}):"
                 " no step that needs it goes there"
             )
+
+
+def _gpus(told: Mapping[str, Capabilities]) -> Iterator[str]:
+    """Yield that some backends draw on several GPUs, where these are called alike.
+
+    One kind tells a name, another how much memory there is: those are not held against each other.
+    """
+    gpus = {name: each.gpu for name, each in told.items() if each.gpu}
+    if len({(told[name].title, gpu) for name, gpu in gpus.items()}) > len(
+        {told[name].title for name in gpus}
+    ):
+        listed = ", ".join(f"{name}: {gpu}" for name, gpu in gpus.items())
+        yield (
+            f"the servers draw on several GPUs ({listed}): their pictures may differ in their"
+            " last bits"
+        )
 
 
 def unlike(capabilities: Capabilities) -> list[Capabilities]:

@@ -99,6 +99,7 @@ class ComfyUI:
     faces: int = 1
     fail_at: tuple[str, str] | None = None
     embeddings: tuple[str, ...] = ()
+    gpu: str = "cpu"
     auth: str | None = None
     prefix: str = ""
     max_upload: int = 100 * 1024 * 1024
@@ -210,7 +211,7 @@ class ComfyUI:
     def _get(self, path: str, query: Mapping[str, str]) -> Reply:
         if path == "/system_stats":
             system = {"os": "posix", "comfyui_version": self.profile.version, "argv": ["main.py"]}
-            return 200, {"system": system, "devices": [{"name": "cpu", "type": "cpu"}]}
+            return 200, {"system": system, "devices": [{"name": self.gpu}]}
         if path == "/object_info":
             return 200, self.info
         if path == "/embeddings":

@@ -53,6 +53,14 @@ async def test_a_picture_is_made_and_fetched(profile: Profile) -> None:
     assert f"Version: ComfyUI {profile.version}" in parameters
 
 
+async def test_a_server_says_what_it_draws_on() -> None:
+    with serve(gpu="cuda:1 NVIDIA GeForce RTX 3090 : cudaMallocAsync") as comfyui:
+        async with ComfyUIBackend(comfyui.url) as backend:
+            assert (await backend.capabilities()).gpu == "NVIDIA GeForce RTX 3090"
+            comfyui.gpu = "cpu"
+            assert (await backend.capabilities()).gpu == "cpu"
+
+
 async def test_the_same_settings_give_the_same_bytes_whatever_ran_before() -> None:
     pictures = []
     for warm in (False, True):

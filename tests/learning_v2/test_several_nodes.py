@@ -478,6 +478,23 @@ async def test_servers_of_several_versions_are_told_and_resumed(tmp_path: Path) 
     assert not any(server.calls for server in servers)
 
 
+async def test_servers_that_draw_on_several_gpus_are_told_once(tmp_path: Path) -> None:
+    cards = (("a", "RTX 3090"), ("b", "RTX 4090"), ("c", "RTX 3090"), ("d", ""))
+    servers = [Server(url, told=attrs.evolve(FAKE_CAPABILITIES, gpu=gpu)) for url, gpu in cards]
+    async with opened(tmp_path / "runs", *servers) as (app, _):
+        await app.learning.run_learning_plan(plan(4), config(), plan_id="p")
+        await app.learning.run_learning_plan(plan(4), config(), plan_id="q")
+        assert app.pool.notes == (
+            "the servers draw on several GPUs (a: RTX 3090, b: RTX 4090, c: RTX 3090):"
+            " their pictures may differ in their last bits",
+        )
+    other = attrs.evolve(FAKE_CAPABILITIES, backend="other", gpu="a GPU of 24 GB")
+    alike = [servers[0], *servers[2:], Server("e", told=other)]
+    async with opened(tmp_path / "runs", *alike, mix_servers=True) as (app, _):
+        await app.pipeline.capabilities()
+        assert not any("GPU" in note for note in app.pool.notes)
+
+
 async def test_a_server_that_does_not_answer_at_first_is_named_or_left_out(tmp_path: Path) -> None:
     for skip in (False, True):
         servers = [Server("a"), Server("http://gone", away=True, comes_back=False)]

@@ -116,6 +116,8 @@ class WebUI:
     picture_bytes: bytes | None = None
     without_pictures: bool = False
     fail_with: Refusal | None = None
+    memory: Mapping[str, Any] = {"ram": {}, "cuda": {"error": "unavailable"}}
+    gpus: list[Mapping[str, Any]] = attrs.field(factory=list)
     models: tuple[str, ...] = MODELS
     model: str = MODELS[0]
     without_weights: frozenset[str] = frozenset()
@@ -289,6 +291,7 @@ class WebUI:
         skipped: Reply = (204, None) if self.profile.sdnext else (200, _NULL)
         return {
             ("GET", f"{api}/progress"): self._progress,
+            ("GET", f"{api}/memory"): self._list(lambda: self.memory),
             ("POST", f"{api}/interrupt"): self._interrupt(empty, skip=False),
             ("POST", f"{api}/skip"): self._interrupt(skipped, skip=True),
             ("POST", f"{api}/options"): self._set_options,
@@ -321,6 +324,7 @@ class WebUI:
             ("GET", f"{api}/samplers"): _always(sdnext.samplers()),
             ("GET", f"{api}/upscalers"): _always(sdnext.upscalers()),
             ("POST", f"{api}/checkpoint"): _no_query,
+            ("GET", f"{api}/gpu"): self._list(lambda: self.gpus),
             ("POST", f"{api}/unload-checkpoint"): self._unload,
             ("GET", f"{api}/sampler"): self._list(lambda: sdnext.sampler(self)),
             ("GET", f"{api}/history"): self._list(lambda: self.sdnext.history),

@@ -14,6 +14,7 @@ import pytest
 
 from stablenew.backends.picture_header import read_picture_header
 from stablenew.backends.webui.backend import WebUIBackend
+from stablenew.backends.webui.gpu import read_gpu
 from stablenew.config.settings import Settings
 from stablenew.errors import (
     BackendProtocolError,
@@ -81,6 +82,30 @@ async def test_a_server_is_known_without_being_told(profile: Profile, flavour: s
     assert bool(capabilities.schedulers) == (not profile.sdnext)
     modes = capabilities.choices["upscale_mode"]
     assert modes == (("extras", "img2img") if profile.full else ("img2img",))
+
+
+@pytest.mark.parametrize(
+    ("memory", "listed", "gpu"),
+    [
+        ({"ram": {}, "cuda": {"error": "unavailable"}}, None, "no CUDA"),
+        ({"cuda": {"system": {"free": 1, "total": 25_390_809_088}}}, None, "a GPU of 24 GB"),
+        ({"ram": {}, "cuda": {"error": "CUDA error: busy"}}, [], ""),
+        (None, [{"gpu": "RTX 4090", "vram": 24564}], "RTX 4090"),
+        ({"cuda": {"error": "unavailable"}}, [{"name": "Arc A770", "data": {}}] * 2, "Arc A770"),
+        (None, None, ""),
+        ("what", {"is": "this"}, ""),
+    ],
+)
+def test_what_a_server_draws_on_is_read(memory: object, listed: object, gpu: str) -> None:
+    assert read_gpu(memory, listed) == gpu
+
+
+async def test_a_server_is_asked_what_it_draws_on() -> None:
+    with serve(SDNEXT, gpus=[{"gpu": "RTX 4090"}]) as webui:
+        async with WebUIBackend(webui.url) as backend:
+            assert (await backend.capabilities()).gpu == "RTX 4090"
+            webui.gpus.clear()
+            assert (await backend.capabilities()).gpu == "no CUDA"
 
 
 async def test_the_bytes_are_kept_as_they_came() -> None:

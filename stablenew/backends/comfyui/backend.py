@@ -29,7 +29,7 @@ from stablenew.backends.comfyui.job import Job
 from stablenew.backends.comfyui.job_ending import ending_of, receipt_of
 from stablenew.backends.comfyui.job_state import JobState
 from stablenew.backends.comfyui.kept_nodes import KeptNodes
-from stablenew.backends.comfyui.probe import comfyui_version, probe
+from stablenew.backends.comfyui.probe import probe, system_stats
 from stablenew.backends.comfyui.reading import read_picture
 from stablenew.backends.comfyui.server import Server
 from stablenew.backends.comfyui.stage_graphs import build_graph
@@ -172,7 +172,7 @@ class ComfyUIBackend:
             BackendUnavailableError: Nobody answers.
             ConfigError: The server wants credentials.
         """
-        return await comfyui_version(self._client) is not None
+        return await system_stats(self._client) is not None
 
     async def interrupt(self, request_id: str) -> InterruptReceipt:
         """Stop a job; return when it is gone, or after 4.5 s with what is known.

@@ -52,6 +52,7 @@ def describe(server: Server) -> Capabilities:
     return Capabilities(
         backend=NAME,
         version=server.version,
+        gpu=server.gpu,
         stages={name: each for name, each in _stages(server).items() if _has(server, name)},
         samplers=samplers,
         schedulers=_schedulers(server.schedulers),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import anyio
 import anyio.to_thread
+import attrs
 
 from stablenew.backends.answers import Answer, read_json, refusal
 from stablenew.backends.base import Capabilities
@@ -22,8 +25,24 @@ from stablenew.errors import (
 
 STATS = "/system_stats"
 
+_WHICH = re.compile(r"^\w+:\d+ | : \w+$")
+"""Which of its GPUs a server uses, and how it takes memory: `cuda:0 NVIDIA … : cudaMallocAsync`."""
+
 _READ_TIMEOUT = 60.0
 """Seconds that a list of all nodes may take: it is many megabytes, read from disk when asked."""
+
+
+@attrs.frozen(kw_only=True)
+class SystemStats:
+    """What a server says of itself.
+
+    Attributes:
+        version: "" where it does not tell.
+        gpu: What it draws on; "" where it does not tell.
+    """
+
+    version: str
+    gpu: str
 
 
 async def probe(client: ServerClient) -> tuple[Server, Capabilities]:
@@ -33,8 +52,8 @@ async def probe(client: ServerClient) -> tuple[Server, Capabilities]:
         BackendUnavailableError: Nobody answers, or no ComfyUI.
         ConfigError: It wants credentials, or others.
     """
-    version = await comfyui_version(client)
-    if version is None:
+    stats = await system_stats(client)
+    if stats is None:
         through = f" ({client.asked})" if client.asked else ""
         raise BackendUnavailableError(f"{client.url} answers, but is no ComfyUI{through}")
     answers: dict[str, Answer] = {}
@@ -46,11 +65,11 @@ async def probe(client: ServerClient) -> tuple[Server, Capabilities]:
         async with anyio.create_task_group() as asking:
             for path in ("/object_info", "/embeddings", f"{JOBS}?limit=1"):
                 asking.start_soon(ask, path)
-    return await anyio.to_thread.run_sync(_read, version, answers)
+    return await anyio.to_thread.run_sync(_read, stats, answers)
 
 
-async def comfyui_version(client: ServerClient) -> str | None:
-    """Return the version of a ComfyUI, None where something else answers.
+async def system_stats(client: ServerClient) -> SystemStats | None:
+    """Return what a ComfyUI says of itself, None where something else answers.
 
     Raises:
         BackendUnavailableError: Nobody answers.
@@ -72,15 +91,19 @@ async def comfyui_version(client: ServerClient) -> str | None:
     system = told.get("system")
     if not isinstance(system, dict):
         return None
-    return str(system.get("comfyui_version") or "")
+    devices = told["devices"] if isinstance(told["devices"], list) else []
+    first = devices[0] if devices and isinstance(devices[0], dict) else {}
+    gpu = _WHICH.sub("", str(first.get("name") or ""))
+    return SystemStats(version=str(system.get("comfyui_version") or ""), gpu=gpu)
 
 
-def _read(version: str, answers: dict[str, Answer]) -> tuple[Server, Capabilities]:
+def _read(stats: SystemStats, answers: dict[str, Answer]) -> tuple[Server, Capabilities]:
     listing = answers["/object_info"]
     if listing.status >= 400:
         raise refusal(listing, "GET /object_info")
     server = Server(
-        version=version,
+        version=stats.version,
+        gpu=stats.gpu,
         info=read_object_info(listing.body),
         jobs=answers[f"{JOBS}?limit=1"].status == 200,
         embeddings=embedding_words(_optional(answers["/embeddings"])),

@@ -23,12 +23,14 @@ class Server:
     Attributes:
         version: As it says itself.
         info: Its nodes.
+        gpu: What it draws on; "" where it does not tell.
         jobs: Whether it has `/api/jobs`.
         embeddings: By the word in lower case that stands for one, what it takes.
     """
 
     version: str
     info: ObjectInfo = attrs.field(repr=False)
+    gpu: str = ""
     jobs: bool = True
     embeddings: Mapping[str, str] = attrs.field(factory=dict, repr=False)
 

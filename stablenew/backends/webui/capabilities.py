@@ -79,6 +79,7 @@ def describe(server: Server) -> Capabilities:
         extra=extra_fields(server),
         choices=choices,
         ranges=_SDCPP_RANGES if server.flavour is Flavour.SDCPP else {},
+        gpu=server.gpu,
         largest_seed=2**31 - 1 if server.flavour is Flavour.SDCPP else None,
         aliases=_aliases(server, choices["hr_upscaler"]),
     )

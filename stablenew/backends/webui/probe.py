@@ -10,6 +10,7 @@ import anyio
 import msgspec
 
 from stablenew.backends.server_client import ServerClient
+from stablenew.backends.webui.gpu import read_gpu
 from stablenew.backends.webui.idle_options import OPTIONS, read_idle_options
 from stablenew.backends.webui.loaded import is_encoder
 from stablenew.backends.webui.progress import PROGRESS, TASK, read_snapshot, read_task
@@ -50,6 +51,8 @@ _LISTS = {
     "scripts": f"{API}/scripts",
     "styles": f"{API}/prompt-styles",
     "openapi": OPENAPI,
+    "memory": f"{API}/memory",
+    "gpus": f"{API}/gpu",
     "ad_models": "/adetailer/v1/ad_model",
     "ad_schema": "/adetailer/v1/schema",
 }
@@ -171,6 +174,7 @@ def _server(
             for each in entries(found["styles"])
             if each.get("name")
         },
+        gpu=read_gpu(found["memory"], found["gpus"]),
         progress=read_snapshot(progress) is not None,
         interrupt=doors["interrupt"],
         extras=doors["extras"],

@@ -73,6 +73,7 @@ class Server:
         ad_models: The detectors of ADetailer; empty where it is not installed.
         ad_settings: The names that ADetailer knows; empty where it does not tell them.
         fields: Of each kind of request, as it describes them; empty where it does not.
+        gpu: What it draws on; "" where it does not tell.
         scripts: Of each kind of request: the scripts that can run with it.
         styles: Names, each with a hash of its prompts.
         progress: Whether it tells its progress.
@@ -96,6 +97,7 @@ class Server:
     ad_models: tuple[str, ...] = ()
     ad_settings: tuple[str, ...] = ()
     fields: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict, converter=frozen_mapping)
+    gpu: str = ""
     scripts: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict, converter=frozen_mapping)
     styles: Mapping[str, str] = attrs.field(factory=dict, converter=frozen_mapping)
     progress: bool = True
