@@ -87,8 +87,8 @@ class ServerBackend:
 
     @property
     def left_behind(self) -> Sequence[str]:
-        """What a WebUI may still do for us, one line each."""
-        return self._webui.left_behind
+        """What the server may still do for us, one line each."""
+        return [*self._comfyui.left_behind, *self._webui.left_behind]
 
     async def drained(self) -> None:
         """Wait until nothing of ours is left on the server."""

@@ -7,7 +7,8 @@ import random
 import anyio
 import pytest
 
-from stablenew.backends.comfyui import backend as backend_module
+from stablenew.backends import server_jobs
+from stablenew.backends.base import Draining
 from stablenew.backends.comfyui.backend import ComfyUIBackend
 from tests.comfyui.driving import ask_for_others, draw, open_studio
 from tests.comfyui.server import V0_3_64, V0_33, VERSIONS, ComfyUI, Profile, serve
@@ -130,7 +131,7 @@ async def test_what_was_done_before_it_could_be_stopped_is_said_to_be() -> None:
 async def test_a_server_that_does_not_stop_is_said_not_to_have(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(backend_module, "_INTERRUPT_WITHIN", 0.3)
+    monkeypatch.setattr(server_jobs, "STOPPED_WITHIN", 0.3)
     with serve(load_seconds=1.0) as comfyui:  # a checkpoint that is loading is not left
         async with open_studio(comfyui.url) as studio:
             async with anyio.create_task_group() as tasks:
@@ -141,8 +142,14 @@ async def test_a_server_that_does_not_stop_is_said_not_to_have(
             assert not receipt.confirmed
             assert receipt.detail == "unconfirmed: the server was asked, and is still at it"
             assert studio.backend.pending == 1
+            assert isinstance(studio.backend, Draining)
+            assert studio.backend.left_behind == [
+                f"left behind on {comfyui.url}: run-1-txt2img_1: the server was asked to stop it,"
+                " and is still at it"
+            ]
             await studio.backend.drained()
             assert studio.backend.pending == 0
+            assert studio.backend.left_behind == []
             assert comfyui.running is None
 
 

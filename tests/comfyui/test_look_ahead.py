@@ -42,7 +42,7 @@ async def test_the_next_prompt_waits_behind_the_one_that_runs(profile: Profile) 
             comfyui.hang_at_step = 2
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(lambda: studio.run("run-1", 3, txt2img={"steps": 4}))
-                await until(lambda: len(comfyui.pending) == 1)
+                await until(lambda: comfyui.running and comfyui.pending)
                 assert len(comfyui.entries) == 2, "the one after that is not there yet"
                 comfyui.hang_at_step = None
                 await until(lambda: len(studio.store.pictures) == 3)

@@ -18,8 +18,10 @@ from stablenew.backends.fake import FakeBackend
 from stablenew.config.settings import Settings
 from stablenew.events.mailbox import Overflow
 from stablenew.learning.learning_events import StepFinished
+from stablenew.learning.learning_plan import LearningRunStep
 from stablenew.learning.learning_steps import Steps
 from stablenew.pipeline import pipeline_runner
+from stablenew.pipeline.stage_plan import StagePlan, plan_stages
 from stablenew.storage import record_file
 from tests.support import AheadBackend, config
 
@@ -121,11 +123,18 @@ async def test_a_step_is_derived_and_planned_once_though_it_is_announced_before_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[object] = []
-    derive, plan_it = Steps._step, pipeline_runner.plan_stages
-    monkeypatch.setattr(Steps, "_step", lambda steps, at: made.append(at) or derive(steps, at))
-    monkeypatch.setattr(
-        pipeline_runner, "plan_stages", lambda *what: made.append("plan") or plan_it(*what)
-    )
+    derive = Steps._step
+
+    def derived(steps: Steps, index: int) -> LearningRunStep:
+        made.append(index)
+        return derive(steps, index)
+
+    def planned(*what: Any) -> StagePlan:
+        made.append("plan")
+        return plan_stages(*what)
+
+    monkeypatch.setattr(Steps, "_step", derived)
+    monkeypatch.setattr(pipeline_runner, "plan_stages", planned)
     plan = {"target_variable": "txt2img.cfg_scale", "sweep_values": [3, 5, 7, 9]}
     async with open_app(Settings(out=tmp_path), backends=[AheadBackend()]) as app:
         assert (await app.learning.run_learning_plan(plan, config())).success

@@ -89,7 +89,7 @@ async def test_an_interrupt_that_is_lost_before_the_job_begins_is_sent_again(
 async def test_a_server_without_an_interrupt_says_so_in_the_receipt(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("stablenew.backends.webui.backend._INTERRUPT_WITHIN", 0.3)
+    monkeypatch.setattr("stablenew.backends.server_jobs.STOPPED_WITHIN", 0.3)
     with serve(SDCPP, step_seconds=0.1) as webui:
         async with open_studio(webui.url) as studio:
             async with anyio.create_task_group() as tasks:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 import anyio
 import pytest
 
+from stablenew.backends import server_jobs
 from stablenew.backends.base import InterruptReceipt
-from stablenew.backends.webui import backend
 from tests.support import open_handles, rounds, until
 from tests.webui.driving import OtherClient, Studio, open_studio
 from tests.webui.profiles import A1111, A1111_UI, SDNEXT, Profile
@@ -32,7 +32,7 @@ _WAITED_FOR = "when it begins it cannot be told from others', and is waited for"
 async def test_a_queued_job_waits_for_its_turn_to_be_stopped_and_harms_nobody(
     profile: Profile, becomes: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backend, "_INTERRUPT_WITHIN", 0.5)
+    monkeypatch.setattr(server_jobs, "STOPPED_WITHIN", 0.5)
     with serve(profile, step_seconds=0.01) as webui:
         other = OtherClient(webui)
         async with open_studio(webui.url) as studio:

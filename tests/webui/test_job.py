@@ -225,7 +225,7 @@ async def test_settling_does_not_touch_somebody_elses_job_and_is_bounded(
     job = make(client, snapshot("T1"))
     await job.run()
     assert client.sent == []
-    assert job.answered.is_set()
+    assert job.ended.is_set()
     assert not job.gone
 
 
@@ -261,6 +261,6 @@ async def test_a_job_that_the_server_has_forgotten_is_given_up() -> None:
         tasks.start_soon(job.run)
         await anyio.lowlevel.checkpoint()
         job.forget()
-        await job.answered.wait()
+        await job.ended.wait()
     assert isinstance(job.error, BackendUnavailableError)
     assert job.error.retryable

@@ -12,7 +12,7 @@ import attrs
 import httpx2
 import pytest
 
-from stablenew.backends.webui import backend as backend_module
+from stablenew.backends import server_jobs
 from stablenew.backends.webui import idle_options
 from stablenew.backends.webui.backend import WebUIBackend
 from stablenew.backends.webui.holder import Holder
@@ -115,7 +115,7 @@ async def test_a_job_is_stopped_whatever_it_is_at(during: str) -> None:
 async def test_a_job_whose_model_takes_long_to_load_is_said_to_load_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(backend_module, "_INTERRUPT_WITHIN", 0.2)
+    monkeypatch.setattr(server_jobs, "STOPPED_WITHIN", 0.2)
     with serve(SDNEXT, **TWO, step_seconds=0.01, load_seconds=0.8) as webui:
         async with open_studio(webui.url) as studio:
             await stopped(studio, webui, "Load model", model="tiny-b")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 from uuid import uuid4
@@ -36,14 +35,12 @@ from stablenew.backends.comfyui.stage_graphs import build_graph
 from stablenew.backends.comfyui.transfer import fetch, upload
 from stablenew.backends.comfyui.watching import follow
 from stablenew.backends.server_client import ServerClient
+from stablenew.backends.server_jobs import ServerJobs
 from stablenew.config.server_url import DEFAULT_COMFYUI_URL, split_url
 from stablenew.config.workflow_config import WORKFLOW
-from stablenew.errors import BackendError, BackendRejectedError, BackendUnavailableError, ungrouped
+from stablenew.errors import BackendError, BackendRejectedError, BackendUnavailableError
 
 logger = logging.getLogger(__name__)
-
-_INTERRUPT_WITHIN = 4.5
-"""Seconds after which an interrupt says what it knows; the job is hunted on."""
 
 _LEAVES_WITHIN = 0.2
 """Seconds that whoever announces something waits for it to leave."""
@@ -78,22 +75,16 @@ class ComfyUIBackend:
         self.url, auth = split_url(url, auth)
         self._client = ServerClient(self.url, auth, answer_timeout=answer_timeout)
         self._server: Server | None = None
-        self._jobs: dict[str, Job] = {}
+        self._jobs: ServerJobs[Job] = ServerJobs(self._client)
         self._lost: dict[str, Job] = {}
         self._under_way: UnderWay | None = None
         self._ahead: Announced | None = None
         self._kept = KeptNodes()
         self._load_timeout = load_timeout
         self._feed: Feed | None = None
-        self._open = False
 
     async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self._client)
-            stack.enter_context(ungrouped())
-            self._tasks = await stack.enter_async_context(anyio.create_task_group())
-            self._stack = stack.pop_all()
-        self._open = True
+        await self._jobs.__aenter__()
         return self
 
     async def __aexit__(
@@ -102,14 +93,12 @@ class ComfyUIBackend:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool | None:
-        self._open = False
+        self._jobs.open = False
         if self._ahead is not None:
             self._ahead.scope.cancel()
         await self._stop_all()
-        for request_id in self._jobs:
-            logger.warning("%s: left behind on %s, which may work on it", request_id, self.url)
-        self._tasks.cancel_scope.cancel()
-        return await self._stack.__aexit__(kind, error, traceback)
+        self._jobs.abandon()
+        return await self._jobs.__aexit__(kind, error, traceback)
 
     async def capabilities(self) -> Capabilities:
         """Ask the server what it has; a server that came back may be another one.
@@ -129,7 +118,7 @@ class ComfyUIBackend:
             BackendRejectedError: It said no, or a node failed.
             BackendProtocolError: What it answered is not what was asked for.
         """
-        if not self._open:
+        if not self._jobs.open:
             raise BackendUnavailableError(f"the backend of {self.url} is not open")
         if self._server is None:
             await self.capabilities()
@@ -153,14 +142,14 @@ class ComfyUIBackend:
 
     async def announce(self, request: StageRequest) -> None:
         """Take note of what is asked for next: it joins the queue behind what is under way."""
-        if not self._open or self._server is None:
+        if not self._jobs.open or self._server is None:
             return
         if self._ahead is not None:
             if self._ahead.sent is not None or self._ahead.fits(request, self._server):
                 return
             self._ahead.scope.cancel()
         self._ahead = ahead = Announced(request, self._server)
-        self._tasks.start_soon(self._begin, ahead, self._server, self._under_way)
+        self._jobs.tasks.start_soon(self._begin, ahead, self._server, self._under_way)
         if self._under_way is None:
             with anyio.move_on_after(_LEAVES_WITHIN):
                 await ahead.begun.wait()
@@ -179,25 +168,25 @@ class ComfyUIBackend:
 
         A job that is not gone by then is asked to stop again, until it is.
         """
-        started = anyio.current_time()
         self._drop(request_id)
         job = self._jobs.get(request_id)
         if job is None:
             return InterruptReceipt.of_nothing(request_id)
-        self._tasks.start_soon(job.hunt)
-        with anyio.move_on_after(_INTERRUPT_WITHIN):
-            await job.ended.wait()
-        return receipt_of(job, anyio.current_time() - started)
+        return receipt_of(job, await self._jobs.stop(job))
 
     @property
     def pending(self) -> int:
         """How many cancelled jobs the server may still be working on."""
         return len(self._jobs)
 
+    @property
+    def left_behind(self) -> Sequence[str]:
+        """What the server may still do for us, one line each: nobody stops it once we are gone."""
+        return self._jobs.left_behind
+
     async def drained(self) -> None:
         """Wait until nothing of ours is left on the server."""
-        for job in list(self._jobs.values()):
-            await job.ended.wait()
+        await self._jobs.drained()
 
     def _drop(self, request_id: str) -> None:
         """Let go of what was announced, if it is this, or if what it follows was cut short."""
@@ -215,7 +204,7 @@ class ComfyUIBackend:
         if isinstance(job.error, BackendUnavailableError):
             self._lost[job.request_id] = job  # it may be there all the same
         elif not job.ended.is_set():
-            self._tasks.start_soon(job.hunt)
+            self._jobs.hunt(job)
 
     async def _begun(
         self, request: StageRequest, server: Server, ahead: Announced | None
@@ -300,8 +289,7 @@ class ComfyUIBackend:
             Hearing(prompt.graph.nodes, prompt.graph.steps),
             sent_before=lost is not None,
         )
-        self._jobs[request.request_id] = job
-        self._tasks.start_soon(self._run, job)
+        self._jobs.start(job)
         return job
 
     async def _done(self, job: Job, report: ReportProgress) -> JobState:
@@ -309,7 +297,7 @@ class ComfyUIBackend:
         try:
             await follow(job, report, self._load_timeout)
         except Exception:  # who watches has failed: nobody waits for the picture any more
-            self._tasks.start_soon(job.hunt)
+            self._jobs.hunt(job)
             raise
         if isinstance(job.error, BackendUnavailableError):
             self._lost[job.request_id] = job
@@ -317,23 +305,16 @@ class ComfyUIBackend:
 
     async def _stop_all(self) -> None:
         """Ask the server to stop what is under way, and what was lost with the way to it."""
-        left = [*self._jobs.values(), *self._lost.values()]
+        left = [*self._jobs, *self._lost.values()]
         with anyio.move_on_after(_LEAVE_WITHIN, shield=bool(left)):
             for job in left:
                 await job.stop()
-
-    async def _run(self, job: Job) -> None:
-        try:
-            await job.run()
-        finally:
-            if self._jobs.get(job.request_id) is job:
-                del self._jobs[job.request_id]
 
     async def _listener(self) -> str:
         """Return the name of the socket that is told of the next prompt; any if there is none."""
         if self._feed is None:
             self._feed = Feed(self._client, self._heard_of, self._ended)
-            self._tasks.start_soon(self._feed.run)
+            self._jobs.tasks.start_soon(self._feed.run)
         await self._feed.ready()
         return self._feed.name or uuid4().hex
 
@@ -346,4 +327,4 @@ class ComfyUIBackend:
             job.look_now()
 
     def _with_id(self, prompt_id: str) -> Job | None:
-        return next((job for job in self._jobs.values() if job.prompt_id == prompt_id), None)
+        return next((job for job in self._jobs if job.prompt_id == prompt_id), None)

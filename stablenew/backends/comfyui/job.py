@@ -148,6 +148,20 @@ class Job:
             logger.debug("%s: cancel: %s", self.request_id, error)
 
     @property
+    def stoppable(self) -> bool:
+        """Whether the server can be asked to stop it: always."""
+        return True
+
+    def why_left(self) -> str:
+        """Return what becomes of it when nobody is here any more to stop it."""
+        if self.error is not None:
+            return f"the server may have it, and work on: {self.error}"
+        if not self.posted.is_set():
+            return "the server has not answered to it; if it has it, it will run to its end"
+        asked = "the server was asked to stop it, and is still at it"
+        return asked if self.cancels else "the server is at it, and will run it to its end"
+
+    @property
     def gone(self) -> bool:
         """Whether the server is known to be done with it."""
         return self.state is not None and self.state.over

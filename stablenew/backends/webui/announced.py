@@ -66,6 +66,6 @@ class Announced:
         assert self.job is not None
         while True:
             await self.job.look_is_due()
-            if self.job.answered.is_set():
+            if self.job.ended.is_set():
                 return
             await self.job.look()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -21,6 +20,7 @@ from stablenew.backends.base import (
     StageRequest,
 )
 from stablenew.backends.server_client import ServerClient
+from stablenew.backends.server_jobs import STOPPED_WITHIN, ServerJobs
 from stablenew.backends.webui.announced import Announced, new_task_id
 from stablenew.backends.webui.calls import Call, call_for
 from stablenew.backends.webui.capabilities import describe
@@ -35,12 +35,9 @@ from stablenew.backends.webui.server import Flavour, Server
 from stablenew.backends.webui.under_way import Glance, UnderWay, look_at
 from stablenew.backends.webui.watching import follow, wait_for
 from stablenew.config.server_url import DEFAULT_URL, split_url
-from stablenew.errors import BackendError, BackendUnavailableError, ungrouped
+from stablenew.errors import BackendError, BackendUnavailableError
 
 logger = logging.getLogger(__name__)
-
-_INTERRUPT_WITHIN = 4.5
-"""Seconds after which an interrupt says what it knows; the job is hunted on."""
 
 _LEAVES_WITHIN = 0.1
 """Seconds that an answer is left alone, so that the next request is on its way first."""
@@ -75,20 +72,13 @@ class WebUIBackend:
         self._server: Server | None = None
         self._own_options: OwnOptions | None = None
         self._session: Session | None = None
-        self._jobs: dict[str, Job] = {}
+        self._jobs: ServerJobs[Job] = ServerJobs(self._client)
         self._under_way: UnderWay | None = None
         self._ahead: Announced | None = None
-        self._lost: list[str] = []
-        self._open = False
 
     async def __aenter__(self) -> Self:
         self._turn = anyio.Lock()
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self._client)
-            stack.enter_context(ungrouped())
-            self._tasks = await stack.enter_async_context(anyio.create_task_group())
-            self._stack = stack.pop_all()
-        self._open = True
+        await self._jobs.__aenter__()
         return self
 
     async def __aexit__(
@@ -98,15 +88,12 @@ class WebUIBackend:
         traceback: TracebackType | None,
     ) -> bool | None:
         if self._ahead is not None:
-            with anyio.move_on_after(2 * _INTERRUPT_WITHIN, shield=True):
+            with anyio.move_on_after(2 * STOPPED_WITHIN, shield=True):
                 await self.interrupt(self._ahead.request.request_id)
-        self._open = False
-        for line in self.left_behind:
-            logger.warning("%s", line)
-        self._tasks.cancel_scope.cancel()
+        self._jobs.abandon()
         if self._session is not None:
             await self._session.put_back()
-        return await self._stack.__aexit__(kind, error, traceback)
+        return await self._jobs.__aexit__(kind, error, traceback)
 
     async def capabilities(self) -> Capabilities:
         """Ask the server what it is and has; a server that came back may be another one.
@@ -131,7 +118,7 @@ class WebUIBackend:
             BackendRejectedError: It said no.
             BackendProtocolError: What it answered is not what was asked for.
         """
-        if not self._open:
+        if not self._jobs.open:
             raise BackendUnavailableError(f"the backend of {self.url} is not open")
         if self._server is None:
             await self.capabilities()
@@ -142,7 +129,7 @@ class WebUIBackend:
             async with self._turn:
                 begun = await self._begun(request, self._server, ahead)
                 job = None if begun is None else begun[1]
-                others = [each for each in self._jobs.values() if each is not job]
+                others = [each for each in self._jobs if each is not job]
                 await wait_for(others, report, self._load_timeout)
                 return [await self._make(request, self._server, report, begun, under_way)]
         except BackendError as error:
@@ -160,14 +147,14 @@ class WebUIBackend:
 
         An SD.Next is told of nothing: its requests are paced, and may have to be sent again.
         """
-        if not self._open or self._server is None or self._session is not None:
+        if not self._jobs.open or self._server is None or self._session is not None:
             return
         if self._ahead is not None:
             if self._ahead.job is not None or self._ahead.fits(request, self._server):
                 return
             self._ahead.scope.cancel()
         self._ahead = Announced(request, self._server)
-        self._tasks.start_soon(self._begin, self._ahead, self._under_way)
+        self._jobs.tasks.start_soon(self._begin, self._ahead, self._under_way)
         if self._under_way is None:
             await self._next_leaves()
 
@@ -179,11 +166,7 @@ class WebUIBackend:
         job = self._jobs.get(request_id) or self._dropped(request_id)
         if job is None:
             return InterruptReceipt.of_nothing(request_id)
-        started = anyio.current_time()
-        self._tasks.start_soon(job.hunt)
-        with anyio.move_on_after(_INTERRUPT_WITHIN):
-            await job.answered.wait()
-        return receipt_of(job, anyio.current_time() - started)
+        return receipt_of(job, await self._jobs.stop(job))
 
     @property
     def pending(self) -> int:
@@ -192,20 +175,12 @@ class WebUIBackend:
 
     @property
     def left_behind(self) -> Sequence[str]:
-        """What the server may still do for us, one line each: nobody stops that once we are gone.
-
-        The jobs that are under way, and those that were cancelled and whose answer was lost.
-        """
-        return [*self._lost, *map(self._left, self._jobs.values())]
-
-    def _left(self, job: Job) -> str:
-        return f"left behind on {self.url}: {job.request_id}: {job.why_left()}"
+        """What the server may still do for us, one line each: nobody stops it once we are gone."""
+        return self._jobs.left_behind
 
     async def drained(self) -> None:
         """Wait until nothing of ours is left that can be stopped; each is when it begins."""
-        for job in list(self._jobs.values()):
-            if job.stoppable:
-                await job.answered.wait()
+        await self._jobs.drained()
 
     async def _next_leaves(self) -> None:
         """Let what was announced leave first, if it can right now."""
@@ -220,8 +195,8 @@ class WebUIBackend:
             return None
         self._ahead = None
         ahead.scope.cancel()
-        if (job := ahead.job) is not None and job.answered.is_set() and not job.gone:
-            self._lost.append(self._left(job))
+        if ahead.job is not None:
+            self._jobs.note_left(ahead.job)
         return ahead.job
 
     async def _begun(
@@ -276,7 +251,7 @@ class WebUIBackend:
                 job, answer = await ask()
             else:
                 job, answer = await self._session.answered(call, report, ask)
-                self._session.put_back_later(self._tasks, self._turn)
+                self._session.put_back_later(self._jobs.tasks, self._turn)
         under_way.answered(job)
         await self._next_leaves()
         if answer.status >= 400:
@@ -317,12 +292,11 @@ class WebUIBackend:
                 self._own_options.sent(call.settings)
         elif before is not None and server.progress:
             before.after = glance = Glance()
-            self._tasks.start_soon(glance.take, self._client)
+            self._jobs.tasks.start_soon(glance.take, self._client)
             await glance.written.wait()
         await checkpoint_if_cancelled()  # whoever gave it up has looked for its job already
         job = Job(self._client, server, request.request_id, task_id, call, seen)
-        self._jobs[request.request_id] = job
-        self._tasks.start_soon(self._run, job)
+        self._jobs.start(job)
         return job
 
     async def _followed(
@@ -334,14 +308,5 @@ class WebUIBackend:
                 job, call, report, previews=previews, load_timeout=self._load_timeout
             )
         except Exception:
-            self._tasks.start_soon(job.hunt)
+            self._jobs.hunt(job)
             raise
-
-    async def _run(self, job: Job) -> None:
-        try:
-            await job.run()
-        finally:
-            if self._jobs.get(job.request_id) is job:
-                del self._jobs[job.request_id]
-            if job.hunted and job.answered.is_set() and not job.gone:
-                self._lost.append(self._left(job))

@@ -71,12 +71,12 @@ class Job:
 
     Attributes:
         sent: Set when all of it has left, or never will.
-        answered: Set when there is an answer, or an error in its place: the job is over.
+        ended: Set when there is an answer, or an error in its place: the job is over.
         answer: Of whatever status; None before, and where there is an error.
         error: What came instead of an answer.
         holder: Whose job the server was running when it was last looked at.
         interrupts: How often the server was asked to stop it.
-        gone: Whether the server is known to be done with it, once it is answered.
+        gone: Whether the server is known to be done with it, once it has ended.
         stopped_by_others: Whether somebody else was seen to have interrupted it.
         timestamp: What the server names it by, as far as it was seen running.
         arrived: How many pieces of the answer have come.
@@ -95,7 +95,7 @@ class Job:
     ) -> None:
         self.request_id = request_id
         self.sent = anyio.Event()
-        self.answered = anyio.Event()
+        self.ended = anyio.Event()
         self.answer: Answer | None = None
         self.error: BackendError | None = None
         self.holder = Holder.NOBODY
@@ -132,7 +132,7 @@ class Job:
             self.error = BackendProtocolError(f"the request failed: {error!r}")
         finally:
             self.sent.set()
-            self.answered.set()
+            self.ended.set()
 
     async def _run(self) -> None:
         try:
@@ -163,7 +163,7 @@ class Job:
         """Wait until it is time for the next look, whoever took the last one; or it is over."""
         pause = self._looked_at + LOOK - anyio.current_time()
         with anyio.move_on_after(pause):
-            await self.answered.wait()
+            await self.ended.wait()
 
     async def look(self, *, preview: bool = False) -> Snapshot | None:
         """Look at what the server is doing; None where it does not tell, or cannot just now."""
@@ -184,12 +184,12 @@ class Job:
     async def hunt(self) -> None:
         """Ask the server to stop the job, while it is known to be running, until it is over."""
         self.hunted = True
-        while not self.answered.is_set():
+        while not self.ended.is_set():
             await self.look()
             if await self._to_be_stopped() and not self.arrived:
                 await self._interrupt()
             with anyio.move_on_after(_QUEUED if self.holder is Holder.OTHERS else _AGAIN):
-                await self.answered.wait()
+                await self.ended.wait()
 
     @property
     def blind(self) -> bool:
@@ -198,7 +198,7 @@ class Job:
 
     def why_not(self) -> str:
         """Return why the job may not be gone."""
-        if self.answered.is_set():
+        if self.ended.is_set():
             return "its answer was lost, and the server may work on"
         if not self._server.interrupt:
             return f"{self._server.flavour} has no interrupt; it works on until it is done"
@@ -218,7 +218,7 @@ class Job:
 
     def why_left(self) -> str:
         """Return what becomes of the job when nobody is here any more to stop it."""
-        if self.answered.is_set() or self.arrived or not self._server.interrupt:
+        if self.ended.is_set() or self.arrived or not self._server.interrupt:
             return self.why_not()
         steps = self._call.settings.get("steps")
         whole = f"its {steps} steps" if steps else "its end"

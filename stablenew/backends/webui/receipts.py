@@ -13,7 +13,7 @@ def receipt_of(job: Job, seconds: float) -> InterruptReceipt:
         job: The one.
         seconds: How long that took, or was waited for.
     """
-    gone = job.answered.is_set() and job.gone
+    gone = job.ended.is_set() and job.gone
     detail = "" if gone else f"unconfirmed: {job.why_not()}"
     if gone and not job.stoppable:
         detail = f"{job.flavour} has no interrupt; the job was done by itself"

@@ -38,7 +38,7 @@ async def follow(
     with ungrouped():
         async with anyio.create_task_group() as watching:
             watching.start_soon(_watch, job, call, report, previews, load_timeout)
-            await job.answered.wait()
+            await job.ended.wait()
             watching.cancel_scope.cancel()
     if job.answer is None:
         assert job.error is not None
@@ -53,7 +53,7 @@ async def _watch(
     watched = SignsOfLife(load_timeout, call)
     while True:
         await job.look_is_due()
-        if job.answered.is_set():
+        if job.ended.is_set():
             return
         snapshot = await job.look(preview=previews)
         if watched.alive(job, snapshot):
@@ -76,7 +76,7 @@ async def wait_for(jobs: Iterable[Job], report: ReportProgress, load_timeout: fl
     for job in jobs:
         watched = SignsOfLife(load_timeout, None)
         idle_since = anyio.current_time()
-        while not job.answered.is_set():
+        while not job.ended.is_set():
             snapshot = await job.look()
             if snapshot is None or not snapshot.idle:
                 idle_since = anyio.current_time()
@@ -85,7 +85,7 @@ async def wait_for(jobs: Iterable[Job], report: ReportProgress, load_timeout: fl
             if watched.alive(job, snapshot):
                 await report(0.0)
             with anyio.move_on_after(LOOK):
-                await job.answered.wait()
+                await job.ended.wait()
 
 
 async def _preview(snapshot: Snapshot) -> bytes | None:
