@@ -126,6 +126,14 @@ class Threaded:
         """Have the backend make so many more pictures."""
         self.portal.call(self.backend.allow, count)
 
+    def make(self, values: Sequence[object] = (2, 5, 9), **job: object) -> str:
+        """Have a plan made, by the steered backend unless it says otherwise; return its id."""
+        axes = [{"path": "txt2img.cfg_scale", "values": list(values)}]
+        asked = {"prompt": "a cat", "backend": "fake", "learning": {"axes": axes}, **job}
+        ended = sum(each.state == "ended" for each in self.served.studio.queue.items)
+        self.portal.call(self.served.post, "api/queue", {"job": asked}, 201)
+        return str(self.portal.call(self.served.ended, ended + 1)[-1]["plan_id"])
+
     def hold(self) -> None:
         """Have the backend wait, before its next picture, for `allow`."""
         self.backend.allowance = 0

@@ -91,19 +91,15 @@ def test_five_thousand_pictures_are_only_in_the_page_where_they_are_in_sight(pag
     page.evaluate("location.hash = 'back/pictures'")
     page.locator(".window img").first.wait_for()
     assert page.locator(".pager span").inner_text() == "page 1 of 2"
-    most, longest = page.evaluate("""async () => {
+    most = page.evaluate("""async () => {
         const area = document.querySelector(".window");
-        let most = 0, longest = 0, before = performance.now();
+        let most = 0;
         for (let at = 0; at < 120; at++) {
             area.scrollTop = at * area.scrollHeight / 120;
             await new Promise(requestAnimationFrame);
-            const now = performance.now();
-            if (at > 3) longest = Math.max(longest, now - before);
-            before = now;
             most = Math.max(most, area.querySelectorAll(".shot").length);
         }
-        return [most, longest];
+        return most;
     }""")
-    print(f"5,000 pictures: the longest frame of a scroll took {longest:.0f} ms")  # noqa: T201
-    assert most < 250
+    assert most < 250  # how long a frame takes: `scripts/bench_scrolling.py`
     wait_for(lambda: max(asked) == 20)

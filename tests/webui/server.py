@@ -645,13 +645,13 @@ def _check_auth(header: str, expected: str) -> None:
 
 @contextmanager
 def serve(
-    profile: Profile = A1111, *, certificate: Path | None = None, **how: Any
+    profile: Profile = A1111, *, certificate: Path | None = None, port: int = 0, **how: Any
 ) -> Iterator[WebUI]:
     """Run a server in a thread for as long as this is entered; with a certificate, over TLS."""
     webui = WebUI(profile=profile, **how)
     config = uvicorn.Config(
         webui,
-        port=0,
+        port=port,
         log_level="critical",
         lifespan="off",
         timeout_graceful_shutdown=0,
