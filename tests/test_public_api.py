@@ -59,6 +59,7 @@ PUBLIC = [
     "LearningRunStep",
     "LeakedCancelError",
     "LookingAhead",
+    "NodeLeftOut",
     "NodeReturned",
     "NodeSetAside",
     "NodesAwaited",

@@ -20,6 +20,7 @@ from stablenew.cli.job import Job
 from stablenew.cli.json_lines import JsonLines
 from stablenew.cli.large_plans import agreed, is_large, tell_estimate
 from stablenew.cli.leaving import Stopping, drained
+from stablenew.cli.left_out import left_out_notes
 from stablenew.cli.outputs import left_in
 from stablenew.cli.printing import say, say_all
 from stablenew.cli.progress import LineDisplay, Progress, make_display
@@ -49,6 +50,8 @@ async def dry_run(job: Job, lines: JsonLines | None) -> ExitCode:
             say(f"note: {note}", err=True)
     job = await job.spelled(capabilities).with_pictures()
     dry = await anyio.to_thread.run_sync(dry_run_of, job, capabilities)
+    for note in await anyio.to_thread.run_sync(left_out_notes, job, capabilities, pool):
+        say(f"note: {note}", err=True)
     progress = await anyio.to_thread.run_sync(progress_of, job, capabilities)
     dry = await anyio.to_thread.run_sync(look_up, job, dry, progress)
     estimate = await anyio.to_thread.run_sync(estimated, job, dry)
@@ -101,7 +104,9 @@ async def run_job(
             if job.resumed is not None and progress is not None and progress.complete:
                 return _say_finished(job.settings.out / job.resumed.plan_id, lines)
             if not quiet:
-                _tell_notes(job, app.pool.notes)
+                what = (job, capabilities, app.pool)
+                left_out = await anyio.to_thread.run_sync(left_out_notes, *what)
+                _tell_notes(job, (*app.pool.notes, *left_out))
                 await _tell_unfinished(job)
                 estimate = await tell_estimate(job, dry, progress)
                 if not await _may_start(job, dry, estimate, lines):
