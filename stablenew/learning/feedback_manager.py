@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType
 
+import anyio.to_thread
 import attrs
 
 from stablenew._arguments import checked_list, shown, takes
@@ -79,7 +80,7 @@ async def record_feedback(
         The file.
 
     Raises:
-        ConfigError: A rating that is none of 1 to 5, or an id that is not safe as a file name.
+        ConfigError: A rating that is none of 1 to 5, or an id of no run there is.
         RecordError: The rating is not on disk; the file is as it was.
     """
     tags = checked_list("tags", tags, str)
@@ -102,7 +103,7 @@ async def withdraw_feedback(
     """Take a picture's rating back: it counts as not rated, and the earlier lines stay.
 
     Raises:
-        ConfigError: An id that is not safe as a file name.
+        ConfigError: An id of no run that there is.
         RecordError: It is not on disk; the file is as it was.
     """
     return await _append(run_id, image_id, {"rating": None, "notes": None}, base_dir, clock)
@@ -125,7 +126,7 @@ async def prefer(
         clock: Where the time comes from.
 
     Raises:
-        ConfigError: Both are the same, or an id is not safe as a file name.
+        ConfigError: Both are the same, or an id is of no run that there is.
         RecordError: The choice is not on disk; the file is as it was.
     """
     for name, key in (("winner", winner), ("loser", loser)):
@@ -148,7 +149,7 @@ async def withdraw_choice(
     """Take a choice between two pictures back: it counts no more, and the earlier lines stay.
 
     Raises:
-        ConfigError: An id that is not safe as a file name.
+        ConfigError: An id of no run that there is.
         RecordError: It is not on disk; the file is as it was.
     """
     other = {"run_id": checked_id("run_id", loser[0]), "image_id": checked_id("image_id", loser[1])}
@@ -159,11 +160,21 @@ async def withdraw_choice(
 async def _append(
     run_id: str, image_id: str, line: Mapping[str, object], base_dir: str | Path, clock: Clock
 ) -> Path:
-    path = checked_path("base_dir", base_dir) / checked_id("run_id", run_id) / FEEDBACK_FILE
+    base = checked_path("base_dir", base_dir)
+    path = base / checked_id("run_id", run_id) / FEEDBACK_FILE
+    if not await anyio.to_thread.run_sync(_may_be_there, path.parent):
+        raise ConfigError(f"run_id: given {run_id!r}, expected a run in {str(base)!r}")
     picture = {"run_id": run_id, "image_id": checked_id("image_id", image_id)}
     whole = {**picture, **line, "timestamp": clock.now().isoformat()}
     await append_lines(path, [sorted_json(whole).encode()])
     return path
+
+
+def _may_be_there(folder: Path) -> bool:
+    try:
+        return folder.is_dir()
+    except OSError:  # the disk says what is wrong when it is written to
+        return True
 
 
 def package_feedback(

@@ -401,6 +401,7 @@ async def test_ratings_of_runs_made_while_learning_was_off_count(runs: Path) -> 
         result = await app.learning.run_learning_plan(plan, {"txt2img": {"prompt": "a"}})
     for step, rating in zip(result.step_results, (2, 5, 3), strict=True):
         await record_feedback(step.run_id, "txt2img_1", rating, base_dir=runs)
+    (runs / "ghost").mkdir()
     await record_feedback("ghost", "txt2img_1", 4, base_dir=runs)
     problems: list[str] = []
     (found,) = recommend(runs, report=lambda problem: problems.append(str(problem)))

@@ -23,6 +23,7 @@ from stablenew.learning.feedback_manager import (
     package_feedback,
     prefer,
     record_feedback,
+    withdraw_choice,
     withdraw_feedback,
 )
 from stablenew.learning.feedback_reader import read_feedback
@@ -32,7 +33,29 @@ from stablenew.learning.learning_record_writer import LearningRecordWriter
 from tests.support import lines
 
 
+def there(runs: Path, *names: str) -> None:
+    """Make the folders of runs."""
+    for name in names:
+        (runs / name).mkdir(parents=True, exist_ok=True)
+
+
+async def test_a_rating_of_a_run_that_is_not_there_is_refused_and_writes_nothing(
+    runs: Path,
+) -> None:
+    said = "run_id: given 'ghost', expected a run in"
+    for call in (
+        lambda: record_feedback("ghost", "txt2img_1", 4, base_dir=runs),
+        lambda: withdraw_feedback("ghost", "txt2img_1", base_dir=runs),
+        lambda: prefer(("ghost", "x_1"), ("b", "x_1"), base_dir=runs),
+        lambda: withdraw_choice(("ghost", "x_1"), ("b", "x_1"), base_dir=runs),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            await call()
+    assert not runs.exists()
+
+
 async def test_a_rating_is_appended_and_an_earlier_one_stays(runs: Path) -> None:
+    there(runs, "run-1")
     path = await record_feedback("run-1", "upscale_1", 4, base_dir=runs)
     await record_feedback("run-1", "upscale_1", 2, "on second thought: 悪い", base_dir=str(runs))
     first, second = map(json.loads, lines(path))
@@ -61,6 +84,7 @@ async def test_a_dataset_has_each_run_once_and_every_rating(runs: Path) -> None:
     await writer.append_record(LearningRecord(run_id="a", metadata={"try": 1}))
     await writer.append_record(LearningRecord(run_id="b"))
     await writer.append_record(LearningRecord(run_id="a", metadata={"try": 2}))
+    there(runs, "a", "b")
     await record_feedback("a", "txt2img_1", 5, base_dir=runs)
     await record_feedback("b", "txt2img_1", 1, base_dir=runs)
     dataset = build_learning_dataset(runs)
@@ -72,6 +96,7 @@ async def test_a_dataset_has_each_run_once_and_every_rating(runs: Path) -> None:
 async def test_lines_that_cannot_be_read_are_named_and_left_out(
     runs: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    there(runs, "a")
     path = await record_feedback("a", "txt2img_1", 5, base_dir=runs)
     path.write_text(path.read_text() + "broken\n[1]\n")
     records = runs / "learning_records.jsonl"
@@ -88,6 +113,7 @@ def test_an_empty_folder_is_an_empty_dataset(runs: Path) -> None:
 
 
 async def test_a_rating_again_supersedes_and_a_withdrawal_takes_it_back(runs: Path) -> None:
+    there(runs, "a")
     await record_feedback("a", "x_1", 2, base_dir=runs)
     await record_feedback(
         "a", "x_1", 5, "better", base_dir=runs, subscores={"anatomy": 4}, tags=("keep",)
@@ -108,6 +134,7 @@ async def test_wrong_subscores_are_refused(runs: Path, subscores: dict[str, int]
 
 
 async def test_a_choice_is_kept_with_the_winners_run(runs: Path) -> None:
+    there(runs, "a")
     path = await prefer(("a", "x_1"), ("b", "x_1"), base_dir=runs)
     assert path == runs / "a" / "feedback.jsonl"
     (choice,) = read_feedback(runs).choices
@@ -134,6 +161,7 @@ async def test_older_lists_are_read_and_newer_lines_count_more(runs: Path) -> No
 
 
 async def test_broken_lines_of_feedback_are_told_and_the_rest_is_used(runs: Path) -> None:
+    there(runs, "a")
     path = await record_feedback("a", "x_1", 5, base_dir=runs)
     whole = path.read_text()
     path.write_text(f'{whole}torn {{\n[1]\n{{"image_id": "x_2", "rating": 9}}\n{{"a": 1}}\n')
@@ -148,6 +176,7 @@ async def test_broken_lines_of_feedback_are_told_and_the_rest_is_used(runs: Path
 async def test_a_plans_feedback_is_handed_on_as_one_bundle(runs: Path) -> None:
     (runs / "p").mkdir(parents=True)
     (runs / "p" / "plan.json").write_text('{"plan_id": "p", "plan": {"mode": "sweep"}}')
+    there(runs, "p-00001", "q-00001")
     await record_feedback("p-00001", "x_1", 4, "nice", base_dir=runs)
     await record_feedback("q-00001", "x_1", 1, base_dir=runs)
     await prefer(("p-00001", "x_1"), ("p-00002", "x_1"), base_dir=runs)
@@ -169,6 +198,7 @@ async def test_rows_are_flat_with_the_value_by_its_kind_and_the_rating(runs: Pat
         tags = {"stage": "txt2img", "variable_name": "x", "variable_value": value}
         record = LearningRecord(run_id=run_id, metadata=tags, outputs=(OUTPUT,))
         await writer.append_record(record)
+    there(runs, "a")
     await record_feedback("a", "txt2img_1", 4, base_dir=runs, subscores={"anatomy": 2})
     rows = list(iter_dataset(runs))
     assert [(row["run_id"], row["value_num"], row["value_text"]) for row in rows] == [
