@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -83,11 +86,24 @@ def say_end(
         with suppress(BrokenPipeError):  # who reads no further has seen enough
             for line in _closing_lines(job, files, ended, timing):
                 say(line, err=lines is not None, flush=True)
+            if lines is None and sys.stdout.isatty():
+                say(window_line(job.settings.out))
     elif ended.outcome is not Outcome.SUCCEEDED:
         say(f"stablenew: {ended.summary}", err=True)
     for line in problems:
         say(line, err=True)
     return _exit_code(app, ended)
+
+
+def window_line(out: Path) -> str:
+    """Return the line that says how to look at a folder of runs in a window of the browser."""
+    beside = Path(sys.executable).with_name("stablenew")
+    if shutil.which("stablenew") is None and beside.is_file():  # a virtual environment, not entered
+        here = beside.is_relative_to(Path.cwd())
+        program = str(beside.relative_to(Path.cwd()) if here else beside)
+    else:
+        program = "stablenew"
+    return f"{'in a window':<14} {shlex.join([program, 'studio', '--out', str(out)])}"
 
 
 def _exit_code(app: App, ended: Ended) -> ExitCode:

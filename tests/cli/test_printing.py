@@ -138,6 +138,8 @@ def test_prompts_with_markup_go_through_a_whole_run_in_a_terminal(
     assert "step 1/2  prompt=[/x] bird :cat:  succeeded" in terminal.shown
     assert "step 2/2  prompt=a [cat|dog] 猫🐈  succeeded" in terminal.shown
     assert "report.html" in terminal.shown
+    *_, last = terminal.shown.strip().splitlines()
+    assert re.fullmatch(r"in a window +\S*stablenew studio --out runs", last)
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
