@@ -43,14 +43,15 @@ async def test_a_rating_of_a_run_that_is_not_there_is_refused_and_writes_nothing
     runs: Path,
 ) -> None:
     said = "run_id: given 'ghost', expected a run in"
-    for call in (
-        lambda: record_feedback("ghost", "txt2img_1", 4, base_dir=runs),
-        lambda: withdraw_feedback("ghost", "txt2img_1", base_dir=runs),
-        lambda: prefer(("ghost", "x_1"), ("b", "x_1"), base_dir=runs),
-        lambda: withdraw_choice(("ghost", "x_1"), ("b", "x_1"), base_dir=runs),
-    ):
-        with pytest.raises(ConfigError, match=said):
-            await call()
+    ghost, other = ("ghost", "x_1"), ("b", "x_1")
+    with pytest.raises(ConfigError, match=said):
+        await record_feedback(*ghost, 4, base_dir=runs)
+    with pytest.raises(ConfigError, match=said):
+        await withdraw_feedback(*ghost, base_dir=runs)
+    with pytest.raises(ConfigError, match=said):
+        await prefer(ghost, other, base_dir=runs)
+    with pytest.raises(ConfigError, match=said):
+        await withdraw_choice(ghost, other, base_dir=runs)
     assert not runs.exists()
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from starlette.routing import Route
 
 from stablenew.errors import ConfigError
 from stablenew.studio import guard
 from stablenew.studio.access import Access, kept_token
 from stablenew.studio.command import read_studio
-from tests.studio.serving import TOKEN, served
+from stablenew.studio.site import site
+from tests.studio.serving import TOKEN, Served, served
 
 JSON = {"content-type": "application/json"}
 
@@ -58,10 +61,38 @@ async def test_a_page_of_somebody_elses_can_ask_for_nothing(runs: Path) -> None:
         assert (await studio.client.post("/api/undo", json={}, headers=own)).status_code == 200
 
 
+async def test_every_route_asks_for_the_cookie_and_for_a_page_of_its_own(runs: Path) -> None:
+    async with served(runs) as studio:
+        origin = {"origin": "http://evil.example"}
+        for path, method in every_route(studio):
+            stranger = await studio.stranger.request(method, path)
+            assert stranger.status_code == 401, path
+            if method == "POST":
+                foreign = await studio.client.post(path, headers=origin)
+                assert foreign.status_code == 403, path
+
+
+def every_route(studio: Served) -> list[tuple[str, str]]:
+    """Return each route with its method, its parameters filled in."""
+    routes = [each for each in site(studio.studio).routes if isinstance(each, Route)]
+    assert len(routes) > 40
+    return [
+        (re.sub(r"{\w+}", "x", each.path), "POST" if "POST" in (each.methods or ()) else "GET")
+        for each in routes
+    ]
+
+
 async def test_nothing_is_changed_by_get_nor_by_a_form(runs: Path) -> None:
     async with served(runs) as studio:
-        for path in ("undo", "cancel", "pause", "ratings", "servers", "dry-run"):
-            assert (await studio.client.get(f"/api/{path}")).status_code == 405, path
+        gets = {path for path, method in every_route(studio) if method == "GET"}
+        await studio.studio.queue._restored.wait()
+        before = sorted(runs.rglob("*"))
+        for path in gets - {"/api/events"}:
+            await studio.client.get(path)
+        assert sorted(runs.rglob("*")) == before
+        for path, method in every_route(studio):
+            if method == "POST" and path not in gets:
+                assert (await studio.client.get(path)).status_code in (404, 405), path
         form = await studio.client.post("/api/undo", data={"a": "b"})
         assert form.status_code == 400
         assert "application/json" in form.json()["errors"][0]["message"]
