@@ -1,6 +1,6 @@
 """Kill servers of a pool, or the program itself, at moments of chance, and compare.
 
-python scripts/kill_pool.py --kills 100
+python scripts/kill_pool.py --kills 100         (--dask: of a Dask cluster, see kill_cluster.py)
 
 Three WebUIs run as processes of their own: a usual one, a slow one, and one without a model. A plan
 runs on them, and one of them or more are killed with SIGKILL at some moment and started again, or
@@ -276,10 +276,14 @@ def main() -> int:
         return 0
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--dask", action="store_true", help="of a Dask cluster")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     flags = parser.parse_args()
+    run: Callable[..., Coroutine[Any, Any, int]] = rounds
+    if flags.dask:
+        from kill_cluster import cluster_rounds as run
     with tempfile.TemporaryDirectory() as folder:
-        return min(anyio.run(rounds, flags.kills, flags.seed, Path(folder)), 1)
+        return min(anyio.run(run, flags.kills, flags.seed, Path(folder)), 1)
 
 
 if __name__ == "__main__":

@@ -106,7 +106,6 @@ if TYPE_CHECKING:
     )
     from stablenew.learning.learning_adapter import prepare_learning_run as prepare_learning_run
     from stablenew.learning.learning_events import AdviceGiven as AdviceGiven
-    from stablenew.learning.learning_events import NodeLeftOut as NodeLeftOut
     from stablenew.learning.learning_events import NodeReturned as NodeReturned
     from stablenew.learning.learning_events import NodesAwaited as NodesAwaited
     from stablenew.learning.learning_events import NodeSetAside as NodeSetAside

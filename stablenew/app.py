@@ -248,10 +248,17 @@ def make_backends(settings: Settings) -> list[Backend]:
 
 
 @asynccontextmanager
-async def open_pool(settings: Settings) -> AsyncIterator[NodePool]:
-    """Open what the settings name, to ask it what it can do; nothing can be run on it."""
+async def open_pool(
+    settings: Settings, backends: Sequence[Backend] | None = None
+) -> AsyncIterator[NodePool]:
+    """Open what the settings name, to ask it what it can do; nothing can be run on it.
+
+    Args:
+        settings: Name the backends.
+        backends: In place of those.
+    """
     bus, store = EventBus(), ImageStore(settings.out)
-    nodes = _named(make_backends(settings))
+    nodes = _named(backends or make_backends(settings))
     async with _entered(nodes.values()):
         yield NodePool(
             [_node(settings, name, each, bus, store, Clock()) for name, each in nodes.items()],

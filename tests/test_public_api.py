@@ -59,7 +59,6 @@ PUBLIC = [
     "LearningRunStep",
     "LeakedCancelError",
     "LookingAhead",
-    "NodeLeftOut",
     "NodeReturned",
     "NodeSetAside",
     "NodesAwaited",

@@ -238,6 +238,11 @@ def _add_servers(how: argparse._ArgumentGroup) -> None:
         help="the server's (http://127.0.0.1:7860; of ComfyUI :8188); several share the plan",
     )
     how.add_argument(
+        "--dask",
+        metavar="ADDRESS",
+        help="share it among the workers of a Dask cluster (tcp://host:8786, or local)",
+    )
+    how.add_argument(
         "--workers", metavar="N", help="share the plan among N processes of the embedded model"
     )
     how.add_argument(

@@ -16,6 +16,7 @@ from stablenew.cli.job_values import (
     check_twice,
     check_varied,
     config_of,
+    dask_of,
     seconds_of,
     settings_of,
     where,
@@ -72,6 +73,7 @@ class Job:
         yes: Whether it starts without a question, however long it takes.
         rater: Rates what an exploration makes; None for a person.
         workers: How many processes of the embedded model share it; None where this one does it.
+        dask: Whose workers share it: the address of a scheduler, or `local`.
         problems: What is wrong with what was asked for, and left out here.
         pictures: Those to start from, by path, once they were looked at.
     """
@@ -88,6 +90,7 @@ class Job:
     yes: bool = False
     rater: ProgramRater | None = None
     workers: int | None = None
+    dask: str | None = None
     problems: tuple[str, ...] = ()
     pictures: Mapping[str, StartPicture] = attrs.field(factory=dict)
 
@@ -210,6 +213,7 @@ def drafted_job(
     return Job(
         config=config,
         settings=settings,
+        dask=wrong.unless(lambda: dask_of(options, config.workflow), None),
         workers=wrong.unless(lambda: workers_of(options, settings.backend), None),
         max_seconds=wrong.unless(lambda: seconds_of(options.max_time), None),
         plan=plan,
@@ -248,7 +252,7 @@ def _of_section(section: LearningSection) -> RunOptions:
 
 _WITH_RESUME = (
     *("resume", "only_failed", "url", "auth", "wait_for_server", "step_timeout", "stall_timeout"),
-    *("workers", "mix_servers", "skip_unreachable"),
+    *("dask", "workers", "mix_servers", "skip_unreachable"),
     *("backend", "on_this_backend"),
     *("dry_run", "json", "quiet", "verbose", "cancel_on_stdin_close", "max_time"),
     *("yes", "rater"),
@@ -300,6 +304,7 @@ def _read_resumed(flags: Mapping[str, object], environ: Mapping[str, str]) -> Jo
             on_this_backend=bool(flags.get("on_this_backend")),
         ),
         max_seconds=seconds_of(given.max_time),
+        dask=dask_of(given, stored.config.workflow),
         workers=workers_of(given, settings.backend),
         yes=bool(flags.get("yes")),
         rater=rater_of(flags.get("rater"), stored.plan),

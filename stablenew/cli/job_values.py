@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from stablenew.backends.dask import NOT_INSTALLED
 from stablenew.cli.options import RunOptions
 from stablenew.cli.problems import Problems
 from stablenew.config.overrides import IMAGE, override_all
@@ -66,12 +68,43 @@ def settings_of(options: RunOptions, flags: RunOptions) -> Settings:
     )
 
 
+LOCAL = "local"
+"""The cluster that the command line starts itself."""
+
+
+def dask_of(options: RunOptions, workflow: object) -> str | None:
+    """Return whose workers share a job: a scheduler's address, or `local`; None for no cluster's.
+
+    Args:
+        options: From all sources.
+        workflow: What the job runs, where that is one.
+
+    Raises:
+        ConfigError: Dask is not installed, or could not do it.
+    """
+    if options.dask is None:
+        return None
+    if find_spec("distributed") is None:
+        raise ConfigError(NOT_INSTALLED)
+    if workflow is not None:
+        raise ConfigError(
+            "dask: given with a workflow, which is read with the nodes of one server; expected"
+            " --url for each"
+        )
+    return options.dask
+
+
 def workers_of(options: RunOptions, backend: str) -> int | None:
     """Return how many processes share a job; None where this one does it.
 
     Raises:
-        ConfigError: The backend is none that they could run.
+        ConfigError: The backend is none that they could run, or a cluster has its own.
     """
+    if options.workers is not None and options.dask not in (None, LOCAL):
+        raise ConfigError(
+            f"--workers: given with the cluster {options.dask!r}, which has its own; expected it"
+            f" with --dask {LOCAL}"
+        )
     if options.workers is not None and backend != "embedded":
         raise ConfigError(
             f"--workers: given with the backend {backend!r}, expected the embedded one; several"

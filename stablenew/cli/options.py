@@ -91,6 +91,7 @@ class SharedOptions:
     experiment_name: str | None = None
     backend: str | None = None
     url: object = attrs.field(default=None, validator=_texts)
+    dask: str | None = None
     workers: int | None = attrs.field(default=None, validator=bounded(1, 256))
     mix_servers: bool | None = None
     skip_unreachable: bool | None = None
@@ -217,9 +218,28 @@ def options_from_file(table: Mapping[str, object], path: str) -> RunFile:
 
 
 def merged(*sources: RunOptions | RunFile) -> RunOptions:
-    """Return the options of several sources, the first that has one wins."""
+    """Return the options of several sources, the first that has one wins.
+
+    A cluster's workers say themselves where their servers are: the first source that names a
+    cluster or a server decides which of both it is.
+
+    Raises:
+        ConfigError: One names both.
+    """
     values = {name: _first(getattr(source, name) for source in sources) for name in _TYPES}
+    where = (each for each in sources if each.dask or each.url or each.backend)
+    if (first := next(where, None)) is not None:
+        for name in _OF_A_SERVER:
+            if first.dask and getattr(first, name) is not None:
+                raise ConfigError(
+                    f"dask, {name}: both are given, expected one of them; each worker of a cluster"
+                    f" has its own ({_variable(name)} there)"
+                )
+        values |= dict.fromkeys(_OF_A_SERVER if first.dask else ["dask"])
     return RunOptions(**values)
+
+
+_OF_A_SERVER = ("url", "backend", "auth")
 
 
 def _first(values: Iterator[typing.Any]) -> typing.Any:

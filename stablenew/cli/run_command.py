@@ -13,20 +13,20 @@ import anyio.to_thread
 
 from stablenew.app import App, open_app, open_pool
 from stablenew.backends.base import Capabilities
+from stablenew.cli.dask_workers import shared_by
 from stablenew.cli.dry_run import DryRun, describe, dry_run_of, estimated, look_up, plain
 from stablenew.cli.ending import Ended, Timing, say_end
 from stablenew.cli.exit_codes import ExitCode
 from stablenew.cli.job import Job
+from stablenew.cli.job_values import LOCAL
 from stablenew.cli.json_lines import JsonLines
 from stablenew.cli.large_plans import agreed, is_large, tell_estimate
 from stablenew.cli.leaving import Stopping, drained
-from stablenew.cli.left_out import left_out_notes
 from stablenew.cli.outputs import left_in
 from stablenew.cli.printing import say, say_all
 from stablenew.cli.progress import LineDisplay, Progress, make_display
 from stablenew.cli.rate_command import asker
 from stablenew.cli.unfinished import unfinished
-from stablenew.cli.workers import worker_backends
 from stablenew.config.settings import prepare_out_folder
 from stablenew.controller.plan_progress import PlanProgress, read_plan_progress
 from stablenew.errors import BackendError, ConfigError, ungrouped
@@ -44,14 +44,15 @@ _SAME = 10
 async def dry_run(job: Job, lines: JsonLines | None) -> ExitCode:
     """Print what would run, as lines for a person or as one of JSON."""
     _tell_notes(job)
-    async with open_pool(job.settings) as pool:
+    _check_before_cluster(job)
+    # The workers of one that is started here are what this process would be.
+    dask = None if job.dask == LOCAL else job.dask
+    async with shared_by(dask, None) as shared, open_pool(job.settings, shared.backends) as pool:
         capabilities = await asked_for(pool.capabilities, job)
         for note in pool.notes:
             say(f"note: {note}", err=True)
     job = await job.spelled(capabilities).with_pictures()
     dry = await anyio.to_thread.run_sync(dry_run_of, job, capabilities)
-    for note in await anyio.to_thread.run_sync(left_out_notes, job, capabilities, pool):
-        say(f"note: {note}", err=True)
     progress = await anyio.to_thread.run_sync(progress_of, job, capabilities)
     dry = await anyio.to_thread.run_sync(look_up, job, dry, progress)
     estimate = await anyio.to_thread.run_sync(estimated, job, dry)
@@ -60,6 +61,16 @@ async def dry_run(job: Job, lines: JsonLines | None) -> ExitCode:
     else:
         say_all(describe(job, dry, estimate))
     return ExitCode.SUCCEEDED
+
+
+def _check_before_cluster(job: Job) -> None:
+    """See that nothing is wrong with a job before a cluster is looked for, or started.
+
+    Raises:
+        ConfigError: With what is wrong.
+    """
+    if job.dask is not None and job.problems:
+        raise ConfigError(*job.problems)
 
 
 async def asked_for(capabilities: Callable[[], Awaitable[Capabilities]], job: Job) -> Capabilities:
@@ -89,10 +100,11 @@ async def run_job(
     """
     started = time.monotonic()
     estimate: Estimate | None = None
+    _check_before_cluster(job)
     with ungrouped(), ExitStack() as stack:
-        backends = worker_backends(job.workers) if job.workers else None
         async with (
-            open_app(job.settings, backends=backends) as app,
+            shared_by(job.dask, job.workers) as shared,
+            open_app(job.settings, backends=shared.backends, joining=shared.joining) as app,
             anyio.create_task_group() as beside,
         ):
             _tell_interrupted(app, lines)
@@ -104,9 +116,7 @@ async def run_job(
             if job.resumed is not None and progress is not None and progress.complete:
                 return _say_finished(job.settings.out / job.resumed.plan_id, lines)
             if not quiet:
-                what = (job, capabilities, app.pool)
-                left_out = await anyio.to_thread.run_sync(left_out_notes, *what)
-                _tell_notes(job, (*app.pool.notes, *left_out))
+                _tell_notes(job, app.pool.notes)
                 await _tell_unfinished(job)
                 estimate = await tell_estimate(job, dry, progress)
                 if not await _may_start(job, dry, estimate, lines):

@@ -27,6 +27,7 @@ def resume_line(folder: Path, job: Job) -> str:
     words = ["python", "-m", "stablenew.run", "--resume", str(folder)]
     words += ["--mix-servers"] if job.settings.mix_servers else []
     words += ["--skip-unreachable"] if job.settings.skip_unreachable else []
+    words += ["--dask", job.dask] if job.dask else []
     words += ["--workers", str(job.workers)] if job.workers else []
     words += ["--rater", job.rater.command] if job.rater else []
     return shlex.join(words)
@@ -49,9 +50,10 @@ def unfinished(job: Job) -> list[str]:
         if not progress.complete:
             most = "up to " if stored.plan.is_adaptive else ""
             done = f"{len(progress.finished)} of {most}{stored.plan.most_steps} steps done"
-            # What another backend began takes no --workers.
-            shared = stored.backend in ("", "embedded")
-            asked = job if shared else attrs.evolve(job, workers=None)
+            # What another backend began takes no --workers, what a server began no --dask.
+            of_dask = job.dask is not None and stored.url is None
+            shared = of_dask or stored.backend in ("", "embedded")
+            asked = job if shared else attrs.evolve(job, workers=None, dask=None)
             lines.append(f"{folder.name} is unfinished ({done}); {resume_line(folder, asked)}")
     return lines
 

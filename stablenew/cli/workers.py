@@ -16,7 +16,7 @@ from stablenew.backends.worker.backend import WorkerBackend
 
 _ENDED_WITHIN = 5.0
 
-_ONE_THREAD = dict.fromkeys(
+ONE_THREAD = dict.fromkeys(
     ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 )
 """Several processes have the cores between them."""
@@ -57,7 +57,7 @@ async def start_worker() -> WorkerProcess:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=None,
-        env={**os.environ, **_ONE_THREAD},
+        env={**os.environ, **ONE_THREAD},
         start_new_session=True,
     )
     return WorkerProcess(process)

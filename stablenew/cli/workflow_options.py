@@ -16,6 +16,7 @@ from stablenew.backends.comfyui.workflows.workflow import Workflow
 from stablenew.backends.comfyui.workflows.workflow_file import WorkflowFile, read_workflow_file
 from stablenew.backends.comfyui.workflows.workflow_outputs import chosen_output, outputs_of
 from stablenew.backends.comfyui.workflows.workflow_roles import find_roles
+from stablenew.cli.job_values import dask_of
 from stablenew.cli.options import (
     RunFile,
     RunOptions,
@@ -213,7 +214,7 @@ async def server_nodes(flags: Mapping[str, object]) -> ObjectInfo:
 
     Raises:
         BackendUnavailableError: It does not answer.
-        ConfigError: It wants credentials.
+        ConfigError: It wants credentials, or a cluster is named.
     """
     from stablenew.backends.comfyui.probe import probe
     from stablenew.backends.server_client import ServerClient
@@ -226,6 +227,7 @@ async def server_nodes(flags: Mapping[str, object]) -> ObjectInfo:
     if file:
         sources.append(options_from_file(read_table(Path(str(file))), str(file)))
     given = merged(*sources)
+    dask_of(given, "a workflow")
     url, auth = split_url((given.servers or (DEFAULT_COMFYUI_URL,))[0], given.auth)
     async with ServerClient(url, auth) as client:
         server, _ = await probe(client)

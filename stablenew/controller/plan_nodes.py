@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
-from stablenew.config.pipeline_config import PipelineConfig, Setting
+from stablenew.config.pipeline_config import Setting
 from stablenew.learning.learning_plan import LearningRunStep
 from stablenew.pipeline.node_pool import NodePool
 from stablenew.pipeline.run_request import RunRequest
@@ -46,12 +46,6 @@ class PlanNodes:
         """Return whether a node has what a step needs."""
         request = self._settled(RunRequest(run_id="", config=step.config_snapshot))
         return self._pool.can(node, request.config, request.pictures)
-
-    def left_out(self, configs: Iterable[PipelineConfig]) -> Mapping[str, Sequence[str]]:
-        """Return the nodes that have what none of some steps' configs needs, and what they lack."""
-        pictures = self._settled(RunRequest(run_id="", config=PipelineConfig())).pictures
-        settled = (self._settled(RunRequest(run_id="", config=each)).config for each in configs)
-        return self._pool.left_out(settled, pictures)
 
     def has_loaded(self, node: str, model: Setting) -> bool:
         """Return whether a node has a model loaded before its first step."""

@@ -97,17 +97,6 @@ class NodeSetAside(PlanEvent):
 
 
 @attrs.frozen(kw_only=True)
-class NodeLeftOut(PlanEvent):
-    """A node gets no step of a plan, for it lacks what each of them needs; told before the first.
-
-    Attributes:
-        lacks: What it lacks, one line each; of much, the first.
-    """
-
-    lacks: tuple[str, ...] = ()
-
-
-@attrs.frozen(kw_only=True)
 class NodesAwaited(PlanEvent):
     """None of several nodes is there; they are waited for.
 

@@ -36,7 +36,7 @@ from stablenew.learning.feedback_reader import Rating
 from stablenew.learning.gallery import Shown
 from stablenew.learning.learning_plan import LearningRunStep
 from stablenew.learning.learning_result import LearningExecutionResult, LearningRunResult
-from stablenew.learning.learning_steps import Steps, derive_steps
+from stablenew.learning.learning_steps import derive_steps
 from stablenew.learning.nodes import Nodes, OneNode
 from stablenew.learning.plan_announcer import PlanAnnouncer
 from stablenew.learning.plan_execution import PlanExecution
@@ -196,7 +196,6 @@ class LearningExecutionRunner:
         beginning = await anyio.to_thread.run_sync(announcer.beginning)
         try:
             await announcer.publish(beginning)
-            await self._tell_left_out(steps, announcer)
             if explorer is None:
                 await self._run_steps(execution, announcer, None)
             else:
@@ -206,15 +205,6 @@ class LearningExecutionRunner:
             self._pause.on = False
             await announcer.finished()
         return execution.result
-
-    async def _tell_left_out(self, steps: Steps, announcer: PlanAnnouncer) -> None:
-        """Tell which nodes get no step, before any begins."""
-        if not self._nodes.several:
-            return
-        configs = (steps.possible_config(cell)[0] for cell in steps.looked_at)
-        lacking = await anyio.to_thread.run_sync(self._nodes.left_out, configs)
-        for node, lacks in lacking.items():
-            await announcer.node_left_out(node, lacks)
 
     async def _explore(
         self, execution: PlanExecution, announcer: PlanAnnouncer, explorer: Explores

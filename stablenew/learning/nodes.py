@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
-from stablenew.config.pipeline_config import PipelineConfig, Setting
+from stablenew.config.pipeline_config import Setting
 from stablenew.learning.learning_plan import LearningRunStep
 
 
@@ -37,10 +37,6 @@ class Nodes(Protocol):
         """Return whether a node has what a step needs."""
         ...
 
-    def left_out(self, configs: Iterable[PipelineConfig]) -> Mapping[str, Sequence[str]]:
-        """Return the nodes that have what none of some steps' configs needs, and what they lack."""
-        ...
-
     def has_loaded(self, node: str, model: Setting) -> bool:
         """Return whether a node has a model loaded before its first step."""
         ...
@@ -69,10 +65,6 @@ class OneNode:
     def can(self, _: str, __: LearningRunStep) -> bool:
         """Take it for granted."""
         return True
-
-    def left_out(self, _: Iterable[PipelineConfig]) -> Mapping[str, Sequence[str]]:
-        """Take it that none is."""
-        return {}
 
     def has_loaded(self, _: str, __: Setting) -> bool:
         """Know nothing of that."""

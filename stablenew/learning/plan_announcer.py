@@ -9,7 +9,6 @@ from stablenew.events.bus import EventBus
 from stablenew.events.event import Event
 from stablenew.events.publisher import Publisher
 from stablenew.learning.learning_events import (
-    NodeLeftOut,
     NodeReturned,
     NodesAwaited,
     NodeSetAside,
@@ -155,10 +154,6 @@ class PlanAnnouncer:
     async def node_set_aside(self, node: str, result: LearningRunResult) -> None:
         """Tell that a node gets no more steps, for the last one failed as did those before."""
         await self.publish(NodeSetAside(node=node, error=result.error))
-
-    async def node_left_out(self, node: str, lacks: Sequence[str]) -> None:
-        """Tell that a node gets no step, for it lacks what each of them needs."""
-        await self.publish(NodeLeftOut(node=node, lacks=tuple(lacks)))
 
     async def nodes_awaited(self, seconds_left: float) -> None:
         """Tell that no node is there."""

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 
@@ -28,11 +28,10 @@ from stablenew.errors import (
     ungrouped,
 )
 from stablenew.pipeline.backend_border import asked_capabilities
-from stablenew.pipeline.left_out import lacks, left_out
 from stablenew.pipeline.pipeline_runner import PipelineRunner
 from stablenew.pipeline.results import PipelineRunResult
 from stablenew.pipeline.run_request import RunRequest
-from stablenew.pipeline.stage_plan import StagePlan
+from stablenew.pipeline.stage_plan import StagePlan, plan_stages
 from stablenew.pipeline.start_picture import StartPicture
 
 logger = logging.getLogger(__name__)
@@ -194,21 +193,17 @@ class NodePool:
         pictures: Mapping[str, StartPicture] = MappingProxyType({}),
     ) -> bool:
         """Return whether a node can run a config, with the same model as the others."""
+        try:
+            stages = plan_stages(config, self._told[name], pictures).stages
+        except ConfigError:
+            return False
         assert self._any is not None
-        return not lacks(self._told[name], config, pictures, self._any.model_hashes)
-
-    def left_out(
-        self,
-        configs: Iterable[PipelineConfig],
-        pictures: Mapping[str, StartPicture] = MappingProxyType({}),
-    ) -> Mapping[str, Sequence[str]]:
-        """Return the nodes that can run none of some configs, each with what it lacks.
-
-        Once it is known what they can do; nothing where all of them can do the same.
-        """
-        if self._any is None or self.alike:
-            return {}
-        return left_out(self._told, configs, pictures, self._any.model_hashes)
+        wanted = self._any.model_hashes
+        return all(
+            not stage.model_hash
+            or wanted.get(str(stage.settings.get("model")), stage.model_hash) == stage.model_hash
+            for stage in stages
+        )
 
     def spelled(self, name: str, setting: str, value: Setting) -> Setting:
         """Return the value of a setting as a node spells it."""

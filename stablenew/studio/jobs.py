@@ -30,6 +30,7 @@ Table = Mapping[str, Any]
 REFUSED = {
     "out": "the studio has one folder of runs",
     "auth": "credentials of a server are given with it: api/servers",
+    "dask": "a cluster shares plans of the command line: --dask",
 }
 _FILES = ("pack", "image", "workflow", "wildcards")
 _LISTS = ("presets", "image")

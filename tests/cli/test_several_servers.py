@@ -49,12 +49,7 @@ class Server(FakeBackend):
         kind = "comfyui" if "comfy" in self.url else "webui"
         if self._kind not in ("server", kind):
             raise BackendUnavailableError(f"{self.url} answers, but is no {self._kind}")
-        if "other-names" not in self.url:
-            return attrs.evolve(FAKE_CAPABILITIES, backend=kind)
-        txt2img = {**FAKE_CAPABILITIES.stages["txt2img"], "model": "a.safetensors"}
-        stages = {**FAKE_CAPABILITIES.stages, "txt2img": txt2img}
-        told = attrs.evolve(FAKE_CAPABILITIES, backend=kind, stages=stages)
-        return attrs.evolve(told, models=("a.safetensors",))
+        return attrs.evolve(FAKE_CAPABILITIES, backend=kind)
 
 
 @pytest.fixture(autouse=True)
@@ -151,19 +146,6 @@ def test_servers_of_several_kinds_are_exit_2_unless_they_are_wanted(tmp_path: Pa
     done = run(*words, cwd=tmp_path, expect=2)
     assert f"{A} is webui, http://comfy:1 is comfyui: their pictures differ" in done.stderr
     run(*words, "--mix-servers", cwd=tmp_path)
-
-
-@pytest.mark.parametrize("how", [("--dry-run",), ()])
-def test_a_server_that_gets_no_step_is_named_before_the_start(
-    tmp_path: Path, how: tuple[str, ...]
-) -> None:
-    comfy = "http://comfy:1/other-names"
-    words = ("--url", comfy, "--url", A, "--mix-servers", *SWEEP, *how)
-    done = run(*words, cwd=tmp_path)
-    (note,) = [line for line in done.stderr.splitlines() if "gets no step" in line]
-    assert note.startswith(f"note: {A} gets no step of this plan: txt2img.model: given 'a.safet")
-    done = run(*words, "--sweep", "txt2img.model=fake-model,a.safetensors", cwd=tmp_path)
-    assert "gets no step" not in done.stderr
 
 
 def test_a_resumed_plan_goes_on_with_its_servers(tmp_path: Path, servers: list[str]) -> None:

@@ -44,5 +44,5 @@ def test_workers_are_of_the_embedded_model_alone(tmp_path: Path) -> None:
 
 
 def test_the_line_that_goes_on_with_a_plan_says_how_many_share_it() -> None:
-    job = cast(Job, SimpleNamespace(settings=Settings(), workers=2, rater=None))
+    job = cast(Job, SimpleNamespace(settings=Settings(), dask=None, workers=2, rater=None))
     assert resume_line(Path("runs/p"), job) == "python -m stablenew.run --resume runs/p --workers 2"

@@ -25,7 +25,6 @@ from stablenew.errors import BackendUnavailableError, ConfigError
 from stablenew.events.bus import EventBus
 from stablenew.learning.learning_adapter import prepare_learning_run
 from stablenew.learning.learning_events import (
-    NodeLeftOut,
     NodeReturned,
     NodesAwaited,
     NodeSetAside,
@@ -187,38 +186,6 @@ async def test_a_node_that_lacks_a_model_gets_no_step_that_needs_it(tmp_path: Pa
         assert (await app.learning.run_learning_plan(models, config())).success
     assert {call.settings["model"] for call in servers[1].calls} == {"fake-model"}
     assert Counter(call.settings["model"] for call in servers[0].calls)["other-model"] == 4
-
-
-async def test_a_node_that_lacks_what_each_step_needs_is_told_before_the_first(
-    tmp_path: Path,
-) -> None:
-    """The model that the first one takes where nobody says is not there on another kind."""
-    first = attrs.evolve(
-        FAKE_CAPABILITIES,
-        models=("a.safetensors",),
-        stages={
-            **FAKE_CAPABILITIES.stages,
-            "txt2img": {**FAKE_CAPABILITIES.stages["txt2img"], "model": "a.safetensors"},
-        },
-    )
-    other = attrs.evolve(FAKE_CAPABILITIES, backend="other", models=("b",))
-    servers = [Server("a", told=first), Server("b", told=other), Server("c", told=first)]
-    async with opened(tmp_path / "runs", *servers, mix_servers=True) as (app, heard):
-        assert (await app.learning.run_learning_plan(plan(4), config(), plan_id="p")).success
-    (left_out,) = heard.of(NodeLeftOut)
-    assert left_out.node == "b"
-    assert "txt2img.model: given 'a.safetensors'" in left_out.lacks[0]
-    assert heard.names().index("NodeLeftOut") < heard.names().index("StepStarted")
-    assert servers[1].calls == []
-
-
-async def test_a_node_that_can_make_one_step_is_not_left_out(tmp_path: Path) -> None:
-    less = attrs.evolve(FAKE_CAPABILITIES, models=("fake-model",))
-    servers = [Server("a"), Server("less", told=less)]
-    models = {"target_variable": "txt2img.model", "sweep_values": ["other-model", "fake-model"]}
-    async with opened(tmp_path / "runs", *servers) as (app, heard):
-        assert (await app.learning.run_learning_plan(models, config())).success
-    assert heard.of(NodeLeftOut) == []
 
 
 async def test_what_nobody_has_is_an_error_before_the_start(tmp_path: Path) -> None:

@@ -76,11 +76,15 @@ class WorkerBackend:
     Args:
         name: What to call it: `embedded 1`.
         start: Starts the process; called again where that has died.
+        remote: Whether it is on another machine: what does not answer may still be at its job.
     """
 
-    def __init__(self, name: str, start: Callable[[], Awaitable[Worker]]) -> None:
+    def __init__(
+        self, name: str, start: Callable[[], Awaitable[Worker]], *, remote: bool = False
+    ) -> None:
         self.name = name
         self._start = start
+        self._remote = remote
         self._numbers = itertools.count(1)
         self._calls: dict[int, _Call] = {}
         self._worker: Worker | None = None
@@ -147,10 +151,13 @@ class WorkerBackend:
             if number is not None:
                 await self._say(Frame(number, "cancel"))
             receipt = await self._asked("interrupt", request_id)
-        except BackendUnavailableError as error:  # with the process the job is gone
-            seconds = anyio.current_time() - started
+        except BackendUnavailableError as error:
             return InterruptReceipt(
-                request_id=request_id, call="", confirmed=True, seconds=seconds, detail=str(error)
+                request_id=request_id,
+                call="",
+                confirmed=not self._remote,  # with a process of this machine its job is gone
+                seconds=anyio.current_time() - started,
+                detail=str(error),
             )
         assert isinstance(receipt, InterruptReceipt)
         return receipt
@@ -179,7 +186,10 @@ class WorkerBackend:
         await worker.end()
 
     def _died(self) -> BackendUnavailableError:
-        return BackendUnavailableError(f"the process of {self.name} died", retryable=True)
+        what = f"the worker of {self.name} went away"
+        if not self._remote:
+            what = f"the process of {self.name} died"
+        return BackendUnavailableError(what, retryable=True)
 
     async def _say(self, frame: Frame) -> None:
         worker = self._worker
