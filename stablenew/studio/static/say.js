@@ -80,7 +80,7 @@ export class Say {
     const given = this.job.get("workflow");
     this.stages.replaceChildren(...(given ? [] : this.form_?.stages || []).map((stage) => this.stage(stage)));
     this.studio.attempt(() => this.workflow.draw(this.servers.id));
-    this.changed();
+    this.dry.soon();
   }
 
   drawTop() {
