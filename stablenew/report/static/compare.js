@@ -81,7 +81,7 @@ export class Compare {
     /** @type {Record<string, unknown>} */
     const facts = { rating: ratings.of(p) || "–", size: p.width + "×" + p.height, "run took": (p.step.seconds ?? p.seconds).toFixed(1) + " s", "made on": p.step.node, "reused from": p.reused_from, ...settings };
     if (p.warnings) facts.warnings = p.warnings.join("; ");
-    const told = element("figcaption", {}, ...grid.start(settings.image), element("strong", { textContent: caption }), factList(facts));
+    const told = element("figcaption", { tabIndex: 0 }, ...grid.start(settings.image), element("strong", { textContent: caption }), factList(facts));
     return element("figure", {}, element("div", { className: "view" }, image), this.buttons(p), told);
   }
 

@@ -8,7 +8,8 @@ const SHEET = 5_000; // pictures on one page
 const ASKED = 250; // pictures that are asked for at once
 const SIDE = 132; // of a place, in pixels
 const SPARE = 3; // rows above and below what is in sight
-const AT_ONCE = 48; // places that are made in one frame
+const AT_ONCE = 32; // places that are made in one frame
+const FAST = 1; // rows a frame above which nobody sees a picture: they are shown once it is slower
 
 export class PictureWindow {
   /** @param {{ chosen: (p: any, pinning: boolean) => void, failed: (error: Error) => void }} does */
@@ -84,13 +85,15 @@ export class PictureWindow {
     const fresh = [];
     for (let n = begin; n <= end && n < this.total; n++) {
       const each = this.drawn.get(n), p = this.at(n);
-      if (!each || each.picture !== p) fresh.push([n, each, p]);
+      if (!each || each.picture !== p || (each.isBare && !this.isFast)) fresh.push([n, each, p]);
     }
+    this.isFast = Math.abs(top - (this.top ?? top)) > FAST;
+    this.top = top;
     // What is in sight comes first, and a frame makes so many as it has the time for.
     const seen = ([n]) => { const row = Math.floor(n / this.columns); return row >= top && row < top + rows ? 0 : 1; };
     fresh.sort((one, other) => seen(one) - seen(other));
     for (const [n, each, p] of fresh.slice(0, AT_ONCE)) this.fill(n, each, p);
-    if (fresh.length > AT_ONCE) this.soon();
+    if (fresh.length > AT_ONCE || this.isFast) this.soon();
   }
 
   // A place that left what is in sight waits for the next one that comes into it; one with the focus stays itself.
@@ -107,11 +110,12 @@ export class PictureWindow {
     each.picture = p;
     each.style.transform = `translate(${(n % this.columns) * SIDE}px, ${Math.floor(n / this.columns) * SIDE}px)`;
     each.disabled = !p;
+    each.isBare = Boolean(p) && this.isFast;
     const [image, mark] = each.children;
     mark.textContent = p?.rating ?? "";
     image.hidden = !p;
     if (p) {
-      image.src = p.thumb;
+      if (!this.isFast) image.src = p.thumb; else image.removeAttribute("src");
       each.dataset.key = key(p);
       each.title = each.ariaLabel = [...Object.entries(p.varied).map(([path, value]) => `${path.split(".").pop()} ${value}`), p.rating ? `rated ${p.rating}` : ""].filter(Boolean).join(" · ") || "picture";
       each.classList.toggle("pinned", key(p) === this.pinned);
