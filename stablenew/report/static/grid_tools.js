@@ -56,7 +56,7 @@ export class GridTools {
   draw() {
     Object.assign(this.grid.view, { x: this.x.value, y: this.y.value });
     this.drawFilters(this.grid.draw(this.pictures));
-    if (!this.sized) this.resize(window.innerWidth <= 600 ? 104 : this.grid.panels.length > 1 ? 112 : 160);
+    if (!this.sized) this.resize(window.innerWidth <= 600 ? 104 : this.grid.panels.length > 1 ? 112 : window.innerWidth >= 2400 ? 260 : 160);
     const there = this.grid.shown.length, all = this.pictures.count, words = (n) => n.toLocaleString("en");
     this.shown.textContent = there < all ? `${words(there)} of ${words(all)} pictures` : "";
   }

@@ -2,8 +2,6 @@
 
 import { element, inWords } from "../shared/elements.js";
 
-const MATTERS = 0.8, IDLE = 0.4; // the probabilities from which `recommend` says that a setting matters, or may not
-
 export const nameOf = (path) => path.split(".").pop();
 export const digit = (number) => (typeof number === "number" ? number.toFixed(1) : "–");
 const faint = (textContent) => element("p", { className: "faint", textContent });
@@ -22,10 +20,16 @@ export function adviceCard(told, actions) {
   const enough = joint ? joint.enough : settings.every((each) => each.enough);
   const sure = element("span", { className: enough ? "badge sure" : "badge", textContent: enough ? "sure enough" : "not sure yet" });
   const said = `from ${told.ratings} ratings${told.choices ? ` and ${told.choices} choices between two` : ""}`;
-  const left = element("div", {}, element("h2", {}, "What to use ", sure), settingCards(values), element("div", { className: "actions" }, ...actions));
+  const left = element("div", {}, element("h2", {}, "What to use ", sure), settingCards(values), element("div", { className: "actions" }, ...actions), ...nextList(told));
   const right = element("div", { className: "how-sure" }, ...(typeof joint?.mean === "number" ? [gauge(joint)] : []),
     ...(joint?.why ? [element("p", { textContent: inWords(joint.why) })] : []), ...regret(joint), faint(said));
   return element("section", { className: "advice", ariaLabel: "what to use" }, left, right);
+}
+
+// What is worth making next, each a choice of all settings.
+function nextList({ next_words: words }) {
+  if (!words?.length) return [];
+  return [element("details", { className: "plain" }, element("summary", { textContent: "what is made next" }), element("ul", { className: "faint" }, ...words.map((textContent) => element("li", { textContent }))))];
 }
 
 function regret(joint) {
@@ -45,14 +49,14 @@ function gauge({ mean, low, high }) {
     Object.assign(bar, { role: "img", ariaLabel: words }), element("div", { className: "ends", ariaHidden: "true" }, ...[1, 2, 3, 4, 5].map((n) => element("span", { textContent: String(n) }))));
 }
 
-/** What matters, as far as it is known. @param {any} joint */
-export function mattersSection(joint) {
+/** What matters, as far as it is known. @param {any} told As `api/advice` has it. */
+export function mattersSection({ joint, idle = [], undecided = [] }) {
   const shares = Object.entries(joint?.matters || {}).sort(([, one], [, other]) => other - one);
   if (!shares.length) return [];
-  const words = (share) => (share >= MATTERS ? "matters" : share < IDLE ? "may not matter" : "not known yet");
+  const words = (path) => (idle.includes(path) ? "may not matter" : undecided.includes(path) ? "not known yet" : "matters");
   const rows = shares.map(([path, share]) => element("li", { title: path },
     element("span", { textContent: nameOf(path) }), element("meter", { min: 0, max: 1, value: share, ariaLabel: `${nameOf(path)} matters, with a probability of ${Math.round(share * 100)} %` }),
-    element("span", { className: "faint", textContent: `${words(share)} (${Math.round(share * 100)} %)` })));
+    element("span", { className: "faint", textContent: `${words(path)} (${Math.round(share * 100)} %)` })));
   return [element("section", {}, element("h3", { textContent: "What matters" }), element("ul", { className: "matters" }, ...rows), ...(joint.pair?.words ? [faint(joint.pair.words)] : []))];
 }
 

@@ -37,7 +37,7 @@ export class Know {
     this.costs = costsOf(made.pictures);
     if (!advice.settings.length && !advice.joint) return this.showNothing(made.total);
     const { joint } = advice;
-    const beside = [...mattersSection(joint), ...costSection(joint, (settings) => this.useInForm(settings))];
+    const beside = [...mattersSection(advice), ...costSection(joint, (settings) => this.useInForm(settings))];
     this.advice.replaceChildren(adviceCard(advice, this.actions()), element("div", { className: "charts beside" }, ...beside),
       element("div", { className: "charts" }, ...this.charts()), ...this.leftOut());
   }
@@ -51,11 +51,12 @@ export class Know {
   }
 
   actions() {
-    const { rate_next: toRate, next } = this.told, made = [];
+    const { rate_next: toRate, next, next_words: words = [], resume } = this.told, made = [];
     const add = (textContent, onclick, className = "") => made.push(element("button", { textContent, onclick, className }));
     if (toRate?.length) add(`rate these ${toRate.length}`, () => { this.studio.toRate = toRate; this.studio.go("rate", "these"); }, "main");
     else if (this.id) made.push(element("a", { className: "button main", href: "#rate/" + encodeURIComponent(this.id), textContent: "rate" }));
-    if (next) add("make these next" + nextWords(next), () => this.make(next));
+    if (resume) add("go on with the exploration", () => this.make({ resume }));
+    else if (next) add(words.length > 1 ? `make these ${words.length} next` : "make this next", () => this.make({ job: next }));
     if (Object.keys(this.values).length) {
       add("use it in the form", () => this.useInForm(this.values));
       add("as a plan file", () => this.asPlanFile());
@@ -92,8 +93,8 @@ export class Know {
     });
   }
 
-  async make(job) {
-    const item = await this.studio.ask("api/queue", { job });
+  async make(said) {
+    const item = await this.studio.ask("api/queue", said);
     if (item) this.studio.follow(item);
   }
 
@@ -135,11 +136,4 @@ export class Know {
 function keys(numbers, around) {
   const key = (className, textContent) => element("span", {}, element("i", { className }), textContent);
   return [key(numbers ? "mean" : "bar", "expected"), key(numbers ? "band" : "interval", "90 % interval"), ...(around.points.length ? [key("dot", "a rating")] : []), ...(around.costs.length > 1 ? [key("cost", "seconds a picture")] : [])];
-}
-
-// What would be made, as far as it is one list of values.
-function nextWords(job) {
-  const axes = job.learning?.axes || [];
-  const words = axes.filter((axis) => axis.path).map((axis) => `${nameOf(axis.path)} ${[axis.values].flat().map(inWords).join(", ")}`).join(" × ");
-  return words && words.length < 60 ? ": " + words : "";
 }

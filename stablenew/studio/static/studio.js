@@ -106,6 +106,7 @@ class Studio {
     if (this.view && this.view !== view) this.view.close?.();
     this.view = view;
     for (const link of byId("views").children) link.ariaCurrent = link.dataset.view === this.name ? "page" : null;
+    byId("views").querySelector("[aria-current]").scrollIntoView({ inline: "nearest", block: "nearest" }); // on a telephone they are a row that scrolls
     document.title = `${byId("views").querySelector("[aria-current]").textContent} · StableNew studio`;
     byId("view").replaceChildren(view.root);
     byId("view").className = this.name;
