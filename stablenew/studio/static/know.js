@@ -26,6 +26,7 @@ export class Know {
 
   async open(id) {
     this.id = await this.choice.choose(id);
+    this.every.parentElement.hidden = !this.id;
     await this.load();
   }
 

@@ -24,7 +24,7 @@ export class PlanChoice {
     if (id && !this.items.some((item) => item.id === id)) options.unshift(element("option", { value: id, textContent: id }));
     this.select.replaceChildren(...options);
     this.select.value = id;
-    this.select.disabled = !options.length;
+    this.root.hidden = !options.length;
     return id;
   }
 

@@ -63,7 +63,8 @@ export class Rate {
   show() {
     const { now } = this.queue, several = (now?.length || 0) > 1;
     for (const tab of this.ways.children) tab.ariaPressed = String(tab.dataset.way === this.way);
-    this.again.parentElement.hidden = this.way === "two";
+    this.again.parentElement.hidden = this.way === "two" || !this.id;
+    this.ways.hidden = !this.id && !this.these;
     this.showCount();
     this.marked = 0;
     this.fresh.clear();
