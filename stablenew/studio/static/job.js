@@ -4,6 +4,7 @@ import { inWords } from "../shared/elements.js";
 
 const KEPT = "stablenew-studio-job";
 const STAGES = ["txt2img", "img2img", "adetailer", "upscale"];
+const ASKED_ABOVE = ["prompt", "negative_prompt", "seed"];
 const RANGE = /^[-\d.]+(:[-\d.]+)+$/;
 
 export class Job {
@@ -21,7 +22,16 @@ export class Job {
     this.plain = structuredClone(plain);
     const images = this.plain.learning?.images_per_step;
     if (images !== undefined && this.plain.images_per_step === undefined) this.plain.images_per_step = images;
+    for (const name of ASKED_ABOVE) this.raise(name);
     this.keep();
+  }
+
+  // What has a place of its own in the form is not in the table of a stage.
+  raise(name) {
+    const { txt2img } = this.plain;
+    if (txt2img?.[name] === undefined) return;
+    this.plain[name] ??= txt2img[name];
+    this.set("txt2img." + name, undefined);
   }
 
   /** Give settings their values, in place of what was explored of them.
