@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -118,6 +119,7 @@ def _import_quietly(level: str) -> Any:
         from distributed import Scheduler
     except ImportError:
         raise ConfigError(NOT_INSTALLED) from None
+    warnings.filterwarnings("ignore", module="distributed")  # of packages in other versions
     for name in _LOGGERS:
         logging.getLogger(name).setLevel(level.upper())  # it may have been imported before
 

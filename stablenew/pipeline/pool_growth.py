@@ -30,24 +30,25 @@ async def growing(
     if joining is None:
         yield
         return
-    leaving = anyio.Event()
+    leaving, reading = anyio.Event(), anyio.CancelScope()
     with ungrouped():
-        async with anyio.create_task_group() as hosts, anyio.create_task_group() as reading:
+        async with anyio.create_task_group() as tasks:
 
             async def read() -> None:
-                async for backend in joining:
-                    name = pool.name_of(backend)
-                    if name is None:
-                        hosts.start_soon(_host, pool, backend, make, leaving)
-                    else:
-                        pool.may_be_back(name)
+                with reading:
+                    async for backend in joining:
+                        name = pool.name_of(backend)
+                        if name is None:
+                            tasks.start_soon(_host, pool, backend, make, leaving)
+                        else:
+                            pool.may_be_back(name)
 
-            reading.start_soon(read)
+            tasks.start_soon(read)
             try:
                 yield
             finally:
                 leaving.set()
-                reading.cancel_scope.cancel()
+                reading.cancel()
 
 
 async def _host(

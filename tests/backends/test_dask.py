@@ -256,6 +256,34 @@ async def test_a_worker_that_says_nothing_for_too_long_has_gone_away(
             await pipe.receive()
 
 
+async def test_a_worker_that_the_scheduler_has_no_more_is_left_whatever_its_connection_says() -> (
+    None
+):
+    async def call(function: str, *_: object) -> None:
+        await anyio.sleep_forever()
+
+    pipe = actor_worker.ActorPipe(call)
+    found = DaskCluster("tcp://a:1", fake)
+    found._bound["dask 1"] = cluster._Binding("tcp://gone:1", pipe)
+    async with anyio.create_task_group() as group:
+        group.start_soon(refused, pipe)
+        await anyio.wait_all_tasks_blocked()
+        found._close_gone()
+    found.close()
+
+
+async def test_a_worker_that_did_not_begin_is_tried_after_the_others() -> None:
+    found = DaskCluster("tcp://a:1", fake)
+    found._present, found._failed = {"a", "b"}, {"a"}
+    assert found._free() == "b"
+    found._bound["dask 1"] = cluster._Binding("b")
+    assert found._free() == "a"
+    found._bound["dask 2"] = cluster._Binding("a")
+    with pytest.raises(OSError, match="no worker of the cluster is free"):
+        found._free()
+    found.close()
+
+
 async def refused(pipe: Any) -> None:
     with pytest.raises(anyio.BrokenResourceError):
         await pipe.send(b"x")
@@ -292,7 +320,9 @@ async def test_a_cluster_that_cannot_be_used_is_one_line(
         monkeypatch.setattr(cluster, "version_of", version)
         async with dask_cluster(there.address, nothing) as found:
             async with open_app(Settings(out=tmp_path), backends=found.backends) as app:
-                with pytest.raises(ConfigError, match=r"^STABLENEW_URL: given 2, expected one"):
+                with pytest.raises(
+                    ConfigError, match=rf"{worker[:-4]}: STABLENEW_URL: given 2, exp"
+                ):
                     await app.pipeline.capabilities()
 
 

@@ -17,6 +17,7 @@ from stablenew.app import App, open_app
 from stablenew.backends.base import Backend, Picture, ReportProgress, StageRequest
 from stablenew.backends.fake import FAKE_CAPABILITIES
 from stablenew.config.settings import Settings
+from stablenew.errors import BackendUnavailableError
 from stablenew.events.bus import EventBus
 from stablenew.learning import step_scheduler
 from stablenew.learning.learning_events import NodeReturned, StepFinished, StepStarted
@@ -130,3 +131,10 @@ async def test_one_that_is_another_or_does_not_answer_is_told_and_left_alone(
     line = "nobody answers" if odd == "no answer" else "b: is another one than those that are there"
     assert caplog.messages[0].startswith(line)
     assert joiner.calls == []
+
+
+async def test_an_error_of_the_app_leaves_as_itself(tmp_path: Path) -> None:
+    gone = Server("http://gone", away=True, comes_back=False)
+    with pytest.raises(BackendUnavailableError, match=r"^http://gone: nobody answers$"):
+        async with growing(tmp_path / "runs", gone) as (app, _, _):
+            await app.pipeline.capabilities()

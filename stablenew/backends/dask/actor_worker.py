@@ -15,7 +15,7 @@ import anyio
 import attrs
 
 from stablenew.backends.dask.actor import BackendActor, MakeBackend
-from stablenew.errors import StableNewError
+from stablenew.errors import ConfigError
 
 LOST = (OSError, ValueError, RuntimeError, KeyError, AttributeError)
 """What Dask raises where a worker or the scheduler has gone, or our client was closed."""
@@ -127,7 +127,7 @@ async def begin_actor(
 
     Raises:
         OSError: The worker does not do it.
-        StableNewError: Its environment names no backend.
+        ConfigError: Its environment names no backend.
     """
     what = {"actor": True, "workers": [address], "pure": False}
     try:
@@ -136,8 +136,9 @@ async def begin_actor(
             call = _calls(client, address, future.key)
             await call("begin")
             return ActorWorker(ActorPipe(call), future, ended)
-    except StableNewError:
-        raise
+    except ConfigError as wrong:
+        lines = (f"dask: worker {address}: {each}" for each in wrong.problems)
+        raise ConfigError(*lines) from wrong
     except LOST as lost:
         error = lost
     raise OSError(f"{address}: {type(error).__name__}: {error}") from error

@@ -168,7 +168,7 @@ class DaskCluster:
 
         Raises:
             OSError: There is none.
-            StableNewError: The worker's environment names no backend.
+            ConfigError: The worker's environment names no backend.
         """
         client = self._client
         if client is None:
