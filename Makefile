@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Every thread that draws had a heap of its own, which keeps what was freed: half a gigabyte a worker.
 export MALLOC_ARENA_MAX := 2
 
-.PHONY: run studio test coverage test-thorough test-desktop bench lint type docs ci clean
+.PHONY: run studio test coverage test-thorough test-desktop bench lint type page-types docs ci clean
 
 run: .venv/.run
 	$(BIN)/python -m stablenew.run --pack tiny --prompt-index 1 --sweep txt2img.cfg_scale=1,3,5,8 \
@@ -67,11 +67,19 @@ lint: .venv/.dev
 type: .venv/.dev
 	$(BIN)/mypy
 
+# The page's modules as a browser sees them: the studio serves the report's as shared/.
+page-types: .venv/npm/node_modules/.bin/tsc
+	@mkdir -p .venv/page
+	@ln -sfn ../../stablenew/studio/static .venv/page/static
+	@ln -sfn ../../stablenew/report/static .venv/page/shared
+	$< --allowJs --checkJs --noEmit --preserveSymlinks --target es2022 --module es2022 \
+	    --strict false --moduleResolution bundler --lib es2023,dom,dom.iterable .venv/page/*/*.js
+
 docs: .venv/.docs
 	$(BIN)/python -m sphinx -qEW --keep-going -b html -d site/.doctrees docs site
 	@echo "site/index.html"
 
-ci: lint type docs test test-thorough test-desktop
+ci: lint type page-types docs test test-thorough test-desktop
 	$(BIN)/python scripts/check_main_job.py
 
 .venv/bin/python:
@@ -92,6 +100,11 @@ ci: lint type docs test test-thorough test-desktop
 .venv/.docs: pyproject.toml $(CONSTRAINTS) | .venv/bin/python
 	$(INSTALL) -e . --group docs
 	@touch $@ .venv/.run
+
+.venv/npm/node_modules/.bin/tsc: | .venv/bin/python
+	@command -v npm >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends npm; } || \
+	    { echo "to check the page's types, install npm"; exit 1; }
+	npm install --silent --no-audit --no-fund --prefix .venv/npm typescript@7.0.2
 
 .venv/.dev: pyproject.toml $(CONSTRAINTS) | .venv/bin/python
 	$(INSTALL) -e . --group dev
