@@ -22,7 +22,7 @@ export function heatMap(heat) {
     .map(([at, value]) => svg("text", { x: LEFT - 6, y: at + 4, "text-anchor": "end" }, short(value)));
   const middle = TOP + SIDE / 2, place = where(heat, best);
   const words = { viewBox: `0 0 ${WIDE} ${TOP + SIDE + 44}`, role: "img", class: "chart heat",
-    "aria-label": `${heat.y} and ${heat.x}: best ${best.toFixed(1)} at ${place}, worst ${Math.min(...all).toFixed(1)}` };
+    "aria-label": `${heat.y} and ${heat.x}: best ${rating(best).toFixed(1)} at ${place}, worst ${rating(Math.min(...all)).toFixed(1)}` };
   return svg("svg", words, ...cells, ...x, ...y,
     svg("text", { x: LEFT + (WIDE - LEFT - 70) / 2, y: TOP + SIDE + 38, "text-anchor": "middle", class: "title" }, heat.x),
     svg("text", { x: 12, y: middle, "text-anchor": "middle", transform: `rotate(-90 12 ${middle})`, class: "title" }, heat.y), ...legend());
@@ -32,14 +32,17 @@ function cell(heat, { mean, n, m, best, across, down, row }) {
   if (mean === null) return svg("g", {});
   const x = LEFT + across * m, y = TOP + down * row;
   const made = svg("rect", { x, y, width: across + 0.4, height: down + 0.4, class: mean === best ? "tile top" : "tile" },
-    svg("title", {}, `${heat.x} ${inWords(heat.x_values[m])}, ${heat.y} ${inWords(heat.y_values[n])}: ${mean.toFixed(1)}`));
+    svg("title", {}, `${heat.x} ${inWords(heat.x_values[m])}, ${heat.y} ${inWords(heat.y_values[n])}: ${rating(mean).toFixed(1)}`));
   made.style.fill = colour(mean);
   if (across < WRITTEN || down < 18) return made;
-  return svg("g", {}, made, svg("text", { x: x + across / 2, y: y + down / 2 + 4, "text-anchor": "middle", class: mean > WHITE ? "on dark" : "on" }, mean.toFixed(1)));
+  return svg("g", {}, made, svg("text", { x: x + across / 2, y: y + down / 2 + 4, "text-anchor": "middle", class: mean > WHITE ? "on dark" : "on" }, rating(mean).toFixed(1)));
 }
 
+// A rating lies between 1 and 5, whatever a line that is drawn on says.
+const rating = (mean) => Math.max(1, Math.min(5, mean));
+
 // One colour that gets stronger: it can be told apart without telling red from green.
-const colour = (mean) => `color-mix(in oklab, var(--high) ${Math.round(((Math.max(1, Math.min(5, mean)) - 1) / 4) * 100)}%, var(--low))`;
+const colour = (mean) => `color-mix(in oklab, var(--high) ${Math.round(((rating(mean) - 1) / 4) * 100)}%, var(--low))`;
 
 function legend() {
   const x = WIDE - 50, piece = SIDE / 40;

@@ -55,9 +55,10 @@ export class Know {
     const { rate_next: toRate, next, next_words: words = [], resume } = this.told, made = [];
     const add = (textContent, onclick, className = "") => made.push(element("button", { textContent, onclick, className }));
     if (toRate?.length) add(`rate these ${toRate.length}`, () => { this.studio.toRate = toRate; this.studio.go("rate", "these"); }, "main");
-    else if (this.id) made.push(element("a", { className: "button main", href: "#rate/" + encodeURIComponent(this.id), textContent: "rate" }));
-    if (resume) add("go on with the exploration", () => this.make({ resume }));
-    else if (next) add(words.length > 1 ? `make these ${words.length} next` : "make this next", () => this.make({ job: next }));
+    else if (this.id) made.push(element("a", { className: next || resume ? "button" : "button main", href: "#rate/" + encodeURIComponent(this.id), textContent: "rate" }));
+    const main = toRate?.length ? "" : "main";
+    if (resume) add("go on with the exploration", () => this.make({ resume }), main);
+    else if (next) add(words.length > 1 ? `make these ${words.length} next` : "make this next", () => this.make({ job: next }), main);
     if (Object.keys(this.values).length) {
       add("use it in the form", () => this.useInForm(this.values));
       add("as a plan file", () => this.asPlanFile());

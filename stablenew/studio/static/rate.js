@@ -70,6 +70,8 @@ export class Rate {
     this.fresh.clear();
     this.stage.className = "asked " + (now ? this.way : "");
     if (!now) return this.showNothing();
+    this.stage.style.setProperty("--across", String(now.length > 3 ? Math.ceil(now.length / 2) : now.length));
+    this.stage.style.setProperty("--down", String(now.length > 3 ? 2 : 1));
     this.stage.replaceChildren(...now.map((p, n) => this.picture(p, n)));
     this.mark(Math.max(0, now.findIndex((p) => !this.studio.ratings.of(p))));
     this.keys.replaceChildren(...this.buttons(several));
