@@ -87,10 +87,10 @@ async def run_plan(
 
 
 async def once_there(cluster: Processes) -> None:
-    """Wait until a cluster is whole."""
-    cluster.start()
-    with anyio.fail_after(60):
+    """Wait until a cluster is whole; on a busy machine what starts may give up before."""
+    with anyio.fail_after(300):
         while True:
+            cluster.start()
             try:
                 async with dask_cluster(cluster.address, backend_here) as found:
                     if len(found.backends) == WORKERS:
