@@ -16,6 +16,7 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio.abc import SocketAttribute
 
 from stablenew.app import App, open_app
 from stablenew.backends.base import Backend
@@ -345,16 +346,30 @@ async def test_a_worker_of_another_version_that_joins_is_told_and_gets_nothing(
     [
         ("nonsense", ConfigError, "^dask: given 'nonsense' .*expected a scheduler's address"),
         ("http://a:1", ConfigError, "^dask: given 'http://a:1' .*expected a scheduler's address"),
+        ("tcp://127.0.0.1:99999", ConfigError, "^dask: given 'tcp:.*expected a scheduler's"),
+        ("127.0.0.1:1", BackendUnavailableError, "^no Dask scheduler answers at 127.0.0.1:1$"),
         ("tcp://127.0.0.1:1", BackendUnavailableError, "^no Dask scheduler answers at tcp:"),
     ],
 )
 async def test_an_address_without_a_scheduler_is_one_line(
-    address: str, kind: type[Exception], line: str, monkeypatch: pytest.MonkeyPatch
+    address: str, kind: type[Exception], line: str
 ) -> None:
-    monkeypatch.setattr(cluster, "_CONNECTS_WITHIN", 0.2)
     with pytest.raises(kind, match=line):
         async with dask_cluster(address, fake):
             pass
+
+
+async def test_what_listens_and_is_no_scheduler_is_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cluster, "_CONNECTS_WITHIN", 0.5)
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+        address = f"tcp://127.0.0.1:{listener.extra(SocketAttribute.local_port)}"
+        with pytest.raises(
+            BackendUnavailableError, match=f"^no Dask scheduler answers at {address}$"
+        ):
+            async with dask_cluster(address, fake):
+                pass
 
 
 async def test_without_dask_the_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,8 +35,8 @@ _PACKAGE = "stablenew"
 _LOOK_EVERY = 1.0
 """Seconds between two looks at which workers there are; Dask tells only its own of that."""
 
-_ANSWERS_WITHIN = 10.0
-_CONNECTS_WITHIN = 5.0
+_ANSWERS_WITHIN = 30.0
+_CONNECTS_WITHIN = 10.0
 _CLOSED_WITHIN = 2.0
 _LONGEST_PAUSE = 10.0
 """Seconds, like those above, between two looks for a scheduler that went away."""
@@ -92,6 +92,7 @@ class DaskCluster:
         client: Any = None
         try:
             with anyio.fail_after(_CONNECTS_WITHIN):  # what is no scheduler may say nothing
+                await _see_that_somebody_listens(self._address)
                 client = make(
                     self._address,
                     asynchronous=True,
@@ -103,7 +104,7 @@ class DaskCluster:
         except BaseException as error:
             if client is not None:
                 await _closed(client)
-            if isinstance(error, ValueError):
+            if isinstance(error, (ValueError, OverflowError)):  # the latter of a port
                 expected = "expected a scheduler's address: tcp://host:8786"
                 raise ConfigError(f"dask: given {self._address!r} ({error}), {expected}") from error
             if isinstance(error, (OSError, ImportError)):  # the latter from what is no Dask
@@ -271,6 +272,21 @@ class DaskCluster:
                 line = f"worker {address} has {_PACKAGE} {found}; expected {expected}"
                 wrong[address] = "" if same else line
         return wrong
+
+
+async def _see_that_somebody_listens(address: str) -> None:
+    """Try an address once: Dask tries it for as long as it may, whatever it hears.
+
+    Raises:
+        ValueError: It is no address.
+        OSError: Nobody does.
+    """
+    from distributed.comm.addressing import get_address_host_port, parse_address
+
+    host, port = get_address_host_port(address)
+    if parse_address(address)[0] in ("tcp", "tls"):
+        async with await anyio.connect_tcp(host, port):
+            pass
 
 
 async def _closed(client: Any) -> None:
