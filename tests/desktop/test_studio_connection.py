@@ -76,6 +76,14 @@ def test_what_was_rated_without_a_cable_is_said_once_it_is_back(
     assert len(list(threaded.runs.glob("*/feedback.jsonl"))) == 1
 
 
+def test_a_tab_tries_again_after_an_answer_that_is_no_stream(tab: Page) -> None:
+    tab.route("**/api/events*", lambda route: route.fulfill(status=503, body="a proxy: no gateway"))
+    tab.reload()
+    says(tab, "#connection", "the studio does not answer: waiting for it")
+    tab.unroute("**/api/events*")
+    tab.locator("#connection", has_not_text="waiting").wait_for(state="attached")
+
+
 def test_each_view_is_what_it_was_after_a_reload_in_the_middle_of_a_plan(
     threaded: Threaded, tab: Page
 ) -> None:
