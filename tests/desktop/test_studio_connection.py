@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Route
 
 from tests.desktop.driving import told
 from tests.desktop.studio_window import StudioProgram, Threaded, ask_for, made, opened, says, view
@@ -82,6 +82,23 @@ def test_a_tab_tries_again_after_an_answer_that_is_no_stream(tab: Page) -> None:
     says(tab, "#connection", "the studio does not answer: waiting for it")
     tab.unroute("**/api/events*")
     tab.locator("#connection", has_not_text="waiting").wait_for(state="attached")
+
+
+def test_a_view_that_is_asked_for_while_the_page_starts_is_opened_once(tab: Page) -> None:
+    held: list[Route] = []
+    tab.route("**/api/state", lambda route: held.append(route))
+    tab.reload()
+    asked = """async () => {
+        const asked = [], before = window.fetch;
+        window.fetch = (address) => { asked.push(address); return before(address); };
+        location.hash = "use";
+        await new Promise(requestAnimationFrame);
+        window.fetch = before;
+        return asked;
+    }"""
+    assert tab.evaluate(asked) == []
+    held[0].continue_()
+    tab.locator("#view.use .nothing").wait_for()
 
 
 def test_each_view_is_what_it_was_after_a_reload_in_the_middle_of_a_plan(

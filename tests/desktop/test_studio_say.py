@@ -52,10 +52,12 @@ def test_a_plan_file_that_is_dropped_onto_any_view_fills_the_form(
     tab: Page, tmp_path: Path
 ) -> None:
     view(tab, "back")
+    tab.evaluate("addEventListener('drop', (event) => { window.kept = event.defaultPrevented })")
     drop(tab, tmp_path / "fox.toml", PLAN, x=600, y=20)  # the head of the page
     says(tab, ".say .count", "3 pictures")
     assert tab.locator(".prompts textarea").input_value() == "a fox at night"
     assert tab.locator("#server").input_value() == "fake"
+    assert tab.evaluate("window.kept")  # else a browser shows the file in place of the page
     chips = tab.locator("[data-path='txt2img.cfg_scale'] .chip").all_inner_texts()
     assert chips == ["2 ✕", "4 ✕", "9 ✕"]
 

@@ -51,11 +51,11 @@ class Studio {
     this.keys = new KeyList();
     document.body.append(this.keys.dialog);
     byId("help").onclick = () => this.keys.show(this.name);
-    addEventListener("hashchange", () => this.route());
     document.addEventListener("keydown", (event) => this.pressed(event, names));
     document.addEventListener("dragover", (event) => holdsFiles(event) && event.preventDefault());
     document.addEventListener("drop", (event) => this.drop(event));
     await this.connect();
+    addEventListener("hashchange", () => this.route()); // not before: a view would be opened twice, and lose a key
     this.route();
   }
 
