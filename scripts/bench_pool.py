@@ -6,9 +6,12 @@ Prints
 - the speed-up of a plan on 1, 2, 4, 8 and 32 servers that take 200 ms for a picture, beside as
   many times one server, and beside bare sockets that only ask and read in the same run; the time of
   our own that a picture takes, in the loop and in all threads; and how late the loop's heartbeat
-  is. The servers are one other process.
+  is. The servers are one other process;
+- the speed-up of a plan of the embedded model on 1, 2, … processes (`--workers`), beside as many
+  bare processes that only draw, at the same time: no plan can be quicker on these cores.
 
 Usage: bench_pool.py [--nodes 1000] [--steps 1000000] [--servers 1,2,4,8,32] [--pictures 20]
+    [--workers 1,2]
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ from simulated_pool import counted, large
 
 from stablenew.app import open_app
 from stablenew.backends.fake import Behaviour, FakeBackend
+from stablenew.cli.workers import worker_backends
 from stablenew.config.pipeline_config import PipelineConfig
 from stablenew.config.settings import Settings
 from stablenew.learning.learning_plan import LearningPlan
@@ -221,6 +225,63 @@ def speed(counts: list[int], each: int, *, over_http: bool) -> None:
             )
 
 
+DRAW = """
+import sys
+from stablenew.backends.embedded.model import Drawing, Model
+model, what = Model(), dict(negative_prompt="", seed=1, steps=20, cfg_scale=4.0)
+sys.stdin.readline()
+for number in range(int(sys.argv[1])):
+    model.txt2img(Drawing(prompt="a cat", sampler_name="Euler", scheduler="Automatic", **what),
+                  lambda *_: None)
+"""
+"""Draws some pictures when a line arrives."""
+
+
+def bare_drawing(count: int, each: int) -> float:
+    """Return the seconds that some processes take to draw, each as many pictures, at once."""
+    words = [sys.executable, "-c", DRAW, str(each)]
+    environ = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    drawing = [
+        subprocess.Popen(words, stdin=subprocess.PIPE, env=environ, cwd=ROOT) for _ in range(count)
+    ]
+    time.sleep(2)  # until all have their weights
+    before = time.perf_counter()
+    for process in drawing:
+        process.communicate(b"\n")
+    return time.perf_counter() - before
+
+
+async def draw_plan(count: int, pictures: int) -> float:
+    """Return the seconds that a plan takes on some processes of the embedded model."""
+    plan = LearningPlan(
+        target_variable="txt2img.cfg_scale", sweep_values=[1 + n / 100 for n in range(pictures)]
+    )
+    config = PipelineConfig.from_dict({"txt2img": {"prompt": "a cat", "seed": 1, "steps": 20}})
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(out=Path(folder), learning_enabled=True, reuse=False)
+        async with open_app(settings, backends=worker_backends(count)) as app:
+            await app.pipeline.capabilities()
+            before = time.perf_counter()
+            result = await app.learning.run_learning_plan(plan, config)
+            assert result.success, result.summary
+            return time.perf_counter() - before
+
+
+def workers(counts: list[int], each: int) -> None:
+    """Say how much sooner a plan is done on several processes of the embedded model."""
+    print(f"processes of the embedded model, {each} pictures of 20 steps for each:")
+    alone = floor_alone = None
+    for count in counts:
+        took, floor = anyio.run(draw_plan, count, each * count), bare_drawing(count, each)
+        alone, floor_alone = alone or took, floor_alone or floor
+        print(
+            f"  {count}: {count * alone / took:.2f} × as quick as one (bare processes"
+            f" {count * floor_alone / floor:.2f}); {floor / took:.2f} of bare drawing;"
+            f" load {os.getloadavg()[0]:.1f}",
+            flush=True,
+        )
+
+
 def main() -> None:
     if sys.argv[1:2] == ["--serve"]:
         serve(int(sys.argv[2]))
@@ -230,6 +291,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1_000_000)
     parser.add_argument("--servers", default="1,2,4,8,32")
     parser.add_argument("--pictures", type=int, default=20)
+    parser.add_argument("--workers", default="1,2")
     flags = parser.parse_args()
     print(f"load: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     simulate(flags.nodes, flags.steps)
@@ -237,6 +299,7 @@ def main() -> None:
     counts = [int(each) for each in flags.servers.split(",")]
     speed(counts, flags.pictures, over_http=False)
     speed(counts, flags.pictures, over_http=True)
+    workers([int(each) for each in flags.workers.split(",")], flags.pictures)
 
 
 if __name__ == "__main__":
