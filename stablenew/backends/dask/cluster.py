@@ -104,7 +104,7 @@ class DaskCluster:
         except BaseException as error:
             if client is not None:
                 await _closed(client)
-            if isinstance(error, (ValueError, OverflowError)):  # the latter of a port
+            if isinstance(error, ValueError):
                 expected = "expected a scheduler's address: tcp://host:8786"
                 raise ConfigError(f"dask: given {self._address!r} ({error}), {expected}") from error
             if isinstance(error, (OSError, ImportError)):  # the latter from what is no Dask
@@ -284,6 +284,8 @@ async def _see_that_somebody_listens(address: str) -> None:
     from distributed.comm.addressing import get_address_host_port, parse_address
 
     host, port = get_address_host_port(address)
+    if not 0 < port < 1 << 16:
+        raise ValueError(f"there is no port {port}")
     if parse_address(address)[0] in ("tcp", "tls"):
         async with await anyio.connect_tcp(host, port):
             pass
