@@ -159,6 +159,7 @@ async def run_studio(asked: Asked, stops: Stopping) -> ExitCode:
             beside.start_soon(stops.watch, stopped.set)
             beside.start_soon(studio.run)
             beside.start_soon(_tell, asked, access, listening)
+            beside.start_soon(_tell_queue, studio)
             async with anyio.create_task_group() as serving:
                 serving.start_soon(partial(server.serve, sockets=[listening]))
                 await stopped.wait()
@@ -199,3 +200,12 @@ async def _tell(asked: Asked, access: Access, listening: socket.socket) -> None:
         opened = await anyio.to_thread.run_sync(webbrowser.open, address, abandon_on_cancel=True)
         if not opened:
             say("no browser here; open that address", err=True)
+
+
+async def _tell_queue(studio: Studio) -> None:
+    """Say what there is to say of the queue that an earlier studio left."""
+    await studio.queue.restored.wait()
+    for note in studio.queue.notes:
+        say(note, err=True)
+    if studio.queue.held:
+        say("the queue waits until you resume or start it in the window", err=True)

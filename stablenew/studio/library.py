@@ -17,13 +17,13 @@ import msgspec
 
 from stablenew.controller.marker import is_held
 from stablenew.errors import ConfigError
-from stablenew.learning.feedback_reader import FEEDBACK_FILE, OLDER_FILE, Rating, read_feedback
+from stablenew.learning.feedback_reader import FEEDBACK_FILE, OLDER_FILE, read_feedback
 from stablenew.learning.gallery import PLAN_FILE
 from stablenew.pipeline.run_metadata import METADATA_FILE, final_outputs
 from stablenew.storage.record_reader import NOT_JSON
 from stablenew.studio.answers import NotThereError
-from stablenew.studio.pictures import THUMBNAILS
 from stablenew.studio.run_index import PictureRow, RunIndex, RunRow
+from stablenew.studio.run_shapes import Run, either_of, picture_of, steps_of, tags_of, title_of
 
 _COVERS = 4
 
@@ -32,7 +32,6 @@ _READ = 1_000
 
 _FILES = (METADATA_FILE, FEEDBACK_FILE, OLDER_FILE)
 
-Key = tuple[str, str]
 Place = tuple[str, str, int]
 """Where a picture is: its owner, its run, which of that."""
 
@@ -54,17 +53,6 @@ class Asked:
     tag: str = ""
     rating: int = 0
     plan: str = ""
-
-
-@attrs.frozen(kw_only=True)
-class Run:
-    """What is known of a run: its metadata, and what was said of its pictures."""
-
-    id: str
-    owner: str
-    metadata: Mapping[str, Any]
-    ratings: Mapping[Key, Rating]
-    pictures: tuple[dict[str, Any], ...]
 
 
 class Library:
@@ -106,7 +94,7 @@ class Library:
             ratings = (
                 read_feedback(self._out, run_ids=[name], report=report).ratings if rated else {}
             )
-            pictures = tuple(_picture(data, name, owner, each, ratings) for each in outputs)
+            pictures = tuple(picture_of(data, name, owner, each, ratings) for each in outputs)
         except (OSError, *NOT_JSON, KeyError, TypeError, AttributeError, ConfigError):
             return None
         slim = {key: data.get(key) for key in ("timestamp", "outcome", "backend", "metadata")}
@@ -120,7 +108,7 @@ class Library:
         run = self._read(name, "", stamp)
         told = run.metadata if run is not None else {}
         tags = self._word(
-            "" if run is None else " ".join(f"{k}={v}" for k, v in _tags(run).items())
+            "" if run is None else " ".join(f"{k}={v}" for k, v in tags_of(run).items())
         )
         pictures = tuple(
             PictureRow(
@@ -164,18 +152,18 @@ class Library:
         read = self._first(owner, runs)
         pictures = [each for run in read for each in run.pictures]
         first: Mapping[str, Any] = pictures[0]["settings"] if pictures else {}
-        tags = _tags(read[0]) if read else {}
+        tags = tags_of(read[0]) if read else {}
         config = (plan or {}).get("config") or {}
         prompt = first.get("prompt") or (config.get("txt2img") or {}).get("prompt") or ""
         return {
             "id": owner,
             "kind": "plan" if plan is not None or problem else "run",
-            "created_at": _either("created_at", plan, "timestamp", read),
-            "title": _title(plan, tags) or str(prompt)[:80] or owner,
+            "created_at": either_of("created_at", plan, "timestamp", read),
+            "title": title_of(plan, tags) or str(prompt)[:80] or owner,
             "prompt": prompt,
             "model": first.get("model"),
-            "backend": _either("backend", plan, "backend", read),
-            "steps": _steps(plan) if plan else len(runs),
+            "backend": either_of("backend", plan, "backend", read),
+            "steps": steps_of(plan) if plan else len(runs),
             "tags": tags,
             "problem": problem,
             "covers": [each["thumb"] for each in pictures[:_COVERS]],
@@ -304,69 +292,6 @@ class Library:
             if each["image_id"] == image_id:
                 return each
         raise NotThereError(f"no picture {run_id[:100]}/{image_id[:100]}")
-
-
-_OURS = frozenset(
-    ("run_type", "plan_id", "step_index", "stage", "variable_name", "variable_value", "varied")
-)
-
-
-def _tags(run: Run) -> dict[str, Any]:
-    """Return what a person tagged a run with."""
-    tags = run.metadata.get("metadata") or {}
-    return {name: value for name, value in tags.items() if name not in _OURS}
-
-
-def _picture(
-    data: Mapping[str, Any],
-    run_id: str,
-    owner: str,
-    output: Mapping[str, Any],
-    ratings: Mapping[Key, Rating],
-) -> dict[str, Any]:
-    image_id, path = str(output["image_id"]), str(output["path"])
-    made_in, _, _ = path.partition("/")
-    said = ratings.get((run_id, image_id))
-    thumb = f"{THUMBNAILS}/{made_in}/{Path(path).stem}.jpg"
-    return {
-        "run_id": run_id,
-        "image_id": image_id,
-        "plan_id": None if owner == run_id else owner,
-        "url": f"files/{path}",
-        "thumb": thumb,
-        "width": output["width"],
-        "height": output["height"],
-        "varied": (data.get("metadata") or {}).get("varied") or {},
-        "settings": output.get("settings") or {},
-        "seconds": output.get("seconds") or 0.0,
-        "blank": bool(output.get("blank")),
-        "reused_from": output.get("reused_from"),
-        "warnings": list(output.get("warnings") or ()),
-        "rating": said.rating if said else None,
-        "notes": said.notes if said else None,
-    }
-
-
-def _steps(plan: Mapping[str, Any]) -> int:
-    """Return how many steps a plan has, at a glance."""
-    told = plan["plan"]
-    total = 1
-    for axis in told.get("axes") or ():
-        total *= max(1, len(axis.get("values") or axis.get("choices") or (1,)))
-    total = min(total, told.get("sample") or total, plan.get("max_steps") or total)
-    return int(len(told["first"]) if told.get("first") else total)
-
-
-def _title(plan: Mapping[str, Any] | None, tags: Mapping[str, Any]) -> str:
-    name = tags.get("experiment_name")
-    axes = ((plan or {}).get("plan") or {}).get("axes") or ()
-    varied = " × ".join(str(axis.get("path") or axis.get("name") or "") for axis in axes)
-    return f"{name}: {varied}" if name and varied else str(name or varied)
-
-
-def _either(of_plan: str, plan: Mapping[str, Any] | None, of_run: str, runs: list[Run]) -> Any:
-    """Return what a plan's file says, or else the first of its runs."""
-    return (plan or {}).get(of_plan) or (runs[0].metadata.get(of_run) if runs else None)
 
 
 def _fits_picture(asked: Asked, owner: str, row: RunRow, picture: PictureRow) -> bool:

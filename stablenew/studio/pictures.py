@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -17,6 +23,9 @@ SIDE = 256
 
 _AT_ONCE = 1
 """Thumbnails that are made at once: the plan under way keeps a core."""
+
+_LOWER = 10
+"""By how much the thread that makes them gives way."""
 
 _FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,120}")
 _NAME = re.compile(r"[^/\\\0]{1,200}\.(?:png|jpe?g|webp)", re.IGNORECASE)
@@ -47,7 +56,7 @@ class Thumbnails:
 
     def __init__(self, out: Path) -> None:
         self._out = out
-        self._making = anyio.CapacityLimiter(_AT_ONCE)
+        self._making = ThreadPoolExecutor(_AT_ONCE, "thumbnails", _give_way)
         self._looking = anyio.CapacityLimiter(2)
 
     async def get(self, run_id: str, image_id: str) -> Path | bytes:
@@ -62,9 +71,13 @@ class Thumbnails:
         source, target, there = found
         if there:
             return target
-        return await anyio.to_thread.run_sync(
-            _made, source, target, limiter=self._making, abandon_on_cancel=True
-        )
+        # One that is not waited for any more, of a tab that was closed, is not begun.
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._making, _made, source, target)
+
+    def close(self) -> None:
+        """Make no more."""
+        self._making.shutdown(wait=False, cancel_futures=True)
 
     def _find(self, run_id: str, image_id: str) -> tuple[Path, Path, bool]:
         if not _FOLDER.fullmatch(run_id) or not _IMAGE.fullmatch(image_id):
@@ -78,6 +91,14 @@ class Thumbnails:
                 inside = kept.is_relative_to(self._out.resolve())
                 return source, target, inside and _is_newer(kept, source)
         raise NotThereError(f"no picture {run_id}/{image_id}")
+
+
+def _give_way() -> None:
+    """Have the thread that makes thumbnails wait for every other one: the loop, the model."""
+    if sys.platform == "linux":  # elsewhere that would be the whole process
+        with suppress(OSError):
+            own = os.getpriority(os.PRIO_PROCESS, 0)
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(19, own + _LOWER))
 
 
 def _is_newer(target: Path, source: Path) -> bool:

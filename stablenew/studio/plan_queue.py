@@ -49,6 +49,7 @@ class PlanQueue:
 
     Attributes:
         held: Whether what waits does not start by itself, because something was interrupted.
+        restored: Set once what an earlier studio left is taken up.
     """
 
     def __init__(self, host: App, feed: Feed, servers: Servers, draft: Draft) -> None:
@@ -66,7 +67,7 @@ class PlanQueue:
         self._awaited = AwaitedRatings()
         self._app: App | None = None
         self._news = anyio.Event()
-        self._restored = anyio.Event()
+        self.restored = anyio.Event()
         self._keeping = anyio.Lock()
         self._closing = False
 
@@ -113,7 +114,7 @@ class PlanQueue:
         taken = [int(e.id[1:]) for e in self.items if e.id[1:].isdecimal()]
         self._numbers = count(max(taken, default=0) + 1)
         self.held = bool(self._interrupted)
-        self._restored.set()
+        self.restored.set()
         if self.items:
             await self._changed()
 
@@ -123,7 +124,7 @@ class PlanQueue:
         Raises:
             NotNowError: That plan is in the queue already, or the studio ends.
         """
-        await self._restored.wait()
+        await self.restored.wait()
         if self._closing:
             raise NotNowError("the studio ends")
         if job.resumed is not None:

@@ -114,5 +114,5 @@ class QueueFile:
             return
 
     def _note(self, line: str) -> None:
-        logger.warning("%s", line)
+        logger.info("%s", line)
         self.notes.append(line)

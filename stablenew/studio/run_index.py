@@ -32,6 +32,9 @@ T = TypeVar("T")
 _AT_ONCE = 2_000
 """Folders that one look reads at the most."""
 
+_ODD = 500
+"""Folders that are neither run nor plan so far, the newest, at which each look looks again."""
+
 _SURE = 2_000_000_000
 """Nanoseconds after which a folder's time tells whether something came: clocks tick coarsely."""
 
@@ -104,6 +107,7 @@ class RunIndex:
         self._rows: dict[str, RunRow] = {}
         self._unplaced: dict[str, None] = {}
         self._unread: dict[str, None] = {}
+        self._odd: set[str] = set()
         self._absent: set[str] = set()
         self._changed: set[str] = set()
         self._to_sweep: list[str] = []
@@ -115,8 +119,7 @@ class RunIndex:
     def progress(self) -> dict[str, int] | None:
         """How many runs are known of how many; None where all are."""
         with self._lock:
-            more = len(self._unread)
-            more += len(self._unplaced) if len(self._unplaced) > _AT_ONCE else 0
+            more = len(self._unread) + len(self._unplaced)
             return {"done": len(self._rows), "of": len(self._rows) + more} if more else None
 
     def look(self) -> None:
@@ -130,6 +133,9 @@ class RunIndex:
                 self._looked_at = changed_at if sure else -1
                 ended = time.monotonic()
                 self._not_before = ended + (ended - started) / _SHARE
+            odd = sorted(self._odd)[-_ODD:]
+            self._odd.difference_update(odd)
+            self._unplaced |= dict.fromkeys(odd)
             self._place_some(_AT_ONCE)
             while self._changed:
                 name = self._changed.pop()
@@ -216,7 +222,7 @@ class RunIndex:
         except OSError:
             names = set()
         if gone := self._names - names:
-            self._owners, self._order, self._unplaced = {}, [], {}
+            self._owners, self._order, self._unplaced, self._odd = {}, [], {}, set()
             for name in gone:
                 self._rows.pop(name, None)
                 self._unread.pop(name, None)
@@ -231,17 +237,18 @@ class RunIndex:
                 self._unplaced[name] = None
 
     def _place_some(self, most: int) -> None:
-        """Take up folders that are no plan's runs, the newest first: plans, single runs, others."""
-        for name in sorted(self._unplaced, reverse=True)[:most]:
+        """Take up folders that are no plan's runs, the newest first."""
+        for _ in range(min(most, len(self._unplaced))):
+            name, _ = self._unplaced.popitem()
             folder = self._out / name
             if name in self._owners:
-                del self._unplaced[name]
-            elif (folder / PLAN_FILE).exists():
+                continue
+            if (folder / PLAN_FILE).exists():
                 self._place(name, None)
-                del self._unplaced[name]
             elif (folder / METADATA_FILE).exists():
                 self._place(name, name)
-                del self._unplaced[name]
+            else:
+                self._odd.add(name)
 
     def _place(self, owner: str, name: str | None) -> None:
         if owner not in self._owners:

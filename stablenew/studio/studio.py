@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import closing
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ class Studio:
 
     async def run(self) -> None:
         """Do what there is to do, for ever: the plans of the queue."""
-        with self.feed.hearing(self.app):
+        with self.feed.hearing(self.app), closing(self.thumbnails):
             await self.queue.restore(self._is_done)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._keep_index)

@@ -17,6 +17,7 @@ import pytest
 from stablenew.errors import ConfigError
 from stablenew.studio import command
 from stablenew.studio.command import bound, read_studio
+from tests.studio.serving import served
 
 
 def test_a_port_in_use_is_passed_by_unless_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,6 +45,21 @@ def test_several_servers_are_named_by_several_urls() -> None:
     settings = read_studio(urls, {}).settings
     assert settings.urls == ("http://127.0.0.1:7860", "http://box:8188")
     assert read_studio([], {}).settings.backend == "embedded"
+
+
+async def test_what_an_earlier_studio_left_is_said_in_the_terminal(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (runs / ".studio").mkdir(parents=True)
+    (runs / ".studio" / "queue.json").write_text("{")
+    async with served(runs) as studio:
+        await command._tell_queue(studio.studio)
+        studio.studio.queue.held = True
+        await command._tell_queue(studio.studio)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3
+    assert lines[0].endswith("put aside as queue.broken-1.json")
+    assert "resume or start it" in lines[2]
 
 
 PROGRAM = "import sys; from stablenew.run import command; sys.exit(command())"

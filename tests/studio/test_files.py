@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
+from stablenew.studio import pictures
 from tests.studio.serving import Served, served
 
 RUN = "20260101T000000-000000-aaaaaa"
@@ -83,3 +88,24 @@ async def thumbnail(studio: Served) -> tuple[int, int]:
     answer = await studio.client.get(f"thumbnails/{RUN}/txt2img_1.jpg")
     assert answer.headers["content-type"] == "image/jpeg"
     return Image.open(BytesIO(answer.content)).size
+
+
+async def test_the_thread_that_makes_thumbnails_gives_way(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def priority() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    there: list[int] = []
+
+    def made(source: Path, target: Path) -> bytes:
+        there.append(priority())
+        return b"a thumbnail"
+
+    monkeypatch.setattr(pictures, "_made", made)
+    picture(runs / RUN / "txt2img_1.png")
+    async with served(runs) as studio:
+        answer = await studio.client.get(f"thumbnails/{RUN}/txt2img_1.jpg")
+        assert answer.content == b"a thumbnail"
+        lower = 10 if sys.platform == "linux" else 0  # elsewhere that is the whole process
+        assert there == [min(19, priority() + lower)]

@@ -85,7 +85,7 @@ def every_route(studio: Served) -> list[tuple[str, str]]:
 async def test_nothing_is_changed_by_get_nor_by_a_form(runs: Path) -> None:
     async with served(runs) as studio:
         gets = {path for path, method in every_route(studio) if method == "GET"}
-        await studio.studio.queue._restored.wait()
+        await studio.studio.queue.restored.wait()
         before = sorted(runs.rglob("*"))
         for path in gets - {"/api/events"}:
             await studio.client.get(path)

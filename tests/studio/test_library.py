@@ -125,6 +125,23 @@ def test_a_look_at_what_did_not_change_reads_nothing(
     assert looks == ["20260103T000000-a"], "what was rated here, say"
 
 
+def test_folders_of_something_else_keep_nobody_busy(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_index, "_AT_ONCE", 20)
+    monkeypatch.setattr(run_index, "_ODD", 3)
+    for number in range(50):
+        (runs / f"holiday {number}").mkdir(parents=True)
+    made(runs, "20260101T000000-a")
+    library = Library(runs)
+    library.index.look()
+    for _ in range(60):
+        if not library.index.go_on():
+            break
+    assert library.index.progress is None
+    assert found(library) == ["20260101T000000-a"]
+
+
 async def test_of_very_much_the_newest_is_known_first_and_the_rest_later(
     runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

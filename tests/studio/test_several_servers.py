@@ -99,3 +99,7 @@ async def test_processes_of_the_embedded_model_share_a_plan(
         for wrong in ({**job, "workers": 0}, {**SWEEP, "workers": 2}):
             told = await studio.post("api/dry-run", {"job": wrong})
             assert "workers" in [each["field"] for each in told["errors"]], told["errors"]
+        # A cluster would run what it is sent, and nobody named it here.
+        elsewhere = {**SHARED, "dask": "tcp://evil.example:8786"}
+        told = await studio.post("api/dry-run", {"job": elsewhere})
+        assert [each["field"] for each in told["errors"]] == ["dask"]
