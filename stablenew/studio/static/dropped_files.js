@@ -44,7 +44,7 @@ export class DroppedFiles {
   }
 
   takeWorkflow(name, workflow) {
-    this.say.job.set("workflow", workflow);
+    this.say.workflow.choose(workflow);
     this.tell(`${name}: a workflow of ComfyUI`);
   }
 

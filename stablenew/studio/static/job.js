@@ -12,7 +12,7 @@ export class Job {
   constructor(plain) {
     this.isKept = !plain;
     /** @type {any} */
-    this.plain = plain ? structuredClone(plain) : { prompt: "", images_per_step: 1 };
+    this.plain = plain ? structuredClone(plain) : { images_per_step: 1 };
     if (plain) return;
     try { this.plain = JSON.parse(localStorage.getItem(KEPT) || "null") || this.plain; } catch { /* nothing kept */ }
   }

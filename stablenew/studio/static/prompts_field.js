@@ -4,6 +4,7 @@ import { choices, element } from "../shared/elements.js";
 import { get, inPath } from "./server.js";
 
 const PREVIEW = 5; // prompts of a pack that are shown
+const EXAMPLE = "penguin in the snow, night";
 
 export class PromptsField {
   /** @param {import("./job.js").Job} job @param {{ changed: () => void, draw: () => void, pick: () => void, attempt: (work: () => any) => any }} does */
@@ -30,7 +31,7 @@ export class PromptsField {
 
   draw() {
     const given = this.job.get("prompt"), all = Array.isArray(given) ? given : [given ?? ""], packed = this.job.get("pack");
-    const area = (text, n) => element("textarea", { rows: 2, value: text, ariaLabel: all.length > 1 ? `prompt ${n + 1}` : "prompt", placeholder: packed ? "from the pack" : "penguin in the snow, night", dir: "auto", oninput: (event) => this.put(n, event.target.value) });
+    const area = (text, n) => element("textarea", { rows: 2, value: text, ariaLabel: all.length > 1 ? `prompt ${n + 1}` : "prompt", placeholder: packed ? "from the pack" : EXAMPLE, dir: "auto", oninput: (event) => this.put(n, event.target.value) });
     const not = element("input", { value: this.job.get("negative_prompt") ?? "", ariaLabel: "negative prompt", placeholder: "what it should not show", dir: "auto", oninput: (event) => { this.job.set("negative_prompt", event.target.value || undefined); this.does.changed(); } });
     const more = element("button", { textContent: "another prompt", onclick: () => { this.job.set("prompt", [...all, ""]); this.job.set("compare_prompts", true); this.does.draw(); this.prompts.querySelectorAll("textarea")[all.length].focus(); } });
     const less = element("button", { textContent: "one less", onclick: () => this.drop(all) });
@@ -39,6 +40,14 @@ export class PromptsField {
     if (packed && !this.packs.some(({ name }) => name === packed)) this.pack.append(...choices([[packed, packed]]));
     this.pack.value = packed || "";
     this.does.attempt(() => this.drawPack(packed));
+  }
+
+  /** What is meant where nothing is typed: a workflow has a prompt of its own.
+   * @param {string} own @param {string} not */
+  hint(own, not) {
+    const area = this.prompts.querySelector("textarea");
+    if (area) area.placeholder = own || (this.job.get("pack") ? "from the pack" : EXAMPLE);
+    this.prompts.querySelector("input").placeholder = not || "what it should not show";
   }
 
   put(n, text) {

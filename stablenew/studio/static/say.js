@@ -22,7 +22,7 @@ export class Say {
     this.servers = new ServersField(studio, this.job, (refresh = "") => studio.attempt(() => this.load(refresh)));
     this.prompts = new PromptsField(this.job, { changed, draw, pick: () => this.dropped.input.click(), attempt: (work) => studio.attempt(work) });
     this.more = new MoreAxes(this.job, { changed, draw });
-    this.workflow = new WorkflowField(this.job, { changed, draw });
+    this.workflow = new WorkflowField(this.job, { changed, draw, chosen: () => this.chooseComfyui(), prompts: (own, not) => this.prompts.hint(own, not) });
     this.top = element("div", { className: "fields" });
     this.stages = element("div", { className: "stages" });
     const many = element("fieldset", {}, element("legend", { textContent: "how many" }), this.top, this.more.root);
@@ -81,6 +81,13 @@ export class Say {
     this.stages.replaceChildren(...(given ? [] : this.form_?.stages || []).map((stage) => this.stage(stage)));
     this.studio.attempt(() => this.workflow.draw(this.servers.id));
     this.dry.soon();
+  }
+
+  // A workflow is run by a ComfyUI: one that is known is taken.
+  chooseComfyui() {
+    const { servers } = this.studio.state, is = (id) => servers.find((each) => each.id === id)?.backend === "comfyui";
+    const found = is(this.servers.id) ? null : servers.find((each) => each.backend === "comfyui");
+    if (found) this.servers.choose(found.id); else this.draw();
   }
 
   drawTop() {

@@ -5,7 +5,9 @@ import { formField } from "./form_field.js";
 import { get } from "./server.js";
 
 export class WorkflowField {
-  /** @param {import("./job.js").Job} job @param {{ changed: () => void, draw: () => void }} does */
+  /** @param {import("./job.js").Job} job
+   * @param {{ changed: () => void, draw: () => void, chosen: () => void, prompts: (own: string, not: string) => void }} does
+   *   `chosen`: a workflow is meant now; `prompts`: what it says itself. */
   constructor(job, does) {
     this.job = job;
     this.does = does;
@@ -24,7 +26,8 @@ export class WorkflowField {
   choose(workflow) {
     this.job.set("workflow", workflow || undefined);
     for (const name of ["output", "inputs"]) this.job.set(name, undefined);
-    this.does.draw();
+    if (!this.job.get("prompt")) this.job.set("prompt", undefined); // its own is meant, and not none
+    if (workflow) this.does.chosen(); else this.does.draw();
   }
 
   /** Show what there is; whether the job is one of a workflow. @param {string} server */
@@ -35,7 +38,7 @@ export class WorkflowField {
     if (chosen && !this.workflows.some((each) => each.workflow === chosen)) this.select.append(...choices([[chosen, chosen]]));
     this.select.value = chosen || "";
     this.outputs.hidden = this.groups.hidden = this.notes.hidden = !chosen;
-    if (!chosen) return;
+    if (!chosen) { this.does.prompts("", ""); return; }
     const form = await get("api/workflow-form", { workflow: chosen, server, output: this.job.get("output") });
     if (this.job.get("workflow") !== chosen) return;
     const outputs = form.outputs || [];
@@ -44,6 +47,8 @@ export class WorkflowField {
     this.output.value = this.job.get("output") ?? form.output ?? "";
     this.notes.replaceChildren(...(form.notes || []).map((textContent) => element("p", { textContent })));
     this.groups.replaceChildren(...form.groups.map((group) => this.group(group)));
+    if (!this.groups.querySelector("details[open]")) this.groups.querySelector("details:not([hidden])")?.setAttribute("open", "");
+    this.does.prompts(form.prompt || "", form.negative_prompt || "");
   }
 
   // What the prompt, the seed and the picture are put into is not asked for twice.
