@@ -13,6 +13,7 @@ export class PromptsField {
     this.does = does;
     /** @type {{ name: string, prompts: number, problem: string | null }[]} */
     this.packs = [];
+    this.own = this.not = ""; // of a workflow
     this.prompts = element("div", { className: "prompts" });
     this.pack = element("select", { id: "pack", onchange: () => this.choosePack(this.pack.value) });
     this.pages = element("ol", { className: "faint pack" });
@@ -31,11 +32,12 @@ export class PromptsField {
 
   draw() {
     const given = this.job.get("prompt"), all = Array.isArray(given) ? given : [given ?? ""], packed = this.job.get("pack");
-    const area = (text, n) => element("textarea", { rows: 2, value: text, ariaLabel: all.length > 1 ? `prompt ${n + 1}` : "prompt", placeholder: packed ? "from the pack" : EXAMPLE, dir: "auto", oninput: (event) => this.put(n, event.target.value) });
-    const not = element("input", { value: this.job.get("negative_prompt") ?? "", ariaLabel: "negative prompt", placeholder: "what it should not show", dir: "auto", oninput: (event) => { this.job.set("negative_prompt", event.target.value || undefined); this.does.changed(); } });
+    const area = (text, n) => element("textarea", { rows: 2, value: text, ariaLabel: all.length > 1 ? `prompt ${n + 1}` : "prompt", dir: "auto", oninput: (event) => this.put(n, event.target.value) });
+    const not = element("input", { value: this.job.get("negative_prompt") ?? "", ariaLabel: "negative prompt", dir: "auto", oninput: (event) => { this.job.set("negative_prompt", event.target.value || undefined); this.does.changed(); } });
     const more = element("button", { textContent: "another prompt", onclick: () => { this.job.set("prompt", [...all, ""]); this.job.set("compare_prompts", true); this.does.draw(); this.prompts.querySelectorAll("textarea")[all.length].focus(); } });
     const less = element("button", { textContent: "one less", onclick: () => this.drop(all) });
     this.prompts.replaceChildren(...all.map(area), not, element("div", { className: "row" }, more, ...(all.length > 1 ? [less] : [])));
+    this.drawHints();
     this.pack.replaceChildren(...choices([["", "(none)"], ...this.packs.map(({ name, prompts, problem }) => /** @type {[string, string]} */ ([name, problem ? `${name}: ${problem}` : `${name} (${prompts})`]))]));
     if (packed && !this.packs.some(({ name }) => name === packed)) this.pack.append(...choices([[packed, packed]]));
     this.pack.value = packed || "";
@@ -45,9 +47,15 @@ export class PromptsField {
   /** What is meant where nothing is typed: a workflow has a prompt of its own.
    * @param {string} own @param {string} not */
   hint(own, not) {
+    this.own = own;
+    this.not = not;
+    this.drawHints();
+  }
+
+  drawHints() {
     const area = this.prompts.querySelector("textarea");
-    if (area) area.placeholder = own || (this.job.get("pack") ? "from the pack" : EXAMPLE);
-    this.prompts.querySelector("input").placeholder = not || "what it should not show";
+    if (area) area.placeholder = this.own || (this.job.get("pack") ? "from the pack" : EXAMPLE);
+    this.prompts.querySelector("input").placeholder = this.not || "what it should not show";
   }
 
   put(n, text) {
