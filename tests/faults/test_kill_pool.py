@@ -23,6 +23,6 @@ if THOROUGH:  # each round starts processes for seconds
     async def test_whatever_of_a_cluster_is_killed_when_all_is_as_undisturbed(
         tmp_path: Path,
     ) -> None:
-        wrong = await kill_cluster.cluster_rounds(14, 11, tmp_path)
+        wrong = await kill_cluster.cluster_rounds(len(kill_cluster.KILLS), 11, tmp_path)
         assert wrong == 0
         assert kill_cluster.moved, "no worker was killed while it made a picture"
