@@ -117,6 +117,20 @@ def test_the_form_of_a_server_that_is_slow_takes_no_words_away(tab: Page) -> Non
     assert chips[-3:] == ["4 ✕", "8 ✕", "12 ✕"]
 
 
+def test_a_press_of_start_waits_for_the_dry_run_and_outlives_news(tab: Page) -> None:
+    ask_for(tab, "2,5", server="fake")
+    held: list[Route] = []
+    tab.route("**/api/dry-run", lambda route: held.append(route))
+    with tab.expect_request("**/api/dry-run"):
+        tab.get_by_label("name", exact=True).fill("winter")
+    tab.locator("#start").click()
+    with tab.expect_request("**/api/dry-run"):  # of the form that is drawn anew
+        tab.get_by_role("button", name="ask anew").click()
+    assert tab.locator("#now").is_hidden()
+    held[-1].continue_()
+    says(tab, ".queue", "winter")
+
+
 def test_hostile_words_of_a_server_are_words(tab: Page) -> None:
     tab.locator("#start").wait_for()
     refused = {"errors": [{"field": "txt2img.steps", "message": HOSTILE}]}

@@ -94,8 +94,10 @@ export class Watch {
       words.set(why, [...(words.get(why) || []), step.index + 1]);
     }
     const list = [...words].slice(0, 20).map(([why, steps]) => element("li", {}, element("strong", { textContent: `step ${steps.slice(0, 12).join(", ")}${steps.length > 12 ? " …" : ""} ` }), why));
-    const onclick = () => this.studio.ask("api/queue", { resume: this.id, only_failed: true });
-    const retry = element("button", { textContent: "make these again", onclick, hidden: running || this.plan.summary?.state === "elsewhere" });
+    // What was skipped or cancelled has not failed: it is missing, as what was never begun, for which there is a button.
+    const skipped = failed.some((step) => step.outcome === "cancelled"), offered = skipped && this.plan.steps.length < this.plan.count;
+    const onclick = () => this.studio.ask("api/queue", { resume: this.id, only_failed: !skipped });
+    const retry = element("button", { textContent: skipped ? "make what is missing" : "make these again", onclick, hidden: running || offered || this.plan.summary?.state === "elsewhere" });
     this.failures.replaceChildren(element("ul", {}, ...list), retry);
   }
 
