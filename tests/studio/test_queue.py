@@ -17,6 +17,7 @@ import pytest
 
 from stablenew import FakeBackend
 from stablenew.studio.queue_file import QueueFile
+from stablenew.studio.queue_item import Item, KeptItem
 from tests.studio.serving import SWEEP, Served, hanging, served
 from tests.studio.test_command import PROGRAM
 
@@ -149,6 +150,18 @@ async def test_what_had_ended_before_the_kill_is_not_called_interrupted(runs: Pa
     async with served(runs) as studio:
         await restored(studio, 1)
         assert shown((await studio.get("api/queue"))["items"]) == [("first", "ended")]
+
+
+def test_what_goes_on_keeps_what_was_said_of_its_servers() -> None:
+    job = {**SWEEP, "urls": ["http://a:1", "http://b:1"], "mix_servers": True, "workers": None}
+    kept = KeptItem(id="q1", asked={"job": job}, began=True, plan_id="p")
+    item = Item.of_kept(kept)
+    item.go_on()
+    assert item.asked == {"resume": "p", "mix_servers": True, "workers": None}
+    assert (item.state, item.resumes) == ("waiting", "p")
+    resumed = Item.of_kept(KeptItem(id="q2", asked={"resume": "p", "only_failed": True}))
+    resumed.go_on()
+    assert resumed.asked == {"resume": "p", "only_failed": True}
 
 
 @pytest.mark.parametrize(
