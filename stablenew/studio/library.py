@@ -215,17 +215,18 @@ class Library:
         return [each for each in self.index.select(("plans", asked), pick) if each is not None]
 
     def _fits(self, asked: Asked, owner: str) -> bool:
-        runs = self.index.runs_of(owner)
-        rows = [row for name in runs if (row := self.index.row(name)) is not None]
-        best = max((each.rating for row in rows for each in row.pictures), default=0)
-        if best < asked.rating:
+        """Return whether a plan is looked for: by its own file and the index, which is quick."""
+        rows = [row for n in self.index.runs_of(owner) if (row := self.index.row(n)) is not None]
+        pictures = [each for row in rows for each in row.pictures]
+        if max((each.rating for each in pictures), default=0) < asked.rating:
             return False
-        told = self._told(owner, runs)
-        text = f"{told['prompt']}\n{told['title']}\n{owner}"
-        tags = " ".join(f"{k}={v}" for k, v in {**told["tags"], "title": told["title"]}.items())
+        plan, _ = self._plan(owner)
+        tags = f"{rows[0].tags if rows else ''} {title_of(plan, {})}"
+        config = ((plan or {}).get("config") or {}).get("txt2img") or {}
+        prompt = pictures[0].prompt if pictures else config.get("prompt") or ""
         return (
-            _has(text, asked.search)
-            and _has(str(told["model"] or ""), asked.model)
+            _has(f"{prompt}\n{tags}\n{owner}", asked.search)
+            and _has(pictures[0].model if pictures else "", asked.model)
             and _has(tags, asked.tag)
         )
 
