@@ -114,3 +114,15 @@ def test_servers_that_are_ticked_share_the_plan(tab: Page, count: int) -> None:
     job = kept(tab)
     assert job.get("urls", job.get("url")) == (urls[1] if count == 1 else [urls[1], urls[0]])
     assert job.get("mix_servers") is (True if count == 2 else None)
+
+
+def test_a_server_that_is_away_is_a_problem_of_its_field(tab: Page) -> None:
+    ask_for(tab, "3,5")
+    tab.get_by_text("another address").click()
+    tab.get_by_label("address of a server").fill("http://127.0.0.1:9")
+    tab.keyboard.press("Enter")
+    says(tab, "[data-path='url'] .problem", "no answer from http://127.0.0.1:9")
+    says(tab, ".say .count", "This cannot be made yet.")
+    assert tab.locator("#start").is_disabled()
+    tab.get_by_role("button", name="forget").click()
+    says(tab, ".say .count", "2 pictures")

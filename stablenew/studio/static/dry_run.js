@@ -2,9 +2,10 @@
 
 import { element } from "../shared/elements.js";
 import { markField } from "./form_field.js";
-import { inOneLine, post } from "./server.js";
+import { Refused, inOneLine, post } from "./server.js";
 
 const QUIET = 250; // milliseconds without a change until it is asked
+const AWAY = 502; // the status of an answer that a server did not give
 const NAMED = 12; // values of an axis that are named
 
 export class DryRun {
@@ -40,7 +41,9 @@ export class DryRun {
       this.show(await post("api/dry-run", { job: this.say.job.plain }, asking.signal));
     } catch (error) {
       if (!asking.signal.aborted) this.begins = false;
-      throw error;
+      if (!(error instanceof Refused)) throw error;
+      // What cannot be asked cannot be made: a server that does not answer is a problem of its field.
+      this.show({ errors: error.errors.map((each) => ({ ...each, field: each.field ?? (error.status === AWAY ? "url" : null) })), notes: [] });
     }
   }
 

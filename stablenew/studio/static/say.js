@@ -53,9 +53,8 @@ export class Say {
     const asked = this.servers.ids.join();
     try {
       this.form_ = await get("api/form", { server: this.servers.ids, refresh, mix_servers: this.job.get("mix_servers") ? 1 : "" });
-    } catch (error) {
-      this.form_ = null;
-      this.away = /** @type {Error} */ (error).message;
+    } catch {
+      this.form_ = null; // why is said by what would be made
     }
     if (asked === this.servers.ids.join()) this.draw();
   }
@@ -73,7 +72,6 @@ export class Say {
 
   drawForm() {
     this.servers.draw();
-    if (!this.form_) this.servers.told.textContent = this.away;
     this.prompts.draw();
     this.drawTop();
     this.more.draw(this.form_);

@@ -41,7 +41,7 @@ export class ServersField {
     this.select.replaceChildren(...choices(servers.map((each) => [each.id, (each.title || each.id) + (each.url ? " · " + each.url : "") + (WORDS[each.state] || "")])));
     if (!known) this.select.append(...choices([[this.id, this.id]]));
     this.select.value = this.id;
-    this.told.textContent = known?.problem || "";
+    this.told.textContent = (known?.state !== "away" && known?.problem) || ""; // of one that is away it stands at the field
     this.forget.hidden = !known?.url;
     this.drawShared(servers.filter((each) => each.url));
   }
