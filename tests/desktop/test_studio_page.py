@@ -56,7 +56,7 @@ def test_two_tabs_show_the_same(studio: StudioProgram, page: Page) -> None:
     page.locator(".shot").first.click()
     page.keyboard.press("5")
     other.bring_to_front()
-    other.wait_for_function("() => document.querySelector('.shot b')?.innerText === '5'")
+    other.locator(".shot").first.locator("b").filter(has_text="5").wait_for()  # that one
 
 
 @pytest.mark.parametrize("width", [360, 3840])

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, Route
 
-from tests.desktop.studio_window import HOSTILE, ask_for, says, view
+from tests.desktop.studio_window import HOSTILE, ask_for, choose_server, says, view
 
 PACK = "a cat\nneg: blurry\n\na dog\nneg: blurry\n"
 PLAN = """
@@ -115,6 +115,15 @@ def test_the_form_of_a_server_that_is_slow_takes_no_words_away(tab: Page) -> Non
     tab.keyboard.press("Enter")
     chips = tab.locator("[data-path='txt2img.steps'] .chip").all_inner_texts()
     assert chips[-3:] == ["4 ✕", "8 ✕", "12 ✕"]
+
+
+def test_what_was_typed_moves_nothing_from_under_the_mouse(tab: Page) -> None:
+    choose_server(tab, "fake")
+    tab.get_by_label("explore txt2img.cfg_scale").click()
+    tab.locator("[data-path='txt2img.cfg_scale'] input").fill("1:30:1")
+    tab.get_by_label("explore txt2img.scheduler").click()  # and no Enter: there are 30 chips now
+    tab.get_by_label("one value of txt2img.scheduler").wait_for()
+    assert tab.locator("[data-path='txt2img.cfg_scale'] .chip").count() == 30
 
 
 def test_a_press_of_start_waits_for_the_dry_run_and_outlives_news(tab: Page) -> None:
