@@ -215,13 +215,14 @@ async def host_app(
     *,
     backend: Backend | None = None,
     backends: Sequence[Backend] | None = None,
+    joining: AsyncIterable[Backend] | None = None,
     task_status: TaskStatus[App] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     """Host an app in one task until it is cancelled or `app.closing` is set.
 
     `app = await task_group.start(host_app, settings)` returns the app once it is open.
     """
-    async with open_app(settings, backend=backend, backends=backends) as app:
+    async with open_app(settings, backend=backend, backends=backends, joining=joining) as app:
         task_status.started(app)
         await app.closing.wait()
 

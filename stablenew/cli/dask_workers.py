@@ -114,14 +114,12 @@ def _import_quietly(level: str) -> Any:
     """
     try:
         import dask
-
-        dask.config.set({"logging": dict.fromkeys(_LOGGERS, level)})
         from distributed import Scheduler
     except ImportError:
         raise ConfigError(NOT_INSTALLED) from None
     warnings.filterwarnings("ignore", module="distributed")  # of packages in other versions
     for name in _LOGGERS:
-        logging.getLogger(name).setLevel(level.upper())  # it may have been imported before
+        logging.getLogger(name).setLevel(level.upper())
 
     def make(folder: str) -> Any:
         with dask.config.set({"temporary-directory": folder}):

@@ -7,9 +7,10 @@ Workers in processes of their own, and kills, are in `tests/faults/test_kill_poo
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from stablenew.backends.base import Backend
 from stablenew.backends.dask import actor, actor_worker, cluster
 from stablenew.backends.dask.cluster import DaskCluster, dask_cluster
 from stablenew.backends.fake import Behaviour, FakeBackend
+from stablenew.cli.arguments import run_parser
+from stablenew.cli.job import Job, read_job
+from stablenew.cli.run_command import dry_run, run_job
 from stablenew.config.settings import Settings
 from stablenew.errors import BackendUnavailableError, ConfigError
 from stablenew.events.bus import EventBus
@@ -57,11 +61,17 @@ def nothing() -> Backend:
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    import dask
+
     for name in ("_LOOK_EVERY", "_LONGEST_PAUSE"):
         monkeypatch.setattr(cluster, name, 0.05)
     made.clear()
     hanging.clear()
+    with dask.config.set({"temporary-directory": str(tmp_path_factory.mktemp("dask"))}):
+        yield
 
 
 class Machines:
@@ -232,6 +242,46 @@ async def test_a_cancel_while_nobody_is_there_ends_at_once_and_says_what_is_not_
         assert not receipt.confirmed
         assert receipt.detail == "the worker of dask 1 went away"
         await there.start()
+
+
+class Never:
+    """Ends nothing."""
+
+    async def watch(self, cancel: Callable[[], None]) -> None:
+        await anyio.sleep_forever()
+
+    def leaving(self, leave: Callable[[], None]) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+async def test_the_command_line_asks_a_cluster_begins_a_plan_there_and_goes_on_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STABLENEW_BACKEND", "fake")  # the workers'
+
+    def job(*words: str) -> Job:
+        given = ["--dask", there.address, *words]
+        return read_job(vars(run_parser().parse_args(given)), {})
+
+    async with machines(2) as there:
+        plan = ("--prompt", "a", "--sweep", "txt2img.cfg_scale=1,2,3")
+        assert await dry_run(job(*plan), None) == 0
+        told = capsys.readouterr().out
+        assert "steps: 3, pictures: 3, backend calls: 3" in told
+        assert "model='fake-model'" in told
+        assert list(tmp_path.iterdir()) == []
+        assert await run_job(job(*plan), Never()) == 0
+        (folder,) = (each.parent for each in tmp_path.glob("runs/*/plan.json"))
+        shutil.rmtree(f"{folder}-00002")
+        monkeypatch.setenv("STABLENEW_BACKEND", "embedded")
+        with pytest.raises(ConfigError, match="the plan began on fake 1, and this is embedded"):
+            await run_job(job("--resume", str(folder)), Never())
+        monkeypatch.setenv("STABLENEW_BACKEND", "fake")
+        assert await run_job(job("--resume", str(folder)), Never()) == 0
+    printed = capsys.readouterr()
+    assert "3 steps: 1 succeeded, 2 reused" in printed.out
+    assert "on dask 1" in printed.err
 
 
 async def test_a_job_that_nobody_asks_for_any_more_ends(monkeypatch: pytest.MonkeyPatch) -> None:
