@@ -218,7 +218,8 @@ class RunIndex:
     def _scan(self) -> None:
         try:
             with os.scandir(self._out) as entries:
-                names = {e.name for e in entries if e.name[:1] != "." and e.is_dir()}
+                there = [e for e in entries if e.is_dir(follow_symlinks=False)]
+            names = {each.name for each in there if not each.name.startswith(".")}
         except OSError:
             names = set()
         if gone := self._names - names:

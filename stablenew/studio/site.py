@@ -209,7 +209,8 @@ def _pictures(studio: Studio, request: Request) -> object:
 
 @in_thread
 def _picture(studio: Studio, request: Request) -> object:
-    return studio.library.picture(request.path_params["run"], request.path_params["image"])
+    run = studio.folder(request.path_params["run"]).name  # no link, and nothing above
+    return studio.library.picture(run, request.path_params["image"])
 
 
 async def _rate(studio: Studio, request: Request) -> Response:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from stablenew.studio import pictures
 from tests.studio.serving import Served, served
+from tests.studio.test_library import made
 
 RUN = "20260101T000000-000000-aaaaaa"
 
@@ -45,12 +46,18 @@ OUTSIDE = (
     "api/plans/..%2f..",
     "api/plans/linked",
     "api/plans/%2e%2e/plan.toml",
+    "api/pictures/linked/txt2img_1",
+    "api/pictures/%2e%2e/txt2img_1",
+    "api/pictures/linked/txt2img_1/as/infotext",
+    "api/plans/linked/to-rate",
+    "files/%2fetc%2fpasswd",
 )
 
 
 async def test_no_path_leads_out_of_the_folder_of_runs(runs: Path) -> None:
+    for name in (RUN, "elsewhere", ""):  # metadata of ours, also where nobody is to read it
+        made(runs if name == RUN else runs.parent, name)
     picture(runs / RUN / "txt2img_1.png")
-    (runs / RUN / "run_metadata.json").write_text("{}")
     elsewhere = picture(runs.parent / "elsewhere" / "secret.png")
     picture(runs.parent / "secret.png")
     (runs / RUN / "link.png").symlink_to(elsewhere)
@@ -60,6 +67,8 @@ async def test_no_path_leads_out_of_the_folder_of_runs(runs: Path) -> None:
         for path in OUTSIDE:
             answer = await studio.client.get(f"http://127.0.0.1:{studio.port}/{path}")
             assert answer.status_code == 404, path
+        listed = await studio.get("api/pictures")
+        assert [each["run_id"] for each in listed["pictures"]] == [RUN]
 
 
 async def test_a_thumbnail_is_made_once_kept_and_made_again_when_it_is_lost(runs: Path) -> None:

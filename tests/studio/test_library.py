@@ -17,7 +17,7 @@ from tests.studio.serving import SWEEP, served
 def made(out: Path, name: str, prompt: str = "a cat", plan: str | None = None) -> Path:
     """Leave a run of one picture, as any StableNew does."""
     folder = out / name
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     picture: dict[str, Any] = {
         "image_id": "txt2img_1",
         "path": f"{name}/txt2img_1.png",
