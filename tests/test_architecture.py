@@ -213,3 +213,14 @@ def test_every_shield_has_a_deadline() -> None:
             name == "events.subscription" and ast.unparse(node) == "anyio.CancelScope(shield=True)"
         )
         assert bounded or "deadline" in keywords or own, f"{name}:{node.lineno}"
+
+
+def test_a_file_of_the_page_is_short_and_asks_nobody_else() -> None:
+    files = [path for path in ROOT.glob("*/static/*") if path.suffix in (".js", ".css", ".html")]
+    assert len(files) > 30
+    for path in files:
+        text = path.read_text()
+        assert len(text.splitlines()) < 300, path
+        assert "://" not in text.replace("http://127.0.0.1", "").replace("http://www.w3.org", ""), (
+            path
+        )

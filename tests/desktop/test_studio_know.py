@@ -37,7 +37,10 @@ ADVICE: dict[str, object] = {
         setting(CFG, 5, []),
         setting(NAME, "Euler", [point("Euler", 4), point("Heun", 3)]),
     ],
-    "points": {CFG: [{"value": 5, "rating": 4, "key": "r/i"}] * 2},
+    "points": {
+        CFG: [{"value": 5, "rating": 4, "key": key} for key in ("r/i", "r/so")],
+        STEPS: [{"value": n, "rating": 4, "key": key} for key, n in (("r/i", 4), ("r/so", 8))],
+    },
     "heat": {
         "x": CFG, "y": STEPS, "x_values": [1, 3, 9], "y_values": [4, 8],
         "means": [[1.0, 2.0, 3.0], [2.0, 4.5, None]],
@@ -108,6 +111,11 @@ def test_advice_is_taken_into_the_form_of_its_plan(known: Page) -> None:
     values = [known.locator(f"[data-path='{path}'] input").input_value() for path in (CFG, STEPS)]
     assert values == ["5", "8"]
     assert known.locator(".chip").count() == 0  # one value, in place of what was explored
+
+
+def test_a_picture_that_was_made_as_advised_leaves_in_every_form(known: Page) -> None:
+    link = known.get_by_role("link", name="a picture made so")
+    assert link.get_attribute("href") == "#use/r/so"
 
 
 def test_the_cheaper_one_is_taken_in_its_place(known: Page) -> None:

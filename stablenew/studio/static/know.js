@@ -62,8 +62,16 @@ export class Know {
     if (Object.keys(this.values).length) {
       add("use it in the form", () => this.useInForm(this.values));
       add("as a plan file", () => this.asPlanFile());
+      const so = this.madeSo();
+      if (so) made.push(element("a", { className: "button", href: "#use/" + inPath(so), textContent: "a picture made so", title: "and its settings for a WebUI, as JSON, as a workflow" }));
     }
     return made;
+  }
+
+  // A rated picture that was made with all that is advised leaves in every form.
+  madeSo() {
+    const { points } = this.told, sets = Object.entries(this.values).map(([path, value]) => new Set((points[path] || []).filter((point) => point.value === value).map(({ key }) => key)));
+    return sets.length ? [...sets[0]].find((key) => sets.every((each) => each.has(key))) : undefined;
   }
 
   /** The advised settings by path. */
