@@ -21,6 +21,7 @@ from stablenew.errors import BackendUnavailableError
 from stablenew.events.bus import EventBus
 from stablenew.learning import step_scheduler
 from stablenew.learning.learning_events import NodeReturned, StepFinished, StepStarted
+from stablenew.pipeline import pool_growth
 from tests.learning_v2.test_several_nodes import (
     SLOW,
     Server,
@@ -128,9 +129,34 @@ async def test_one_that_is_another_or_does_not_answer_is_told_and_left_alone(
             while not caplog.messages:
                 await anyio.sleep(0.001)
         await run_plan(app)
-    line = "nobody answers" if odd == "no answer" else "b: is another one than those that are there"
+    line = (
+        "b: nobody answers; it is asked again"
+        if odd == "no answer"
+        else "b: is another one than those that are there"
+    )
     assert caplog.messages[0].startswith(line)
     assert joiner.calls == []
+
+
+@pytest.mark.parametrize("said_back", [True, False])
+async def test_one_that_does_not_answer_yet_is_asked_again(
+    said_back: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(pool_growth, "_FIRST_PAUSE", 1000.0 if said_back else 0.01)
+    joiner = Server("b", away=True, comes_back=False)
+    async with growing(tmp_path / "runs", Server("a")) as (app, _, join):
+        await join.send(joiner)
+        while not caplog.messages:
+            await anyio.sleep(0.001)
+        joiner.comes_back = True
+        if said_back:
+            await join.send(joiner)
+        while len(app.backends) < 2:
+            await anyio.sleep(0.001)
+    assert caplog.messages == ["b: nobody answers; it is asked again"]
 
 
 async def test_an_error_of_the_app_leaves_as_itself(tmp_path: Path) -> None:
