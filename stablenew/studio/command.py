@@ -158,6 +158,7 @@ async def run_studio(asked: Asked, stops: Stopping) -> ExitCode:
             stopped = anyio.Event()
             beside.start_soon(stops.watch, stopped.set)
             beside.start_soon(studio.run)
+            beside.start_soon(studio.servers.search)
             beside.start_soon(_tell, asked, access, listening)
             beside.start_soon(_tell_queue, studio)
             async with anyio.create_task_group() as serving:

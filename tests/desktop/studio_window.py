@@ -34,7 +34,11 @@ class StudioProgram:
         self.start()
 
     def start(self) -> None:
-        command = "import sys; from stablenew.run import command; sys.exit(command())"
+        # Servers that happen to run on this machine are none of its business.
+        command = (
+            "import sys; from stablenew.run import command; from stablenew.studio import servers;"
+            "servers.USUAL = (); sys.exit(command())"
+        )
         words = [sys.executable, "-c", command, "studio", "--out", str(self.runs)]
         port = ["--port", self.port] if self.port else []
         self.process = subprocess.Popen(

@@ -56,7 +56,7 @@ def test_a_webui_comes_goes_in_the_middle_of_a_plan_and_comes_back(tab: Page, po
     name_server(tab, url)
     away = tab.locator("#server option:checked").filter(has_text="(away)")
     away.wait_for(state="attached")
-    says(tab, "[data-path='url'] .faint", url)
+    says(tab, "[data-path='url'] .problem", url)
     with killed_at_the_end(port):
         tab.get_by_role("button", name="ask anew").click()
         tab.locator("[data-path='txt2img.model'] option", has_text="randsd15-tiny-b").wait_for(
@@ -71,6 +71,24 @@ def test_a_webui_comes_goes_in_the_middle_of_a_plan_and_comes_back(tab: Page, po
     with serve(port=port):
         made(tab, 3)
         says(tab, ".words", "succeeded")
+
+
+def test_a_server_of_ones_own_goes_before_the_model_that_is_built_in(tab: Page) -> None:
+    chosen = tab.locator("#server option:checked")
+    chosen.wait_for(state="attached")
+    with serve() as webui:
+        name = "url => fetch('api/servers', {method: 'POST', body: JSON.stringify({url}),"
+        name += " headers: {'Content-Type': 'application/json'}})"
+        tab.evaluate(name, webui.url)
+        chosen.filter(has_text=webui.url).wait_for(state="attached")
+        tab.locator("[data-path='txt2img.model'] option", has_text="randsd15-tiny-b").wait_for(
+            state="attached"
+        )
+        tab.select_option("#server", "embedded")
+        chosen.filter(has_text="embedded").wait_for(state="attached")
+        tab.reload()
+        tab.locator("[data-path='txt2img.steps']").wait_for()
+        assert chosen.get_attribute("value") == "embedded"
 
 
 def test_hostile_words_of_a_server_are_words(tab: Page) -> None:

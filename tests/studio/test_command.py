@@ -9,15 +9,20 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+import anyio
 import httpx2
 import pytest
 
 from stablenew.errors import ConfigError
-from stablenew.studio import command
-from stablenew.studio.command import bound, read_studio
+from stablenew.studio import command, servers
+from stablenew.studio.command import bound, read_studio, run_studio
+from stablenew.studio.studio import Studio
 from tests.studio.serving import served
+from tests.webui.server import serve
 
 
 def test_a_port_in_use_is_passed_by_unless_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +67,41 @@ async def test_what_an_earlier_studio_left_is_said_in_the_terminal(
     assert "resume or start it" in lines[2]
 
 
-PROGRAM = "import sys; from stablenew.run import command; sys.exit(command())"
+class UntilFound:
+    """Ends a studio when it has told of a server."""
+
+    def __init__(self, made: list[Studio]) -> None:
+        self.made = made
+        self.found: list[object] = []
+
+    async def watch(self, cancel: Callable[[], None], /) -> None:
+        while not self.found:
+            await anyio.sleep(0.01)
+            servers = [each for studio in self.made for each in studio.servers.plain]
+            self.found = [each["url"] for each in servers if each["url"]]
+        cancel()
+
+    def leaving(self, leave: Callable[[], None], /) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+async def test_the_servers_of_this_machine_are_found_when_it_starts(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Studio] = []
+    monkeypatch.setattr(command, "Studio", lambda app: made.append(Studio(app)) or made[0])
+    with serve() as webui:
+        monkeypatch.setattr(servers, "USUAL", (9, int(webui.url.rpartition(":")[2])))
+        stops = UntilFound(made)
+        with anyio.fail_after(20):
+            await run_studio(read_studio(["--out", str(runs), "--no-open", "--port=0"], {}), stops)
+    assert stops.found == [webui.url]
+
+
+PROGRAM = (
+    "import sys; from stablenew.run import command; from stablenew.studio import servers;"
+    "servers.USUAL = (); sys.exit(command())"
+)
 
 
 def test_ctrl_c_cancels_the_plan_tells_the_tab_and_ends(runs: Path) -> None:

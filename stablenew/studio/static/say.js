@@ -38,6 +38,7 @@ export class Say {
       history.replaceState(null, "", "#say");
     }
     await this.reload();
+    this.servers.prefer();
     await this.dropped.take(this.studio.dropped.splice(0));
   }
 
@@ -117,7 +118,7 @@ export class Say {
   }
 
   heard(event) {
-    if (["hello", "servers"].includes(event.type)) this.servers.draw();
+    if (["hello", "servers"].includes(event.type)) this.servers.prefer();
   }
 
   pressed(event) {

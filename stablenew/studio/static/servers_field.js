@@ -56,6 +56,13 @@ export class ServersField {
     this.shared.replaceChildren(element("span", { className: "faint", textContent: "shared among" }), ...boxes, ...more);
   }
 
+  /** Where nobody has said anything yet, a server of the person's own goes before the model that is built in. */
+  prefer() {
+    const said = ["urls", "url", "backend", "txt2img", "learning"].some((name) => this.job.get(name) !== undefined);
+    const own = said ? null : this.studio.state.servers.find((each) => each.url && each.state !== "away");
+    if (own) this.choose(own.id); else this.draw();
+  }
+
   share(id, yes) {
     const ids = yes ? [...this.ids, id] : this.ids.filter((each) => each !== id);
     if (!ids.length) return this.draw();
