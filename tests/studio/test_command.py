@@ -17,6 +17,7 @@ import anyio
 import httpx2
 import pytest
 
+from stablenew.app import App
 from stablenew.errors import ConfigError
 from stablenew.studio import command, servers
 from stablenew.studio.command import bound, read_studio, run_studio
@@ -89,7 +90,12 @@ async def test_the_servers_of_this_machine_are_found_when_it_starts(
     runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[Studio] = []
-    monkeypatch.setattr(command, "Studio", lambda app: made.append(Studio(app)) or made[0])
+
+    def making(app: App) -> Studio:
+        made.append(Studio(app))
+        return made[0]
+
+    monkeypatch.setattr(command, "Studio", making)
     with serve() as webui:
         monkeypatch.setattr(servers, "USUAL", (9, int(webui.url.rpartition(":")[2])))
         stops = UntilFound(made)
