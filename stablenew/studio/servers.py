@@ -51,8 +51,10 @@ class Server:
     @property
     def plain(self) -> dict[str, object]:
         """What the page is told of it."""
-        names = ("id", "backend", "url", "state", "problem")
-        return {**{name: getattr(self, name) for name in names}, "title": self.title or self.id}
+        kind = self.backend if self.capabilities is None else self.capabilities.backend
+        names = ("id", "url", "state", "problem")
+        told = {name: getattr(self, name) for name in names}
+        return {**told, "backend": kind, "title": self.title or self.id}
 
 
 class Servers:

@@ -79,7 +79,7 @@ class UntilFound:
         while not self.found:
             await anyio.sleep(0.01)
             servers = [each for studio in self.made for each in studio.servers.plain]
-            self.found = [each["url"] for each in servers if each["url"]]
+            self.found = [(each["url"], each["backend"]) for each in servers if each["url"]]
         cancel()
 
     def leaving(self, leave: Callable[[], None], /) -> AbstractContextManager[None]:
@@ -101,7 +101,7 @@ async def test_the_servers_of_this_machine_are_found_when_it_starts(
         stops = UntilFound(made)
         with anyio.fail_after(20):
             await run_studio(read_studio(["--out", str(runs), "--no-open", "--port=0"], {}), stops)
-    assert stops.found == [webui.url]
+    assert stops.found == [(webui.url, "webui")]
 
 
 PROGRAM = (
