@@ -29,6 +29,8 @@ def drop(page: Page, path: Path, content: str | bytes, x: int = 400, y: int = 30
     hand = page.context.new_cdp_session(page)
     data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
     for kind in ("dragEnter", "dragOver", "drop"):
+        if kind == "drop":
+            page.locator(".veil").wait_for()  # the page has noticed, and takes it
         hand.send("Input.dispatchDragEvent", {"type": kind, "x": x, "y": y, "data": data})
 
 
