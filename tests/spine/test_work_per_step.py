@@ -114,7 +114,7 @@ async def test_a_late_step_of_a_plan_is_as_much_work_as_an_early_one(
     )
     assert late[0] == pytest.approx(early[0], rel=0.02), "calls"
     assert late[1] == pytest.approx(early[1], abs=0.5), "trips to other threads"
-    # The file of records is some 100 kB by then; what runs the tests reads and writes a little, too.
+    # The file of records is some 100 kB by then; what runs the tests reads and writes too.
     assert late[2:] == pytest.approx(early[2:], abs=2_000), "bytes read and written"
     # The picture; the run's metadata; its events; its record: begun, written, finished.
     assert late[1] < 6.6
