@@ -256,6 +256,8 @@ async def test_a_start_that_is_refused_leaves_the_plan_under_way_alone(runs: Pat
     async with open_app(Settings(out=runs), backend=other) as app:
 
         async def go_on(event: StepFinished) -> None:
+            if event.index + 1 == event.steps:  # the plan may have ended by now
+                return
             with pytest.raises(StableNewError, match="under way"):
                 await app.learning.resume_plan(plan_id)
 

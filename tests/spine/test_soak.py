@@ -13,7 +13,7 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "soak.py"
 
 def test_many_rounds_leave_no_task_handle_thread_or_memory() -> None:
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), "--rounds", str(rounds(15, 1000)), "--seed", "6"],
+        [sys.executable, str(SCRIPT), "--rounds", str(rounds(8, 1000)), "--seed", "6"],
         capture_output=True,
         text=True,
         check=False,

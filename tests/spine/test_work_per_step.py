@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     import types
     from collections.abc import Callable
 
-STEPS = 200
+STEPS = 130
 WINDOW = 30
-EARLY, LATE = 10, 160  # in the end it is summed up
+EARLY, LATE = 10, 90  # in the end it is summed up
 PACKAGE = str(Path(stablenew.__file__).parent)
 
 
