@@ -96,7 +96,7 @@ def test_a_call_that_fails_leaves_the_file_as_it_was(
 ) -> None:
     failed = 0
     with on_road(road):
-        for moment in moments(every=17, first=case(scene, road, how)):
+        for moment in moments(every=11, first=case(scene, road, how)):
             path = fresh(folder)
             before, healed = raw(path, scene)
             handles = open_handles()
@@ -130,7 +130,7 @@ def test_a_kill_at_any_call_leaves_whole_lines(
     folder: Path, scene: Scene, road: str, how: str
 ) -> None:
     with on_road(road):
-        for moment in moments(every=17, first=case(scene, road, how)):
+        for moment in moments(every=11, first=case(scene, road, how)):
             path = fresh(folder)
             before, healed = raw(path, scene)
             fault = Fault(moment, how)
