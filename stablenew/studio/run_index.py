@@ -44,6 +44,9 @@ _SWEPT, _SWEPT_EVERY = 200, 10.0
 _SHARE = 0.05
 """Of the time that listing the folder may take: it changes with every step of a plan."""
 
+_QUICK = 0.05
+"""Seconds of a listing that need no pause after it, however busy the machine."""
+
 _PICKED = 8
 """Searches of which what was found is kept."""
 
@@ -132,7 +135,7 @@ class RunIndex:
                 sure = time.time_ns() - changed_at > _SURE
                 self._looked_at = changed_at if sure else -1
                 ended = time.monotonic()
-                self._not_before = ended + (ended - started) / _SHARE
+                self._not_before = ended + max(0.0, ended - started - _QUICK) / _SHARE
             odd = sorted(self._odd)[-_ODD:]
             self._odd.difference_update(odd)
             self._unplaced |= dict.fromkeys(odd)
