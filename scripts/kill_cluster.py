@@ -12,14 +12,13 @@ from __future__ import annotations
 import logging
 import random
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import anyio
 from dask_processes import Processes, processes
-from kill_pool import pictures, problems
+from kill_pool import killed_plan, pictures, problems, start_run
 
 from stablenew.app import App, open_app
 from stablenew.backends.dask.cluster import dask_cluster
@@ -126,21 +125,13 @@ def start_program(out: Path, address: str) -> subprocess.Popen[bytes]:
     words = ["--dask", address, "--prompt", "a cat", "--seed", "5", "--learn", "--json"]
     words += ["--set", "txt2img.steps=8", "--out", str(out)]
     words += ["--sweep", f"txt2img.cfg_scale={','.join(map(str, SCALES))}"]
-    program = [sys.executable, "-m", "stablenew.run", *words]
-    return subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    return start_run(words)
 
 
 async def kill_client(out: Path, address: str, moment: float) -> str:
     """Run the plan as a program, kill it after a moment, and go on with it here."""
-    process = start_program(out, address)
-    assert process.stdout is not None
-    await anyio.to_thread.run_sync(process.stdout.readline)
-    await anyio.sleep(moment)
-    process.kill()
-    process.stdout.close()
-    process.wait()
-    plans = list(out.glob("*/plan.json"))
-    return await run_plan(out, address, plan_id=plans[0].parent.name) if plans else ""
+    plan_id = await killed_plan(start_program(out, address), out, moment)
+    return await run_plan(out, address, plan_id=plan_id) if plan_id else ""
 
 
 async def cancel_while_killing(

@@ -169,13 +169,17 @@ def start_program(out: Path, urls: Sequence[str]) -> subprocess.Popen[bytes]:
     words += [*("--set", "txt2img.steps=4", "--set", "txt2img.width=64")]
     words += [*("--set", "txt2img.height=64", "--sweep", "txt2img.cfg_scale=1,2,3,4,5")]
     words += ["--sweep", f"txt2img.model={','.join(MODELS)}", "--out", str(out)]
+    return start_run(words)
+
+
+def start_run(words: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start `stablenew.run` with some words."""
     program = [sys.executable, "-m", "stablenew.run", *words]
     return subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
 
-async def kill_client(out: Path, urls: Sequence[str], moment: float) -> str:
-    """Run the plan as a program, kill it after a moment, and go on with it here."""
-    process = start_program(out, urls)
+async def killed_plan(process: subprocess.Popen[bytes], out: Path, moment: float) -> str | None:
+    """Kill a program a moment after its first line; return its plan, None where it has none yet."""
     assert process.stdout is not None
     await anyio.to_thread.run_sync(process.stdout.readline)
     await anyio.sleep(moment)
@@ -183,13 +187,19 @@ async def kill_client(out: Path, urls: Sequence[str], moment: float) -> str:
     process.stdout.close()
     process.wait()
     plans = list(out.glob("*/plan.json"))
-    if not plans:
+    return plans[0].parent.name if plans else None
+
+
+async def kill_client(out: Path, urls: Sequence[str], moment: float) -> str:
+    """Run the plan as a program, kill it after a moment, and go on with it here."""
+    plan_id = await killed_plan(start_program(out, urls), out, moment)
+    if plan_id is None:
         return ""
     settings = Settings(
         out=out, backend="webui", urls=urls, learning_enabled=True, wait_for_server=WAIT
     )
     async with open_app(settings) as app:
-        result = await app.learning.resume_plan(plans[0].parent.name)
+        result = await app.learning.resume_plan(plan_id)
     return "" if result.success else f"it did not succeed: {dict(result.summary)}"
 
 

@@ -206,9 +206,8 @@ def drafted_job(
     base = wrong.or_stop(partial(base_config, file, workflow))
     notes = () if workflow is None else workflow.notes()
     config = wrong.or_stop(lambda: config_of(base, options, prompts, images, assigned))
-    elsewhere = any(source.wildcards is not None for source in sources[:-1])
-    beside_file = (Path(),) if elsewhere else folders
-    plan = wrong.unless(lambda: plan_of_variants(plan, config, options, beside_file), plan)
+    looked_in = folders if all(each.wildcards is None for each in sources[:-1]) else (Path(),)
+    plan = wrong.unless(lambda: plan_of_variants(plan, config, options, looked_in), plan)
     settings = wrong.or_stop(lambda: settings_of(options, sources[0]))
     return Job(
         config=config,

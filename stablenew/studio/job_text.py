@@ -23,6 +23,17 @@ def command_line(table: Table, out: Path) -> tuple[str, bool]:
 
 def _words(table: Table) -> list[str] | None:
     """Return a job as words of the command line; None where there are none for something."""
+    learning = table.get("learning") or {}
+    parts = _flags(table), _settings(table), _sweeps(learning)
+    if any(part is None for part in parts):
+        return None
+    flags, settings, swept = (part or [] for part in parts)
+    learn = table.get("learn", learning.get("enabled"))
+    learns = ["--learn"] if learn else ["--no-learn"] if learn is False else []
+    return [*flags, *settings, *learns, *swept]
+
+
+def _flags(table: Table) -> list[str] | None:
     words: list[str] = []
     rest = {k: v for k, v in table.items() if k not in (*STAGES, "learning", "learn", "inputs")}
     for name, value in rest.items():
@@ -34,18 +45,19 @@ def _words(table: Table) -> list[str] | None:
                 words += [flag] if each else []
             else:
                 words += [flag, str(each)]
-    for stage in STAGES:
-        for name, value in (table.get(stage) or {}).items():
-            if isinstance(value, Mapping | list) or value is None:
-                return None
-            words += ["--set", f"{stage}.{name}={_text(value)}"]
-    for name, value in (table.get("inputs") or {}).items():
-        words += ["--set", f"{name}={_text(value)}"]
-    learning = table.get("learning") or {}
-    learn = table.get("learn", learning.get("enabled"))
-    words += ["--learn"] if learn else ["--no-learn"] if learn is False else []
-    swept = _sweeps(learning)
-    return None if swept is None else words + swept
+    return words
+
+
+def _settings(table: Table) -> list[str] | None:
+    given = {
+        f"{stage}.{name}": value
+        for stage in STAGES
+        for name, value in (table.get(stage) or {}).items()
+    }
+    if any(isinstance(value, Mapping | list) or value is None for value in given.values()):
+        return None
+    given |= table.get("inputs") or {}
+    return [word for name, value in given.items() for word in ("--set", f"{name}={_text(value)}")]
 
 
 _FLAGS = {"urls": "url"}
